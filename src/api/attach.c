@@ -1,0 +1,649 @@
+/*-------------------------------------------------------------------------
+ *
+ * attach.c
+ *	  wtcache.attach(), detach(), attachments() and preview().
+ *
+ * Attaching a table is creating its triggers; there is nothing else to keep
+ * in step.  All of this may raise errors.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "api/api.h"
+#include "capture/attachment.h"
+#include "capture/image.h"
+#include "capture/settings.h"
+#include "catalog/catalog.h"
+#include "catalog/partition.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "compat.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/typcache.h"
+
+#define ROW_TRIGGER			"wtcache_capture"
+#define TRUNCATE_TRIGGER	"wtcache_capture_truncate"
+
+PG_FUNCTION_INFO_V1(wtcache_attach);
+PG_FUNCTION_INFO_V1(wtcache_detach);
+PG_FUNCTION_INFO_V1(wtcache_attachments);
+PG_FUNCTION_INFO_V1(wtcache_cover_partitions);
+PG_FUNCTION_INFO_V1(wtcache_preview);
+
+/* An interval as milliseconds; months count 30 days, as elsewhere. */
+uint64
+wtc_interval_ms(const Interval *interval)
+{
+	double		us = interval->time + (double) USECS_PER_DAY *
+		(interval->day + (double) DAYS_PER_MONTH * interval->month);
+
+	if (us < 1000 || us > (double) USECS_PER_DAY * 366 * 100)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("ttl must be between one millisecond and 100 years")));
+	return (uint64) (us / 1000);
+}
+
+static void
+refuse(Relation rel, const char *reason, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("cannot attach \"%s\" to wtcache",
+					RelationGetRelationName(rel)),
+			 errdetail_internal("%s", reason),
+			 hint ? errhint("%s", hint) : 0));
+}
+
+static void
+check_owner(Relation rel)
+{
+	if (!wtc_owns_relation(RelationGetRelid(rel), GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER,
+					   get_relkind_objtype(rel->rd_rel->relkind),
+					   RelationGetRelationName(rel));
+}
+
+static void
+check_attachable(Relation rel)
+{
+	char		relkind = rel->rd_rel->relkind;
+
+	if (relkind == RELKIND_VIEW)
+		refuse(rel, "It is a view.", "Attach the tables it reads.");
+	if (relkind == RELKIND_MATVIEW)
+		refuse(rel, "It is a materialized view, and REFRESH fires no triggers.",
+			   "Attach the tables it reads.");
+	if (relkind == RELKIND_FOREIGN_TABLE)
+		refuse(rel, "It is a foreign table, and its rows change elsewhere.",
+			   "Attach the table where it is.");
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
+		refuse(rel, "It is not a table.", NULL);
+	if (rel->rd_rel->relispartition)
+		refuse(rel, "It is a partition.", "Attach the partitioned table.");
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		refuse(rel, "It is a temporary table, which no other session sees.",
+			   NULL);
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
+		refuse(rel, "It is an unlogged table, which a crash empties.",
+			   "Use ALTER TABLE ... SET LOGGED.");
+	if (IsCatalogRelation(rel))
+		refuse(rel, "It is a system catalog.", NULL);
+	if (relkind == RELKIND_RELATION && rel->rd_rel->relam != HEAP_TABLE_AM_OID)
+		refuse(rel, "Its access method is not heap.", NULL);
+}
+
+/* The columns of the primary key, in its order. */
+static char *
+default_key(Relation rel)
+{
+	Oid			pkey;
+	Relation	index;
+	char	   *key;
+
+	(void) RelationGetIndexList(rel);
+	pkey = rel->rd_pkindex;
+	if (!OidIsValid(pkey))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("table \"%s\" has no primary key",
+						RelationGetRelationName(rel)),
+				 errhint("Name the columns of a unique index in the key, such as \"%s:{column}\".",
+						 RelationGetRelationName(rel))));
+	index = index_open(pkey, AccessShareLock);
+	key = wtc_template_default_key(RelationGetRelationName(rel),
+								   RelationGetDescr(rel),
+								   index->rd_index->indkey.values,
+								   index->rd_index->indnkeyatts);
+	index_close(index, AccessShareLock);
+	return key;
+}
+
+/* The arguments of the trigger to be. */
+typedef struct Arguments
+{
+	int			n;
+	char	  **arg;
+} Arguments;
+
+static void
+add_argument(Arguments *args, const char *name, const char *value)
+{
+	args->arg = args->arg ?
+		repalloc(args->arg, sizeof(char *) * (args->n + 1)) :
+		palloc(sizeof(char *));
+	args->arg[args->n++] = psprintf("%s=%s", name, value);
+}
+
+/* Adds an argument per element of a text[] or name[]. */
+static void
+add_arguments(Arguments *args, const char *name, ArrayType *array)
+{
+	Oid			type = ARR_ELEMTYPE(array);
+	Datum	   *elems;
+	bool	   *nulls;
+	int			n;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+
+	get_typlenbyvalalign(type, &typlen, &typbyval, &typalign);
+	deconstruct_array(array, type, typlen, typbyval, typalign,
+					  &elems, &nulls, &n);
+	for (int i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not be null", name)));
+		add_argument(args, name, type == NAMEOID ?
+					 NameStr(*DatumGetName(elems[i])) :
+					 TextDatumGetCString(elems[i]));
+	}
+}
+
+static void
+check_format(const char *format)
+{
+	if (strcmp(format, "json") != 0 && strcmp(format, "hash") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("format \"%s\" is not known", format),
+				 errhint("The formats are json and hash.")));
+}
+
+static Arguments
+collect_arguments(FunctionCallInfo fcinfo, Relation rel)
+{
+	Arguments	args = {0};
+	char	   *format;
+
+	add_argument(&args, "key", PG_ARGISNULL(1) ? default_key(rel) :
+				 text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	if (!PG_ARGISNULL(2))
+		add_argument(&args, "ttl",
+					 psprintf(UINT64_FORMAT,
+							  wtc_interval_ms(PG_GETARG_INTERVAL_P(2))));
+	if (!PG_ARGISNULL(3))
+		add_arguments(&args, "tag", PG_GETARG_ARRAYTYPE_P(3));
+	if (!PG_ARGISNULL(4))
+		add_arguments(&args, "invalidate", PG_GETARG_ARRAYTYPE_P(4));
+	if (!PG_ARGISNULL(5))
+		add_arguments(&args, "column", PG_GETARG_ARRAYTYPE_P(5));
+	if (!PG_ARGISNULL(6))
+		add_argument(&args, "condition",
+					 wtc_condition_canonical(rel, text_to_cstring(PG_GETARG_TEXT_PP(6))));
+	format = PG_ARGISNULL(7) ? "json" : text_to_cstring(PG_GETARG_TEXT_PP(7));
+	check_format(format);
+	add_argument(&args, "format", format);
+	return args;
+}
+
+/* Everything that can be wrong is to be found now and not at a write. */
+static void
+check_arguments(Relation rel, const Arguments *args)
+{
+	WtcAttachment *att = wtc_attachment_build(rel, args->n, args->arg,
+											  CurrentMemoryContext);
+
+	if (!wtc_covers_unique_index(rel, att->key->columns))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("key \"%s\" does not name a single row of \"%s\"",
+						att->key->text, RelationGetRelationName(rel)),
+				 errdetail("Two rows could have the same key: its columns include those of no unique index that covers all rows."),
+				 errhint("Name all columns of the primary key or of another unique index in the key.")));
+	MemoryContextDelete(att->cxt);
+}
+
+static void
+run(const char *command)
+{
+	if (SPI_execute(command, false, 0) < 0)
+		elog(ERROR, "could not execute \"%s\"", command);
+}
+
+static char *
+qualified_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
+}
+
+static void
+create_row_trigger(Oid relid, const Arguments *args)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql,
+					 "CREATE OR REPLACE TRIGGER " ROW_TRIGGER
+					 " AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW"
+					 " EXECUTE FUNCTION wtcache.capture_row(",
+					 qualified_name(relid));
+	for (int i = 0; i < args->n; i++)
+		appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "",
+						 quote_literal_cstr(args->arg[i]));
+	appendStringInfoChar(&sql, ')');
+	run(sql.data);
+}
+
+static void
+create_truncate_trigger(Oid relid)
+{
+	run(psprintf("CREATE OR REPLACE TRIGGER " TRUNCATE_TRIGGER
+				 " BEFORE TRUNCATE ON %s FOR EACH STATEMENT"
+				 " EXECUTE FUNCTION wtcache.capture_truncate()",
+				 qualified_name(relid)));
+}
+
+/* A table and all below it that hold rows. */
+static List *
+tables_with_rows(Relation rel)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	if (rel->rd_rel->relkind == RELKIND_RELATION)
+		return list_make1_oid(RelationGetRelid(rel));
+	foreach(lc, find_all_inheritors(RelationGetRelid(rel),
+									AccessShareLock, NULL))
+	{
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
+			result = lappend_oid(result, lfirst_oid(lc));
+	}
+	return result;
+}
+
+static void
+check_partitions(Relation rel)
+{
+	ListCell   *lc;
+
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return;
+	foreach(lc, find_all_inheritors(RelationGetRelid(rel),
+									AccessShareLock, NULL))
+	{
+		Relation	part = relation_open(lfirst_oid(lc), NoLock);
+		char		relkind = part->rd_rel->relkind;
+		bool		unfit = relkind == RELKIND_FOREIGN_TABLE ||
+			(relkind == RELKIND_RELATION &&
+			 part->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT);
+
+		if (unfit)
+			refuse(rel, psprintf("Its partition \"%s\" is unlogged, temporary or foreign.",
+								 RelationGetRelationName(part)), NULL);
+		relation_close(part, NoLock);
+	}
+}
+
+Datum
+wtcache_attach(PG_FUNCTION_ARGS)
+{
+	Oid			relid;
+	Relation	rel;
+	Arguments	args;
+	ListCell   *lc;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("relation must not be null")));
+	relid = PG_GETARG_OID(0);
+
+	/* the lock that CREATE TRIGGER takes */
+	rel = relation_open(relid, ShareRowExclusiveLock);
+	check_owner(rel);
+	check_attachable(rel);
+	check_partitions(rel);
+	args = collect_arguments(fcinfo, rel);
+	check_arguments(rel, &args);
+
+	SPI_connect();
+	create_row_trigger(relid, &args);
+	foreach(lc, tables_with_rows(rel))
+		create_truncate_trigger(lfirst_oid(lc));
+	SPI_finish();
+
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+Datum
+wtcache_detach(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	Relation	rel = relation_open(relid, ShareRowExclusiveLock);
+	const Trigger *trigger;
+	ListCell   *lc;
+
+	check_owner(rel);
+	trigger = wtc_attachment_trigger(rel);
+	if (trigger == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("table \"%s\" is not attached to wtcache",
+						RelationGetRelationName(rel))));
+
+	SPI_connect();
+	run(psprintf("DROP TRIGGER %s ON %s",
+				 quote_identifier(trigger->tgname), qualified_name(relid)));
+	foreach(lc, tables_with_rows(rel))
+		run(psprintf("DROP TRIGGER IF EXISTS " TRUNCATE_TRIGGER " ON %s",
+					 qualified_name(lfirst_oid(lc))));
+	SPI_finish();
+
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+/*
+ * Called by the event trigger after CREATE TABLE and ALTER TABLE: gives a new
+ * partition of an attached table its TRUNCATE trigger, which unlike the row
+ * trigger is not inherited.
+ */
+Datum
+wtcache_cover_partitions(PG_FUNCTION_ARGS)
+{
+	SPI_connect();
+	if (SPI_execute("SELECT r.tgrelid"
+					"  FROM pg_catalog.pg_trigger r"
+					"  JOIN pg_catalog.pg_class c ON c.oid = r.tgrelid"
+					" WHERE r.tgfoid = 'wtcache.capture_row'::pg_catalog.regproc"
+					"   AND r.tgparentid <> 0 AND c.relkind = 'r'"
+					"   AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t"
+					"        WHERE t.tgrelid = r.tgrelid AND t.tgfoid ="
+					"              'wtcache.capture_truncate'::pg_catalog.regproc)",
+					false, 0) == SPI_OK_SELECT)
+	{
+		SPITupleTable *found = SPI_tuptable;
+		uint64		n = SPI_processed;
+
+		for (uint64 i = 0; i < n; i++)
+		{
+			bool		isnull;
+
+			create_truncate_trigger(DatumGetObjectId(SPI_getbinval(found->vals[i],
+																   found->tupdesc,
+																   1, &isnull)));
+		}
+	}
+	SPI_finish();
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * What is attached
+ */
+
+static Datum
+text_array(char **strings, int n)
+{
+	Datum	   *elems = palloc(sizeof(Datum) * (n + 1));
+
+	for (int i = 0; i < n; i++)
+		elems[i] = CStringGetTextDatum(strings[i]);
+	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false,
+										   TYPALIGN_INT));
+}
+
+/* The values of the arguments of this name. */
+static char **
+values_of(const Trigger *trigger, const char *name, int *n)
+{
+	char	  **values = palloc(sizeof(char *) * (trigger->tgnargs + 1));
+	size_t		len = strlen(name);
+
+	*n = 0;
+	for (int i = 0; i < trigger->tgnargs; i++)
+	{
+		if (strncmp(trigger->tgargs[i], name, len) == 0 &&
+			trigger->tgargs[i][len] == '=')
+			values[(*n)++] = trigger->tgargs[i] + len + 1;
+	}
+	return values;
+}
+
+static void
+put_attachment(ReturnSetInfo *rsinfo, Relation rel, const Trigger *trigger)
+{
+	Datum		values[9];
+	bool		nulls[9] = {0};
+	char	  **v;
+	int			n;
+	int			col = 0;
+
+	values[col++] = ObjectIdGetDatum(RelationGetRelid(rel));
+	v = values_of(trigger, "key", &n);
+	nulls[col] = n == 0;
+	values[col++] = n > 0 ? CStringGetTextDatum(v[0]) : (Datum) 0;
+	v = values_of(trigger, "ttl", &n);
+	nulls[col] = n == 0;
+	if (n > 0)
+	{
+		Interval   *ttl = palloc0(sizeof(Interval));
+
+		ttl->time = (int64) strtou64(v[0], NULL, 10) * 1000;
+		values[col] = IntervalPGetDatum(ttl);
+	}
+	col++;
+	v = values_of(trigger, "tag", &n);
+	values[col++] = text_array(v, n);
+	v = values_of(trigger, "invalidate", &n);
+	values[col++] = text_array(v, n);
+	v = values_of(trigger, "column", &n);
+	nulls[col] = n == 0;
+	values[col++] = text_array(v, n);
+	v = values_of(trigger, "condition", &n);
+	nulls[col] = n == 0;
+	values[col++] = n > 0 ? CStringGetTextDatum(v[0]) : (Datum) 0;
+	v = values_of(trigger, "format", &n);
+	values[col++] = CStringGetTextDatum(n > 0 ? v[0] : "json");
+	values[col++] = BoolGetDatum(trigger->tgenabled != TRIGGER_DISABLED);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+Datum
+wtcache_attachments(PG_FUNCTION_ARGS)
+{
+	Oid			function = wtc_capture_function();
+	Relation	triggers;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *relids = NIL;
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	triggers = table_open(TriggerRelationId, AccessShareLock);
+	scan = systable_beginscan(triggers, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		if (form->tgfoid == function && !OidIsValid(form->tgparentid))
+			relids = list_append_unique_oid(relids, form->tgrelid);
+	}
+	systable_endscan(scan);
+	table_close(triggers, AccessShareLock);
+
+	foreach(lc, relids)
+	{
+		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
+		const Trigger *trigger = rel ? wtc_attachment_trigger(rel) : NULL;
+
+		if (trigger != NULL)
+			put_attachment((ReturnSetInfo *) fcinfo->resultinfo, rel, trigger);
+		if (rel != NULL)
+			relation_close(rel, AccessShareLock);
+	}
+	return (Datum) 0;
+}
+
+/*
+ * What would be written
+ */
+
+static Datum
+span_text(WtcSpan span)
+{
+	return PointerGetDatum(cstring_to_text_with_len(span.data, span.len));
+}
+
+static Datum
+list_array(const WtcList *list)
+{
+	WtcCursor	cursor = wtc_list_cursor(list);
+	char	  **strings = palloc(sizeof(char *) * (list->count + 1));
+	WtcSpan		string;
+	int			n = 0;
+
+	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &string))
+		strings[n++] = pnstrdup(string.data, string.len);
+	return text_array(strings, n);
+}
+
+static Datum
+invalidated_array(WtcAttachment *att, TupleTableSlot *slot)
+{
+	char	  **strings = palloc(sizeof(char *) * (att->ninvalidates + 1));
+	int			n = 0;
+
+	for (int i = 0; i < att->ninvalidates; i++)
+	{
+		WtcSpan		tag;
+
+		if (wtc_render_invalidated(att, i, slot, &tag))
+			strings[n++] = pnstrdup(tag.data, tag.len);
+	}
+	return text_array(strings, n);
+}
+
+/* Columns: operation, key, value, ttl, tags, invalidates. */
+static void
+preview_row(WtcAttachment *att, TupleTableSlot *slot, Datum *values,
+			bool *nulls)
+{
+	WtcRendered row;
+	WtcOperation op = {0};
+	bool		stored = false;
+
+	wtc_render_row(att, slot, &row);
+	if (row.cached)
+		stored = wtc_enabled && wtc_render_image(att, slot, &op);
+
+	values[0] = CStringGetTextDatum(!row.cached ? "none" :
+									!stored ? "delete" : "set");
+	nulls[1] = !row.cached;
+	if (row.cached)
+		values[1] = span_text(row.key);
+	nulls[2] = nulls[3] = !stored;
+	if (stored)
+	{
+		Interval   *ttl = palloc0(sizeof(Interval));
+
+		values[2] = op.kind == WTC_OP_SET ? span_text(op.value) :
+			OidFunctionCall2(F_ARRAY_TO_STRING_ANYARRAY_TEXT,
+							 list_array(&op.fields),
+							 CStringGetTextDatum(" "));
+		ttl->time = (int64) op.ttl_ms * 1000;
+		values[3] = IntervalPGetDatum(ttl);
+	}
+	values[4] = list_array(&row.tags);
+	values[5] = invalidated_array(att, slot);
+}
+
+static TupleTableSlot *
+slot_of_row(Relation rel, HeapTupleHeader header)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel),
+													&TTSOpsHeapTuple);
+	HeapTuple	tuple = palloc0(sizeof(HeapTupleData));
+
+	if (HeapTupleHeaderGetTypeId(header) != rel->rd_rel->reltype)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("row is not of the row type of \"%s\"",
+						RelationGetRelationName(rel)),
+				 errhint("Pass a whole row, such as in SELECT wtcache.preview('t', t) FROM t.")));
+	tuple->t_len = HeapTupleHeaderGetDatumLength(header);
+	tuple->t_data = header;
+	ItemPointerSetInvalid(&tuple->t_self);
+	tuple->t_tableOid = RelationGetRelid(rel);
+	return ExecStoreHeapTuple(tuple, slot, false);
+}
+
+Datum
+wtcache_preview(PG_FUNCTION_ARGS)
+{
+	Relation	rel = relation_open(PG_GETARG_OID(0), AccessShareLock);
+	HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(1);
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+	WtcAttachment *att;
+	WtcPinned	pinned;
+	TupleDesc	desc;
+	TupleTableSlot *slot;
+	Datum		values[6] = {0};
+	bool		nulls[6] = {0};
+
+	if (trigger == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("table \"%s\" is not attached to wtcache",
+						RelationGetRelationName(rel))));
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	att = wtc_attachment_get(rel, trigger);
+	slot = slot_of_row(rel, header);
+	wtc_pin_settings(&pinned, att->exotic);
+	PG_TRY();
+	{
+		preview_row(att, slot, values, nulls);
+	}
+	PG_FINALLY();
+	{
+		wtc_unpin_settings(&pinned);
+	}
+	PG_END_TRY();
+	ExecDropSingleTupleTableSlot(slot);
+	relation_close(rel, AccessShareLock);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
+													  values, nulls)));
+}

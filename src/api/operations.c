@@ -1,0 +1,296 @@
+/*-------------------------------------------------------------------------
+ *
+ * operations.c
+ *	  wtcache.set(), delete(), invalidate_tag() and get().
+ *
+ * What they change is pending like a captured row: it reaches Redis if the
+ * transaction commits, and is gone with a rollback to a savepoint.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "api/api.h"
+#include "capture/image.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "guc.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "push/push.h"
+#include "shared/debug.h"
+#include "txn/pending.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(wtcache_set);
+PG_FUNCTION_INFO_V1(wtcache_delete);
+PG_FUNCTION_INFO_V1(wtcache_invalidate_tag);
+PG_FUNCTION_INFO_V1(wtcache_get);
+PG_FUNCTION_INFO_V1(wtcache_debug_release);
+
+static void
+refuse_null(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("%s must not be null", name)));
+}
+
+/* A complete name in Redis from what the user called it. */
+static WtcSpan
+complete(const char *text, const char *what,
+		 bool (*completer) (const char *, WtcSpan *))
+{
+	WtcSpan		span;
+
+	if (text[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be empty", what)));
+	if (!completer(text, &span))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+				 errmsg("%s cannot be written in UTF-8", what)));
+	return span;
+}
+
+static Datum *
+elements(ArrayType *array, const char *what, int *n)
+{
+	Datum	   *elems;
+
+	if (array_contains_nulls(array))
+		refuse_null(what);
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
+					  &elems, NULL, n);
+	return elems;
+}
+
+static WtcList
+tag_list(ArrayType *array)
+{
+	WtcList		list = {0};
+	StringInfoData buf;
+	int			n;
+	Datum	   *elems = elements(array, "tag", &n);
+
+	if (n > WTC_MAX_TAGS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a key cannot carry more than %d tags", WTC_MAX_TAGS)));
+	initStringInfo(&buf);
+	for (int i = 0; i < n; i++)
+	{
+		WtcSpan		tag = complete(TextDatumGetCString(elems[i]), "tag",
+								   wtc_complete_tag);
+
+		if (!wtc_list_has(&list, tag))
+		{
+			wtc_put_string(&buf, tag.data, tag.len);
+			list.count++;
+		}
+		list.bytes.data = buf.data;
+		list.bytes.len = buf.len;
+	}
+	return list;
+}
+
+Datum
+wtcache_set(PG_FUNCTION_ARGS)
+{
+	WtcChange	change = {.op = {.kind = WTC_OP_SET}};
+	char	   *json;
+
+	PreventCommandIfReadOnly("wtcache.set()");
+	if (PG_ARGISNULL(0))
+		refuse_null("key");
+	if (PG_ARGISNULL(1))
+		refuse_null("value");
+	change.op.key = complete(text_to_cstring(PG_GETARG_TEXT_PP(0)), "key",
+							 wtc_complete_key);
+	json = DatumGetCString(DirectFunctionCall1(jsonb_out,
+											   PG_GETARG_DATUM(1)));
+	if (!wtc_to_utf8(json, strlen(json), &change.op.value))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+				 errmsg("value cannot be written in UTF-8")));
+	change.op.ttl_ms = PG_ARGISNULL(2) ? (uint64) wtc_default_ttl * 1000 :
+		wtc_interval_ms(PG_GETARG_INTERVAL_P(2));
+	if (!PG_ARGISNULL(3))
+		change.op.tags = tag_list(PG_GETARG_ARRAYTYPE_P(3));
+	if (!wtc_enabled)
+		change.op.kind = WTC_OP_DELETE;
+	wtc_pending_add(&change);
+	PG_RETURN_VOID();
+}
+
+Datum
+wtcache_delete(PG_FUNCTION_ARGS)
+{
+	int			n;
+	Datum	   *keys = elements(PG_GETARG_ARRAYTYPE_P(0), "key", &n);
+
+	PreventCommandIfReadOnly("wtcache.delete()");
+	for (int i = 0; i < n; i++)
+	{
+		WtcChange	change = {.op = {.kind = WTC_OP_DELETE}};
+
+		change.op.key = complete(TextDatumGetCString(keys[i]), "key",
+								 wtc_complete_key);
+		wtc_pending_add(&change);
+	}
+	PG_RETURN_VOID();
+}
+
+Datum
+wtcache_invalidate_tag(PG_FUNCTION_ARGS)
+{
+	int			n;
+	Datum	   *tags = elements(PG_GETARG_ARRAYTYPE_P(0), "tag", &n);
+
+	PreventCommandIfReadOnly("wtcache.invalidate_tag()");
+	for (int i = 0; i < n; i++)
+	{
+		WtcChange	change = {.op = {.kind = WTC_OP_INVALIDATE}};
+
+		change.op.key = complete(TextDatumGetCString(tags[i]), "tag",
+								 wtc_complete_tag);
+		wtc_pending_add(&change);
+	}
+	PG_RETURN_VOID();
+}
+
+/* UTF-8 from outside, as a string in the server's encoding. */
+static char *
+from_utf8(const char *data, size_t len)
+{
+	return pg_any_to_server(pnstrdup(data, len), (int) len, PG_UTF8);
+}
+
+static Datum
+parse_jsonb(const char *data, size_t len)
+{
+	return DirectFunctionCall1(jsonb_in,
+							   CStringGetDatum(from_utf8(data, len)));
+}
+
+/* A jsonb object of text values from pairs of strings. */
+static Datum
+object_of(char *const *strings, int n)
+{
+	Datum	   *elems = palloc(sizeof(Datum) * (n + 1));
+
+	for (int i = 0; i < n; i++)
+		elems[i] = CStringGetTextDatum(strings[i]);
+	return DirectFunctionCall1(jsonb_object,
+							   PointerGetDatum(construct_array(elems, n,
+															   TEXTOID, -1, false,
+															   TYPALIGN_INT)));
+}
+
+static Datum
+object_of_list(const WtcList *list)
+{
+	WtcCursor	cursor = wtc_list_cursor(list);
+	char	  **strings = palloc(sizeof(char *) * (list->count + 1));
+	WtcSpan		string;
+	int			n = 0;
+
+	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &string))
+		strings[n++] = from_utf8(string.data, string.len);
+	return object_of(strings, n);
+}
+
+static Datum
+object_of_value(const WtcValue *value)
+{
+	char	  **strings = palloc(sizeof(char *) * (value->len / sizeof(uint32) + 1));
+	const char *p = value->data;
+	const char *end = value->data + value->len;
+	int			n = 0;
+
+	while (p < end)
+	{
+		uint32		len;
+
+		memcpy(&len, p, sizeof(len));
+		strings[n++] = from_utf8(p + sizeof(len), len);
+		p += sizeof(len) + len;
+	}
+	return object_of(strings, n);
+}
+
+/* Has this transaction done something to the key?  Then that is the answer. */
+static bool
+get_pending(WtcSpan key, Datum *result, bool *isnull)
+{
+	WtcOperation op;
+
+	if (!wtc_pending_find(key, &op))
+		return false;
+	*isnull = op.kind == WTC_OP_DELETE;
+	if (op.kind == WTC_OP_SET)
+		*result = parse_jsonb(op.value.data, op.value.len);
+	else if (op.kind == WTC_OP_HASH)
+		*result = object_of_list(&op.fields);
+	return true;
+}
+
+Datum
+wtcache_get(PG_FUNCTION_ARGS)
+{
+	WtcSpan		key = complete(text_to_cstring(PG_GETARG_TEXT_PP(0)), "key",
+							   wtc_complete_key);
+	WtcValue	value;
+	WtcStatus	status;
+	Datum		result = (Datum) 0;
+	bool		isnull = false;
+
+	if (get_pending(key, &result, &isnull))
+	{
+		if (isnull)
+			PG_RETURN_NULL();
+		PG_RETURN_DATUM(result);
+	}
+
+	status = wtc_push_get(key.data, key.len, &value);
+	if (status == WTC_FAIL_WRONGTYPE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("key is neither a string nor a hash in Redis")));
+	if (status != WTC_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("could not read from Redis: %s",
+						wtc_status_name(status)),
+				 errhint("See wtcache.status.")));
+
+	switch (value.kind)
+	{
+		case WTC_VALUE_NONE:
+			PG_RETURN_NULL();
+		case WTC_VALUE_STRING:
+			PG_RETURN_DATUM(parse_jsonb(value.data, value.len));
+		case WTC_VALUE_HASH:
+			if (value.len == 0)
+				PG_RETURN_NULL();
+			PG_RETURN_DATUM(object_of_value(&value));
+	}
+	PG_RETURN_NULL();
+}
+
+/* For tests only; no extension script declares it. */
+Datum
+wtcache_debug_release(PG_FUNCTION_ARGS)
+{
+	if (!superuser())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be superuser")));
+	PG_RETURN_BOOL(wtc_debug_release());
+}

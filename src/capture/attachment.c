@@ -1,0 +1,471 @@
+/*-------------------------------------------------------------------------
+ *
+ * attachment.c
+ *	  Decoding the arguments of capture triggers, and the cache of that.
+ *
+ * The cache is filled at a trigger's first call and emptied by relcache
+ * invalidation, so ALTER TABLE, a new trigger or a dropped index are seen at
+ * the next call.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "capture/attachment.h"
+#include "capture/settings.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_type.h"
+#include "compat.h"
+#include "executor/executor.h"
+#include "funcapi.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_func.h"
+#include "parser/parse_relation.h"
+#include "parser/parser.h"
+#include "push/batch.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/ruleutils.h"
+#include "utils/syscache.h"
+
+typedef struct CacheKey
+{
+	Oid			relid;
+	Oid			trigger;
+} CacheKey;
+
+typedef struct CacheEntry
+{
+	CacheKey	key;
+	bool		valid;
+	WtcAttachment *att;
+} CacheEntry;
+
+static HTAB *cache = NULL;
+
+/*
+ * Conditions
+ */
+
+/* Parses the text of a condition into a boolean expression over the row. */
+static Node *
+parse_condition(Relation rel, const char *condition)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	ParseNamespaceItem *nsitem;
+	List	   *raw;
+	SelectStmt *select;
+	Node	   *expr;
+	char	   *query = psprintf("SELECT %s", condition);
+
+	raw = raw_parser(query, RAW_PARSE_DEFAULT);
+	if (list_length(raw) == 1)
+	{
+		select = (SelectStmt *) linitial_node(RawStmt, raw)->stmt;
+		if (IsA(select, SelectStmt) && list_length(select->targetList) == 1 &&
+			select->fromClause == NIL && select->whereClause == NULL &&
+			select->groupClause == NIL && select->havingClause == NULL &&
+			select->sortClause == NIL && select->limitCount == NULL &&
+			select->limitOffset == NULL && select->withClause == NULL &&
+			select->lockingClause == NIL && select->op == SETOP_NONE &&
+			select->distinctClause == NIL && select->windowClause == NIL &&
+			select->intoClause == NULL)
+		{
+			nsitem = addRangeTableEntryForRelation(pstate, rel,
+												   AccessShareLock,
+												   NULL, false, true);
+			addNSItemToQuery(pstate, nsitem, true, true, true);
+			expr = linitial_node(ResTarget, select->targetList)->val;
+			/* neither subqueries nor aggregates nor window functions */
+			expr = transformExpr(pstate, expr, EXPR_KIND_TRIGGER_WHEN);
+			expr = coerce_to_boolean(pstate, expr, "wtcache condition");
+			assign_expr_collations(pstate, expr);
+			free_parsestate(pstate);
+			return expr;
+		}
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_SYNTAX_ERROR),
+			 errmsg("a wtcache condition must be a single expression"),
+			 errdetail("The condition is \"%s\".", condition)));
+}
+
+char *
+wtc_condition_canonical(Relation rel, const char *condition)
+{
+	Node	   *expr = parse_condition(rel, condition);
+	List	   *vars = pull_var_clause(expr, PVC_RECURSE_AGGREGATES |
+									   PVC_RECURSE_WINDOWFUNCS |
+									   PVC_RECURSE_PLACEHOLDERS);
+	List	   *context;
+	ListCell   *lc;
+	WtcPinned	pinned;
+	char	   *text;
+
+	foreach(lc, vars)
+	{
+		if (lfirst_node(Var, lc)->varattno <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+					 errmsg("a wtcache condition can only use columns of the table")));
+		if (wtc_is_virtual(TupleDescAttr(RelationGetDescr(rel),
+										 lfirst_node(Var, lc)->varattno - 1)->attgenerated))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("a wtcache condition cannot use virtual generated columns")));
+	}
+	if (contain_mutable_functions((Node *)
+								  expression_planner(copyObject((Expr *) expr))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("functions in a wtcache condition must be marked IMMUTABLE"),
+				 errdetail("The cache follows changes of rows, not changes of what a function returns.")));
+
+	/* with this search_path every name outside pg_catalog is qualified */
+	wtc_pin_settings(&pinned, true);
+	PG_TRY();
+	{
+		context = deparse_context_for(RelationGetRelationName(rel),
+									  RelationGetRelid(rel));
+		text = deparse_expression(expr, context, false, false);
+	}
+	PG_FINALLY();
+	{
+		wtc_unpin_settings(&pinned);
+	}
+	PG_END_TRY();
+	return text;
+}
+
+/* The stored text was made canonical, so it is read in the same way. */
+static void
+prepare_condition(WtcAttachment *att, Relation rel)
+{
+	WtcPinned	pinned;
+
+	wtc_pin_settings(&pinned, true);
+	PG_TRY();
+	{
+		Node	   *expr = parse_condition(rel, att->condition);
+
+		att->condition_state = ExecInitExpr(expression_planner((Expr *) expr),
+											NULL);
+	}
+	PG_FINALLY();
+	{
+		wtc_unpin_settings(&pinned);
+	}
+	PG_END_TRY();
+	att->econtext = CreateStandaloneExprContext();
+}
+
+/*
+ * Columns
+ */
+
+static AttrNumber
+column_number(Relation rel, const char *name)
+{
+	AttrNumber	attno = get_attnum(RelationGetRelid(rel), name);
+
+	if (attno == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of relation \"%s\", listed for wtcache, does not exist",
+						name, RelationGetRelationName(rel)),
+				 errhint("After renaming or dropping a column, call wtcache.attach() again.")));
+	if (attno < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("system column \"%s\" cannot be cached", name)));
+	return attno;
+}
+
+/* The row type of an image of some of the columns. */
+static void
+make_image_desc(WtcAttachment *att)
+{
+	if (att->ncolumns == 0)
+		return;
+	att->image_desc = CreateTemplateTupleDesc(att->ncolumns);
+	for (int i = 0; i < att->ncolumns; i++)
+		TupleDescCopyEntry(att->image_desc, i + 1, att->desc, att->columns[i]);
+	att->image_desc = BlessTupleDesc(att->image_desc);
+}
+
+static bool
+template_uses(WtcTemplate *const *templates, int n, AttrNumber attno)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (bms_is_member(attno, templates[i]->columns))
+			return true;
+	}
+	return false;
+}
+
+/* A virtual generated column has no value in a trigger's row (F31). */
+static void
+inspect_virtual(WtcAttachment *att, Form_pg_attribute attr)
+{
+	bool		listed = att->ncolumns == 0;
+
+	if (template_uses(&att->key, 1, attr->attnum) ||
+		template_uses(att->tags, att->ntags, attr->attnum) ||
+		template_uses(att->invalidates, att->ninvalidates, attr->attnum))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("virtual generated column \"%s\" cannot be used in a wtcache template",
+						NameStr(attr->attname))));
+	for (int i = 0; i < att->ncolumns; i++)
+		listed |= att->columns[i] == attr->attnum;
+	if (listed)
+		att->no_images = "the image would have a virtual generated column";
+}
+
+/* Looks at the columns' types: how to write them, and whether one can. */
+static void
+inspect_columns(WtcAttachment *att)
+{
+	att->outputs = palloc0(sizeof(FmgrInfo) * att->desc->natts);
+	for (int i = 0; i < att->desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(att->desc, i);
+		Oid			output;
+		bool		varlena;
+
+		if (attr->attisdropped)
+			continue;
+		if (wtc_is_virtual(attr->attgenerated))
+			inspect_virtual(att, attr);
+		if (!wtc_type_is_plain(attr->atttypid))
+			att->exotic = true;
+		getTypeOutputInfo(attr->atttypid, &output, &varlena);
+		fmgr_info_cxt(output, &att->outputs[i], att->cxt);
+	}
+}
+
+char *
+wtc_attachment_output(void *att, AttrNumber attno, Datum value)
+{
+	return OutputFunctionCall(&((WtcAttachment *) att)->outputs[attno - 1],
+							  value);
+}
+
+bool
+wtc_covers_unique_index(Relation rel, const Bitmapset *columns)
+{
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
+											ObjectIdGetDatum(lfirst_oid(lc)));
+		Form_pg_index index;
+		bool		covered = true;
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for index %u", lfirst_oid(lc));
+		index = (Form_pg_index) GETSTRUCT(tuple);
+		for (int i = 0; i < index->indnkeyatts; i++)
+			covered &= bms_is_member(Max(index->indkey.values[i], 0), columns);
+		found |= index->indisunique && index->indisvalid && covered &&
+			heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+		ReleaseSysCache(tuple);
+	}
+	return found;
+}
+
+/*
+ * Arguments
+ */
+
+static void
+bad_argument(const char *arg)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid argument \"%s\" of a wtcache capture trigger", arg),
+			 errhint("Call wtcache.attach() instead of CREATE TRIGGER.")));
+}
+
+static void
+decode_argument(WtcAttachment *att, Relation rel, const char *arg)
+{
+	const char *value = strchr(arg, '=');
+	int			len = value ? value - arg : 0;
+
+	if (value == NULL)
+		bad_argument(arg);
+	value++;
+
+#define IS(name) (len == sizeof(name) - 1 && strncmp(arg, name, len) == 0)
+	if (IS("key"))
+		att->key = wtc_template_parse(value, att->desc, true);
+	else if (IS("tag"))
+		att->tags[att->ntags++] = wtc_template_parse(value, att->desc, false);
+	else if (IS("invalidate"))
+		att->invalidates[att->ninvalidates++] =
+			wtc_template_parse(value, att->desc, false);
+	else if (IS("column"))
+		att->columns[att->ncolumns++] = column_number(rel, value);
+	else if (IS("condition"))
+		att->condition = pstrdup(value);
+	else if (IS("ttl"))
+	{
+		att->ttl_ms = strtou64(value, NULL, 10);
+		if (att->ttl_ms == 0)
+			bad_argument(arg);
+	}
+	else if (IS("format") && strcmp(value, "json") == 0)
+		att->format = WTC_FORMAT_JSON;
+	else if (IS("format") && strcmp(value, "hash") == 0)
+		att->format = WTC_FORMAT_HASH;
+	else
+		bad_argument(arg);
+#undef IS
+}
+
+WtcAttachment *
+wtc_attachment_build(Relation rel, int nargs, char *const *args,
+					 MemoryContext parent)
+{
+	MemoryContext cxt = AllocSetContextCreate(parent, "wtcache attachment",
+											  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	WtcAttachment *att = palloc0(sizeof(WtcAttachment));
+
+	MemoryContextCopyAndSetIdentifier(cxt, RelationGetRelationName(rel));
+	att->cxt = cxt;
+	att->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+	att->tags = palloc0(sizeof(WtcTemplate *) * (nargs + 1));
+	att->invalidates = palloc0(sizeof(WtcTemplate *) * (nargs + 1));
+	att->columns = palloc0(sizeof(AttrNumber) * (nargs + 1));
+
+	for (int i = 0; i < nargs; i++)
+		decode_argument(att, rel, args[i]);
+	if (att->key == NULL)
+		bad_argument("");
+	if (att->ntags > WTC_MAX_TAGS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a row cannot carry more than %d tags", WTC_MAX_TAGS)));
+
+	inspect_columns(att);
+	make_image_desc(att);
+	if (!wtc_covers_unique_index(rel, att->key->columns))
+		att->no_images = "no unique index makes the key one of a single row";
+	if (att->condition != NULL)
+		prepare_condition(att, rel);
+
+	MemoryContextSwitchTo(old);
+	return att;
+}
+
+/*
+ * The cache
+ */
+
+static void
+invalidate(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS seq;
+	CacheEntry *entry;
+
+	hash_seq_init(&seq, cache);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+	{
+		if (relid == InvalidOid || relid == entry->key.relid)
+			entry->valid = false;
+	}
+}
+
+static void
+make_cache(void)
+{
+	HASHCTL		ctl = {
+		.keysize = sizeof(CacheKey),
+		.entrysize = sizeof(CacheEntry),
+		.hcxt = TopMemoryContext
+	};
+
+	cache = hash_create("wtcache attachments", 32, &ctl,
+						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
+}
+
+WtcAttachment *
+wtc_attachment_get(Relation rel, const Trigger *trigger)
+{
+	CacheKey	key = {RelationGetRelid(rel), trigger->tgoid};
+	CacheEntry *entry;
+	bool		found;
+
+	if (cache == NULL)
+		make_cache();
+	entry = hash_search(cache, &key, HASH_ENTER, &found);
+	if (!found)
+	{
+		entry->att = NULL;
+		entry->valid = false;
+	}
+	if (entry->valid)
+		return entry->att;
+
+	/* somebody up the stack may be using the old one still */
+	if (entry->att != NULL)
+	{
+		MemoryContextSetParent(entry->att->cxt, TopTransactionContext);
+		entry->att = NULL;
+	}
+
+	/* what invalidates it while it is being built must not be lost */
+	entry->valid = true;
+	PG_TRY();
+	{
+		entry->att = wtc_attachment_build(rel, trigger->tgnargs,
+										  trigger->tgargs, CurTransactionContext);
+	}
+	PG_CATCH();
+	{
+		entry->valid = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	MemoryContextSetParent(entry->att->cxt, TopMemoryContext);
+	return entry->att;
+}
+
+Oid
+wtc_capture_function(void)
+{
+	return LookupFuncName(list_make2(makeString("wtcache"),
+									 makeString("capture_row")),
+						  0, NULL, true);
+}
+
+const Trigger *
+wtc_attachment_trigger(Relation rel)
+{
+	Oid			function = wtc_capture_function();
+
+	if (rel->trigdesc == NULL || !OidIsValid(function))
+		return NULL;
+	for (int i = 0; i < rel->trigdesc->numtriggers; i++)
+	{
+		if (rel->trigdesc->triggers[i].tgfoid == function)
+			return &rel->trigdesc->triggers[i];
+	}
+	return NULL;
+}

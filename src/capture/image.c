@@ -1,0 +1,223 @@
+/*-------------------------------------------------------------------------
+ *
+ * image.c
+ *	  From a row to its key, its tags and its image.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "capture/image.h"
+#include "catalog/namespace.h"
+#include "executor/executor.h"
+#include "guc.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+bool
+wtc_to_utf8(const char *text, int len, WtcSpan *out)
+{
+	int			encoding = GetDatabaseEncoding();
+
+	if (encoding == PG_SQL_ASCII &&
+		!pg_verify_mbstr(PG_UTF8, text, len, true))
+		return false;
+	if (encoding != PG_UTF8 && encoding != PG_SQL_ASCII)
+	{
+		Oid			proc = FindDefaultConversionProc(encoding, PG_UTF8);
+		Size		room = ((Size) len + 2) * MAX_CONVERSION_GROWTH;
+		char	   *buf;
+
+		if (!OidIsValid(proc) || room > PG_INT32_MAX)
+			return false;
+		buf = MemoryContextAllocHuge(CurrentMemoryContext, room);
+		if (pg_do_encoding_conversion_buf(proc, encoding, PG_UTF8,
+										  (unsigned char *) text, len,
+										  (unsigned char *) buf, room,
+										  true) != len)
+			return false;
+		text = buf;
+		len = strlen(buf);
+	}
+	out->data = text;
+	out->len = len;
+	return true;
+}
+
+bool
+wtc_complete_key(const char *text, WtcSpan *key)
+{
+	char	   *name = psprintf("%s%s", wtc_key_prefix, text);
+
+	return wtc_to_utf8(name, strlen(name), key);
+}
+
+bool
+wtc_complete_tag(const char *text, WtcSpan *tag)
+{
+	char	   *name = psprintf("%s%s%s", wtc_key_prefix, wtc_tag_prefix, text);
+
+	return wtc_to_utf8(name, strlen(name), tag);
+}
+
+/* A template's text for a row; false if there is none. */
+static bool
+render(WtcAttachment *att, const WtcTemplate *tpl, TupleTableSlot *slot,
+	   char **text)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	if (!wtc_template_render(tpl, slot, wtc_attachment_output, att, &buf))
+		return false;
+	*text = buf.data;
+	return buf.len > 0;
+}
+
+static bool
+condition_holds(WtcAttachment *att, TupleTableSlot *slot)
+{
+	bool		isnull;
+	Datum		value;
+
+	if (att->condition == NULL)
+		return true;
+	ResetExprContext(att->econtext);
+	att->econtext->ecxt_scantuple = slot;
+	value = ExecEvalExprSwitchContext(att->condition_state, att->econtext,
+									  &isnull);
+	att->econtext->ecxt_scantuple = NULL;
+	return !isnull && DatumGetBool(value);
+}
+
+void
+wtc_render_row(WtcAttachment *att, TupleTableSlot *slot, WtcRendered *row)
+{
+	StringInfoData list;
+	char	   *text;
+
+	memset(row, 0, sizeof(*row));
+	if (!condition_holds(att, slot) ||
+		!render(att, att->key, slot, &text) ||
+		!wtc_complete_key(text, &row->key))
+		return;
+	row->cached = true;
+
+	if (att->ntags == 0)
+		return;
+	initStringInfo(&list);
+	for (int i = 0; i < att->ntags; i++)
+	{
+		WtcSpan		tag;
+
+		row->tags.bytes.data = list.data;
+		row->tags.bytes.len = list.len;
+		if (render(att, att->tags[i], slot, &text) &&
+			wtc_complete_tag(text, &tag) && !wtc_list_has(&row->tags, tag))
+		{
+			wtc_put_string(&list, tag.data, tag.len);
+			row->tags.count++;
+		}
+	}
+	row->tags.bytes.data = list.data;
+	row->tags.bytes.len = list.len;
+}
+
+bool
+wtc_render_invalidated(WtcAttachment *att, int i, TupleTableSlot *slot,
+					   WtcSpan *tag)
+{
+	char	   *text;
+
+	return render(att, att->invalidates[i], slot, &text) &&
+		wtc_complete_tag(text, tag);
+}
+
+/* The row, or the columns of it that are wanted, as a composite value. */
+static Datum
+row_datum(WtcAttachment *att, TupleTableSlot *slot)
+{
+	bool		mine;
+	HeapTuple	tuple;
+	Datum	   *values;
+	bool	   *nulls;
+
+	if (att->ncolumns == 0)
+	{
+		tuple = ExecFetchSlotHeapTuple(slot, false, &mine);
+		return heap_copy_tuple_as_datum(tuple, att->desc);
+	}
+
+	values = palloc(sizeof(Datum) * att->ncolumns);
+	nulls = palloc(sizeof(bool) * att->ncolumns);
+	for (int i = 0; i < att->ncolumns; i++)
+		values[i] = slot_getattr(slot, att->columns[i], &nulls[i]);
+	tuple = heap_form_tuple(att->image_desc, values, nulls);
+	return heap_copy_tuple_as_datum(tuple, att->image_desc);
+}
+
+static bool
+json_image(WtcAttachment *att, TupleTableSlot *slot, WtcSpan *image)
+{
+	text	   *json = DatumGetTextPP(DirectFunctionCall1(row_to_json,
+														  row_datum(att, slot)));
+
+	return wtc_to_utf8(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), image);
+}
+
+/* Appends a string in UTF-8; false if it cannot be. */
+static bool
+put_utf8(StringInfo buf, const char *string)
+{
+	WtcSpan		span;
+
+	if (!wtc_to_utf8(string, strlen(string), &span))
+		return false;
+	wtc_put_string(buf, span.data, span.len);
+	return true;
+}
+
+/* Name and output form of every column that is not NULL. */
+static bool
+hash_image(WtcAttachment *att, TupleTableSlot *slot, WtcList *fields)
+{
+	int			n = att->ncolumns > 0 ? att->ncolumns : att->desc->natts;
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	fields->count = 0;
+	for (int i = 0; i < n; i++)
+	{
+		AttrNumber	attno = att->ncolumns > 0 ? att->columns[i] : i + 1;
+		Form_pg_attribute attr = TupleDescAttr(att->desc, attno - 1);
+		bool		isnull;
+		Datum		value;
+
+		if (attr->attisdropped)
+			continue;
+		value = slot_getattr(slot, attno, &isnull);
+		if (isnull)
+			continue;
+		if (!put_utf8(&buf, NameStr(attr->attname)) ||
+			!put_utf8(&buf, wtc_attachment_output(att, attno, value)))
+			return false;
+		fields->count += 2;
+	}
+	fields->bytes.data = buf.data;
+	fields->bytes.len = buf.len;
+	return fields->count > 0;
+}
+
+bool
+wtc_render_image(WtcAttachment *att, TupleTableSlot *slot, WtcOperation *op)
+{
+	if (att->no_images != NULL)
+		return false;
+	op->ttl_ms = att->ttl_ms > 0 ? att->ttl_ms :
+		(uint64) wtc_default_ttl * 1000;
+	op->kind = att->format == WTC_FORMAT_HASH ? WTC_OP_HASH : WTC_OP_SET;
+	return op->kind == WTC_OP_HASH ? hash_image(att, slot, &op->fields) :
+		json_image(att, slot, &op->value);
+}

@@ -1,0 +1,49 @@
+/*-------------------------------------------------------------------------
+ *
+ * image.h
+ *	  From a row to what the cache will hold of it.
+ *
+ * All of this allocates in the current memory context, may raise an error,
+ * belongs before the commit record, and wants the settings pinned.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_CAPTURE_IMAGE_H
+#define WTC_CAPTURE_IMAGE_H
+
+#include "capture/attachment.h"
+#include "push/batch.h"
+
+/* What a row amounts to. */
+typedef struct WtcRendered
+{
+	bool		cached;			/* it has a key, and the condition holds */
+	WtcSpan		key;			/* complete, UTF-8 */
+	WtcList		tags;
+} WtcRendered;
+
+extern void wtc_render_row(WtcAttachment *att, TupleTableSlot *slot,
+						   WtcRendered *row);
+
+/*
+ * Fills in the storing of a row: kind, ttl and image.  False if there can be
+ * no image of it, because of the table or because it is not valid in UTF-8.
+ */
+extern bool wtc_render_image(WtcAttachment *att, TupleTableSlot *slot,
+							 WtcOperation *op);
+
+/* The tags that a row invalidates, complete; rendered one by one. */
+extern bool wtc_render_invalidated(WtcAttachment *att, int i,
+								   TupleTableSlot *slot, WtcSpan *tag);
+
+/*
+ * A complete name in Redis: prefix, then text, in UTF-8.  False if it cannot
+ * be written in UTF-8.
+ */
+extern bool wtc_complete_key(const char *text, WtcSpan *key);
+extern bool wtc_complete_tag(const char *text, WtcSpan *tag);
+
+/* Server encoding to UTF-8; false if that is not possible. */
+extern bool wtc_to_utf8(const char *text, int len, WtcSpan *out);
+
+#endif							/* WTC_CAPTURE_IMAGE_H */

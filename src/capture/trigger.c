@@ -1,0 +1,271 @@
+/*-------------------------------------------------------------------------
+ *
+ * trigger.c
+ *	  The capture triggers: from a changed row to pending operations.
+ *
+ * They run inside the statement and may raise errors like any trigger.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "capture/attachment.h"
+#include "capture/image.h"
+#include "capture/settings.h"
+#include "commands/trigger.h"
+#include "compat.h"
+#include "executor/executor.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "txn/pending.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(wtcache_capture_row);
+PG_FUNCTION_INFO_V1(wtcache_capture_truncate);
+
+/*
+ * Has this transaction changed the row version again?  A trigger that changes
+ * the row brings the newer version here first, the older one last (R1).  A
+ * change that was rolled back to a savepoint does not count.
+ */
+static bool
+is_superseded(HeapTuple tuple)
+{
+	HeapTupleHeader header = tuple->t_data;
+
+	if ((header->t_infomask & HEAP_XMAX_INVALID) ||
+		HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
+		return false;
+	return TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetUpdateXid(header));
+}
+
+static void
+invalidate_tags(WtcAttachment *att, TupleTableSlot *slot)
+{
+	for (int i = 0; i < att->ninvalidates; i++)
+	{
+		WtcChange	change = {.op = {.kind = WTC_OP_INVALIDATE}};
+
+		if (wtc_render_invalidated(att, i, slot, &change.op.key))
+			wtc_pending_add(&change);
+	}
+}
+
+/* The tags in a that are not in b. */
+static WtcList
+tags_without(const WtcList *a, const WtcList *b)
+{
+	WtcCursor	cursor = wtc_list_cursor(a);
+	WtcList		result = {0};
+	StringInfoData buf;
+	WtcSpan		tag;
+
+	if (a->count == 0)
+		return result;
+	initStringInfo(&buf);
+	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &tag))
+	{
+		if (wtc_list_has(b, tag))
+			continue;
+		wtc_put_string(&buf, tag.data, tag.len);
+		result.count++;
+	}
+	result.bytes.data = buf.data;
+	result.bytes.len = buf.len;
+	return result;
+}
+
+static WtcRowId
+row_id(Relation rel, HeapTuple tuple)
+{
+	return (WtcRowId) {RelationGetRelid(rel), wtc_relation_file(rel),
+		tuple->t_self};
+}
+
+static void
+delete_key(Relation rel, HeapTuple tuple, const WtcRendered *row)
+{
+	WtcChange	change = {
+		.op = {.kind = WTC_OP_DELETE,.key = row->key,.removed = row->tags},
+		.row = row_id(rel, tuple)
+	};
+
+	wtc_pending_add(&change);
+}
+
+/*
+ * The new version of a row.  before, if not NULL, is the old one under the
+ * same key.
+ */
+static void
+store_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
+		  HeapTuple tuple, const WtcRendered *row, const WtcRendered *before)
+{
+	WtcChange	change = {
+		.op = {.kind = WTC_OP_DELETE,.key = row->key},
+		.row = row_id(rel, tuple)
+	};
+
+	if (before != NULL)
+		change.op.removed = tags_without(&before->tags, &row->tags);
+	if (is_superseded(tuple))
+		change.weak = true;
+	else if (wtc_enabled && wtc_render_image(att, slot, &change.op))
+		change.op.tags = row->tags;
+	else
+	{
+		/* the row lives, but not in the cache: whoever stored it, out */
+		change.op.kind = WTC_OP_DELETE;
+		change.row.relid = InvalidOid;
+	}
+	wtc_pending_add(&change);
+}
+
+/* One change of a row; either slot may be NULL. */
+static void
+capture(WtcAttachment *att, Relation rel,
+		TupleTableSlot *oldslot, HeapTuple oldtuple,
+		TupleTableSlot *newslot, HeapTuple newtuple)
+{
+	WtcRendered oldrow = {0};
+	WtcRendered newrow = {0};
+	bool		samekey;
+
+	if (oldslot != NULL)
+	{
+		wtc_render_row(att, oldslot, &oldrow);
+		invalidate_tags(att, oldslot);
+	}
+	if (newslot != NULL)
+	{
+		wtc_render_row(att, newslot, &newrow);
+		invalidate_tags(att, newslot);
+	}
+
+	samekey = oldrow.cached && newrow.cached &&
+		wtc_span_equal(oldrow.key, newrow.key);
+	if (oldrow.cached && !samekey)
+		delete_key(rel, oldtuple, &oldrow);
+	if (newrow.cached)
+		store_key(att, rel, newslot, newtuple, &newrow,
+				  samekey ? &oldrow : NULL);
+}
+
+static void
+check_trigger_call(FunctionCallInfo fcinfo, const char *name, bool ok)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo) || !ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" was not called by its kind of trigger",
+						name),
+				 errhint("Use wtcache.attach() to attach a table.")));
+}
+
+Datum
+wtcache_capture_row(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	WtcAttachment *att;
+	WtcPinned	pinned;
+
+	check_trigger_call(fcinfo, "capture_row",
+					   CALLED_AS_TRIGGER(fcinfo) &&
+					   TRIGGER_FIRED_AFTER(data->tg_event) &&
+					   TRIGGER_FIRED_FOR_ROW(data->tg_event));
+	att = wtc_attachment_get(data->tg_relation, data->tg_trigger);
+
+	wtc_pin_settings(&pinned, att->exotic);
+	PG_TRY();
+	{
+		if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+			capture(att, data->tg_relation,
+					data->tg_trigslot, data->tg_trigtuple,
+					data->tg_newslot, data->tg_newtuple);
+		else if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
+			capture(att, data->tg_relation, NULL, NULL,
+					data->tg_trigslot, data->tg_trigtuple);
+		else
+			capture(att, data->tg_relation,
+					data->tg_trigslot, data->tg_trigtuple, NULL, NULL);
+	}
+	PG_FINALLY();
+	{
+		wtc_unpin_settings(&pinned);
+	}
+	PG_END_TRY();
+
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * Deletes the keys of all rows that are there before the table is emptied.
+ * The table is locked against everybody, so the newest snapshot shows what
+ * will be lost, also to a transaction whose own snapshot is older.
+ */
+static void
+capture_all(WtcAttachment *att, Relation rel)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	MemoryContext row_cxt = AllocSetContextCreate(CurrentMemoryContext,
+												  "wtcache truncated row",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(row_cxt);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool		mine;
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(row_cxt);
+		capture(att, rel, slot, ExecFetchSlotHeapTuple(slot, false, &mine),
+				NULL, NULL);
+	}
+
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(row_cxt);
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	UnregisterSnapshot(snapshot);
+}
+
+Datum
+wtcache_capture_truncate(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	const Trigger *trigger;
+	WtcAttachment *att;
+	WtcPinned	pinned;
+
+	check_trigger_call(fcinfo, "capture_truncate",
+					   CALLED_AS_TRIGGER(fcinfo) &&
+					   TRIGGER_FIRED_BEFORE(data->tg_event) &&
+					   TRIGGER_FIRED_BY_TRUNCATE(data->tg_event));
+
+	/* partitions have triggers of their own; detached tables need none */
+	trigger = wtc_attachment_trigger(data->tg_relation);
+	if (trigger == NULL ||
+		data->tg_relation->rd_rel->relkind != RELKIND_RELATION)
+		return PointerGetDatum(NULL);
+	att = wtc_attachment_get(data->tg_relation, trigger);
+
+	wtc_pin_settings(&pinned, att->exotic);
+	PG_TRY();
+	{
+		capture_all(att, data->tg_relation);
+	}
+	PG_FINALLY();
+	{
+		wtc_unpin_settings(&pinned);
+	}
+	PG_END_TRY();
+
+	return PointerGetDatum(NULL);
+}

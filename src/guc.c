@@ -1,0 +1,211 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.c
+ *	  The settings, in alphabetical order.
+ *
+ * What decides how keys are named may not change within a session (a row must
+ * have the same key whoever writes it); what decides how long a commit may
+ * take is for superusers; where Redis is concerns the whole server.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "guc.h"
+#include "redis/url.h"
+#include "utils/guc.h"
+
+int			wtc_batch_memory;
+int			wtc_breaker_cooldown;
+int			wtc_breaker_failures;
+int			wtc_connect_timeout;
+bool		wtc_debug_hold_push;
+bool		wtc_debug_no_fence;
+int			wtc_default_ttl;
+bool		wtc_enabled;
+int			wtc_fence_ttl;
+char	   *wtc_key_prefix;
+char	   *wtc_password_file;
+int			wtc_push_timeout;
+char	   *wtc_tag_prefix;
+char	   *wtc_url;
+
+uint64		wtc_endpoint_generation = 1;
+
+static bool
+check_url(char **newval, void **extra, GucSource source)
+{
+	WtcEndpoint ep;
+	const char *problem;
+
+	if (**newval == '\0')
+		return true;
+	problem = wtc_url_parse(*newval, &ep);
+	if (problem != NULL)
+	{
+		GUC_check_errdetail("%s", problem);
+		GUC_check_errhint("Use redis://[[user]:password@]host[:port][/database] or unix://[[user]:password@]/path[?db=database].");
+		return false;
+	}
+	return true;
+}
+
+static void
+assign_endpoint(const char *newval, void *extra)
+{
+	wtc_endpoint_generation++;
+}
+
+static void
+define_developer_settings(void)
+{
+	DefineCustomBoolVariable("wtcache.debug_hold_push",
+							 "Holds this session's pushes until released by a test.",
+							 NULL,
+							 &wtc_debug_hold_push,
+							 false,
+							 PGC_SUSET,
+							 GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("wtcache.debug_no_fence",
+							 "Pushes without the version fence, to show that it is needed.",
+							 NULL,
+							 &wtc_debug_no_fence,
+							 false,
+							 PGC_SUSET,
+							 GUC_NOT_IN_SAMPLE,
+							 NULL, NULL, NULL);
+}
+
+static void
+define_limits(void)
+{
+	DefineCustomIntVariable("wtcache.batch_memory",
+							"Limits the memory for the row images of one transaction.",
+							"Beyond it rows are deleted from the cache instead of stored.",
+							&wtc_batch_memory,
+							128 * 1024, 64, 512 * 1024,
+							PGC_SUSET,
+							GUC_UNIT_KB,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("wtcache.breaker_cooldown",
+							"Sets how long Redis is left alone once the circuit breaker has opened.",
+							NULL,
+							&wtc_breaker_cooldown,
+							2000, 1, INT_MAX,
+							PGC_SIGHUP,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("wtcache.breaker_failures",
+							"Sets after how many outages in a row the circuit breaker opens.",
+							"Zero switches the circuit breaker off.",
+							&wtc_breaker_failures,
+							3, 0, INT_MAX,
+							PGC_SIGHUP,
+							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("wtcache.connect_timeout",
+							"Limits the time to connect to Redis.",
+							NULL,
+							&wtc_connect_timeout,
+							500, 1, INT_MAX,
+							PGC_SUSET,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("wtcache.push_timeout",
+							"Limits the time that a commit waits for Redis.",
+							NULL,
+							&wtc_push_timeout,
+							2000, 1, INT_MAX,
+							PGC_SUSET,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+}
+
+static void
+define_content(void)
+{
+	DefineCustomIntVariable("wtcache.default_ttl",
+							"Sets the time to live of what is cached without one of its own.",
+							NULL,
+							&wtc_default_ttl,
+							3600, 1, INT_MAX,
+							PGC_SUSET,
+							GUC_UNIT_S,
+							NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("wtcache.enabled",
+							 "Stores rows in the cache.",
+							 "When off, changed rows are deleted from the cache instead of stored.",
+							 &wtc_enabled,
+							 true,
+							 PGC_SUSET,
+							 0,
+							 NULL, NULL, NULL);
+
+	DefineCustomIntVariable("wtcache.fence_ttl",
+							"Sets for how long at least the version of a written key is remembered.",
+							NULL,
+							&wtc_fence_ttl,
+							300, 10, 7 * 86400,
+							PGC_SIGHUP,
+							GUC_UNIT_S,
+							NULL, NULL, NULL);
+
+	DefineCustomStringVariable("wtcache.key_prefix",
+							   "Sets what precedes every key and tag set in Redis.",
+							   NULL,
+							   &wtc_key_prefix,
+							   "",
+							   PGC_SU_BACKEND,
+							   0,
+							   NULL, NULL, NULL);
+
+	DefineCustomStringVariable("wtcache.tag_prefix",
+							   "Sets what precedes a tag in the name of its set in Redis.",
+							   NULL,
+							   &wtc_tag_prefix,
+							   "tag:",
+							   PGC_SU_BACKEND,
+							   0,
+							   NULL, NULL, NULL);
+}
+
+static void
+define_endpoint(void)
+{
+	DefineCustomStringVariable("wtcache.password_file",
+							   "Names a file whose first line is the password for Redis.",
+							   "It takes the place of a password in wtcache.url.",
+							   &wtc_password_file,
+							   "",
+							   PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY,
+							   NULL, assign_endpoint, NULL);
+
+	DefineCustomStringVariable("wtcache.url",
+							   "Sets where Redis is.",
+							   "An empty value means that there is none.",
+							   &wtc_url,
+							   "redis://127.0.0.1:6379/0",
+							   PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY,
+							   check_url, assign_endpoint, NULL);
+}
+
+void
+wtc_guc_init(void)
+{
+	define_content();
+	define_developer_settings();
+	define_endpoint();
+	define_limits();
+	MarkGUCPrefixReserved("wtcache");
+}

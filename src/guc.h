@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * guc.h
+ *	  The settings.  See guc.c for what each means.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_GUC_H
+#define WTC_GUC_H
+
+extern int	wtc_batch_memory;	/* kB */
+extern int	wtc_breaker_cooldown;	/* ms */
+extern int	wtc_breaker_failures;
+extern int	wtc_connect_timeout;	/* ms */
+extern bool wtc_debug_hold_push;
+extern bool wtc_debug_no_fence;
+extern int	wtc_default_ttl;	/* s */
+extern bool wtc_enabled;
+extern int	wtc_fence_ttl;		/* s */
+extern char *wtc_key_prefix;
+extern char *wtc_password_file;
+extern int	wtc_push_timeout;	/* ms */
+extern char *wtc_tag_prefix;
+extern char *wtc_url;
+
+/* grows whenever a setting changes that an open connection depends on */
+extern uint64 wtc_endpoint_generation;
+
+/* Defines the settings; from _PG_init only. */
+extern void wtc_guc_init(void);
+
+#endif							/* WTC_GUC_H */

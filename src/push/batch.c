@@ -1,0 +1,151 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch.c
+ *	  Writing and reading the bytes of a batch.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "push/batch.h"
+
+void
+wtc_put_varint(StringInfo buf, uint64 v)
+{
+	while (v >= 0x80)
+	{
+		appendStringInfoCharMacro(buf, (char) (v | 0x80));
+		v >>= 7;
+	}
+	appendStringInfoCharMacro(buf, (char) v);
+}
+
+void
+wtc_put_string(StringInfo buf, const char *data, uint32 len)
+{
+	wtc_put_varint(buf, len);
+	appendBinaryStringInfo(buf, data, len);
+}
+
+void
+wtc_put_list(StringInfo buf, const WtcList *list)
+{
+	wtc_put_varint(buf, list->count);
+	if (list->bytes.len > 0)
+		appendBinaryStringInfo(buf, list->bytes.data, list->bytes.len);
+}
+
+static bool
+get_varint(WtcCursor *cursor, uint64 *v)
+{
+	*v = 0;
+	for (int shift = 0; shift < 64; shift += 7)
+	{
+		uint8		byte;
+
+		if (cursor->p >= cursor->end)
+			return false;
+		byte = (uint8) *cursor->p++;
+		*v |= (uint64) (byte & 0x7f) << shift;
+		if (byte < 0x80)
+			return true;
+	}
+	return false;
+}
+
+bool
+wtc_get_string(WtcCursor *cursor, WtcSpan *span)
+{
+	uint64		len;
+
+	if (!get_varint(cursor, &len) ||
+		len > (uint64) (cursor->end - cursor->p))
+		return false;
+	span->data = cursor->p;
+	span->len = (uint32) len;
+	cursor->p += len;
+	return true;
+}
+
+static bool
+get_list(WtcCursor *cursor, WtcList *list)
+{
+	uint64		count;
+	WtcSpan		skipped;
+
+	/* a string takes a byte at least */
+	if (!get_varint(cursor, &count) ||
+		count > (uint64) (cursor->end - cursor->p))
+		return false;
+	list->count = (uint32) count;
+	list->bytes.data = cursor->p;
+	while (count-- > 0)
+	{
+		if (!wtc_get_string(cursor, &skipped))
+			return false;
+	}
+	list->bytes.len = (uint32) (cursor->p - list->bytes.data);
+	return true;
+}
+
+bool
+wtc_batch_open(WtcCursor *cursor, const char *data, size_t len)
+{
+	cursor->p = data;
+	cursor->end = data + len;
+	return len > 0 && *cursor->p++ == WTC_BATCH_FORMAT;
+}
+
+bool
+wtc_get_operation(WtcCursor *cursor, WtcOperation *op)
+{
+	memset(op, 0, sizeof(*op));
+	if (wtc_cursor_done(cursor))
+		return false;
+	op->whole.data = cursor->p;
+	op->kind = (WtcOpKind) *cursor->p++;
+	if (!wtc_get_string(cursor, &op->key))
+		return false;
+
+	switch (op->kind)
+	{
+		case WTC_OP_INVALIDATE:
+			break;
+		case WTC_OP_DELETE:
+			if (!get_list(cursor, &op->removed))
+				return false;
+			break;
+		case WTC_OP_SET:
+			if (!get_varint(cursor, &op->ttl_ms) ||
+				!wtc_get_string(cursor, &op->value) ||
+				!get_list(cursor, &op->tags) ||
+				!get_list(cursor, &op->removed))
+				return false;
+			break;
+		case WTC_OP_HASH:
+			if (!get_varint(cursor, &op->ttl_ms) ||
+				!get_list(cursor, &op->fields) ||
+				!get_list(cursor, &op->tags) ||
+				!get_list(cursor, &op->removed))
+				return false;
+			break;
+		default:
+			return false;
+	}
+	op->whole.len = (uint32) (cursor->p - op->whole.data);
+	return true;
+}
+
+bool
+wtc_list_has(const WtcList *list, WtcSpan string)
+{
+	WtcCursor	cursor = wtc_list_cursor(list);
+	WtcSpan		member;
+
+	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &member))
+	{
+		if (wtc_span_equal(member, string))
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,111 @@
+/*-------------------------------------------------------------------------
+ *
+ * batch.h
+ *	  The batch: what one transaction does to the cache, as a byte string.
+ *
+ * It is flat and self-contained: the same bytes go into the transaction's
+ * message in WAL and are the source of the request to Redis.
+ *
+ *	  batch     := format:byte(1) operation*
+ *	  operation := 'd' key                      list(removed)
+ *	             | 's' key ttl string           list(tags) list(removed)
+ *	             | 'h' key ttl list(f, v, ...)  list(tags) list(removed)
+ *	             | 't' tag
+ *	  string, key, tag := length bytes
+ *	  list      := count string*
+ *	  length, count, ttl := varint, seven bits a byte, low ones first
+ *
+ * 'd' deletes, 's' stores a string, 'h' a hash, 't' invalidates a tag.  ttl is
+ * in milliseconds.  removed names the tags that the key has left.  Keys and
+ * tags are complete names in Redis, in UTF-8.  All the 't' come first.
+ *
+ * Writing appends to a StringInfo and may raise an error (out of memory).
+ * Reading allocates nothing, raises nothing, and never looks past the end,
+ * whatever the bytes are; it may be done after the commit record.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_PUSH_BATCH_H
+#define WTC_PUSH_BATCH_H
+
+#include "lib/stringinfo.h"
+
+#define WTC_BATCH_FORMAT	1
+
+/* an operation has at most this many tags, and as many removed ones */
+#define WTC_MAX_TAGS		256
+
+typedef enum WtcOpKind
+{
+	WTC_OP_DELETE = 'd',
+	WTC_OP_SET = 's',
+	WTC_OP_HASH = 'h',
+	WTC_OP_INVALIDATE = 't'
+} WtcOpKind;
+
+/* A stretch of bytes inside a batch. */
+typedef struct WtcSpan
+{
+	const char *data;
+	uint32		len;
+} WtcSpan;
+
+/* A list inside a batch: how many strings, and where they stand. */
+typedef struct WtcList
+{
+	uint32		count;
+	WtcSpan		bytes;
+} WtcList;
+
+/* An operation, taken apart; points into the batch. */
+typedef struct WtcOperation
+{
+	WtcOpKind	kind;
+	WtcSpan		key;			/* or the tag */
+	uint64		ttl_ms;
+	WtcSpan		value;			/* 's' */
+	WtcList		fields;			/* 'h': names and values by turns */
+	WtcList		tags;
+	WtcList		removed;
+	WtcSpan		whole;			/* all its bytes */
+} WtcOperation;
+
+/* Reading position in a batch. */
+typedef struct WtcCursor
+{
+	const char *p;
+	const char *end;
+} WtcCursor;
+
+/* Writing. */
+extern void wtc_put_varint(StringInfo buf, uint64 v);
+extern void wtc_put_string(StringInfo buf, const char *data, uint32 len);
+extern void wtc_put_list(StringInfo buf, const WtcList *list);
+
+/* Reading.  False: the bytes are not a batch. */
+extern bool wtc_batch_open(WtcCursor *cursor, const char *data, size_t len);
+extern bool wtc_get_operation(WtcCursor *cursor, WtcOperation *op);
+extern bool wtc_get_string(WtcCursor *cursor, WtcSpan *span);
+
+static inline bool
+wtc_cursor_done(const WtcCursor *cursor)
+{
+	return cursor->p >= cursor->end;
+}
+
+static inline WtcCursor
+wtc_list_cursor(const WtcList *list)
+{
+	return (WtcCursor) {list->bytes.data, list->bytes.data + list->bytes.len};
+}
+
+static inline bool
+wtc_span_equal(WtcSpan a, WtcSpan b)
+{
+	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+}
+
+/* Does the list hold this string? */
+extern bool wtc_list_has(const WtcList *list, WtcSpan string);
+
+#endif							/* WTC_PUSH_BATCH_H */

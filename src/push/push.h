@@ -1,0 +1,67 @@
+/*-------------------------------------------------------------------------
+ *
+ * push.h
+ *	  Taking a batch to Redis: preparing before the commit, pushing after it.
+ *
+ * One connection per backend, made before the commit record at the latest,
+ * kept, and closed when the backend ends.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_PUSH_PUSH_H
+#define WTC_PUSH_PUSH_H
+
+#include "access/xlogdefs.h"
+#include "redis/status.h"
+
+typedef struct WtcPush WtcPush;
+
+/*
+ * Sees to it that a connection stands, unless the breaker is open.  Serves
+ * interrupts and may raise an error because of them; Redis being away is not
+ * an error.  Before the commit record only.
+ */
+extern void wtc_push_connect(void);
+
+/*
+ * Sets aside, in the current memory context, all that wtc_push_run() will
+ * need.  batch must stay where it is; lsn is the end of its message in WAL.
+ * May raise an error (out of memory).  Before the commit record only, after
+ * wtc_push_connect().
+ */
+extern WtcPush *wtc_push_prepare(const char *batch, size_t len,
+								 XLogRecPtr lsn);
+
+/* When a push that begins now has to be over: wtc_clock_us() + push_timeout. */
+extern int64 wtc_push_deadline(void);
+
+/*
+ * Pushes, and says whether all of it is in Redis; counts the outcome.  Raises
+ * nothing, allocates nothing but what hiredis mallocs for replies, takes no
+ * lock and needs no resource owner.  Meant for after the commit record.
+ */
+extern bool wtc_push_run(WtcPush *push, int64 deadline_us);
+
+/* What Redis holds under a key. */
+typedef enum WtcValueKind
+{
+	WTC_VALUE_NONE,
+	WTC_VALUE_STRING,
+	WTC_VALUE_HASH				/* data: (uint32 length, bytes)*, f v f v */
+} WtcValueKind;
+
+typedef struct WtcValue
+{
+	WtcValueKind kind;
+	char	   *data;			/* palloc'd */
+	size_t		len;
+} WtcValue;
+
+/*
+ * Reads a key.  Serves interrupts and may raise an error because of them.
+ * Not for the far side of the commit record.  WTC_FAIL_CONNECT also when the
+ * breaker is open.
+ */
+extern WtcStatus wtc_push_get(const char *key, size_t len, WtcValue *value);
+
+#endif							/* WTC_PUSH_PUSH_H */

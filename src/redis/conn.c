@@ -1,0 +1,472 @@
+/*-------------------------------------------------------------------------
+ *
+ * conn.c
+ *	  Opening a connection to Redis and talking over it by a deadline.
+ *
+ * The loop in wtc_conn_talk() is the only place that waits.  It uses poll(2)
+ * and CLOCK_MONOTONIC alone: latches and wait-event sets need a resource
+ * owner, and at the end of a transaction there is none that may be used.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <hiredis/hiredis.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "redis/conn.h"
+#include "redis/resp.h"
+#include "redis/script.h"
+
+/* how long one poll may last before stop() is asked again, milliseconds */
+#define SLICE_MS		50
+/* requests whose replies have not arrived yet, at most */
+#define MAX_UNDERWAY	64
+/* elements of an array that we believe in */
+#define MAX_ELEMENTS	8192
+/* the local clock may run fast against Redis' by a part in this */
+#define DRIFT			1000
+
+int64_t
+wtc_clock_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+void
+wtc_conn_note_clock(WtcConn *conn, int64_t server_us)
+{
+	conn->server_us = server_us;
+	conn->local_us = wtc_clock_us();
+}
+
+int64_t
+wtc_conn_server_clock(const WtcConn *conn)
+{
+	int64_t		gone = wtc_clock_us() - conn->local_us;
+
+	return conn->server_us + gone - gone / DRIFT;
+}
+
+void
+wtc_conn_close(WtcConn *conn)
+{
+	if (conn->ctx != NULL)
+		redisFree(conn->ctx);
+	conn->ctx = NULL;
+}
+
+void
+wtc_conn_reset(WtcConn *conn)
+{
+	struct linger hard = {1, 0};
+
+	if (conn->ctx != NULL && conn->ctx->fd >= 0)
+		(void) setsockopt(conn->ctx->fd, SOL_SOCKET, SO_LINGER,
+						  &hard, sizeof(hard));
+	wtc_conn_close(conn);
+}
+
+bool
+wtc_conn_alive(const WtcConn *conn)
+{
+	char		c;
+
+	return conn->ctx != NULL &&
+		recv(conn->ctx->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+		(errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+/*
+ * Waits for events, a slice at most.  WTC_OK: look at *revents (0 when the
+ * slice ran out), otherwise the wait is over.
+ */
+static WtcStatus
+wait_fd(int fd, short events, int64_t deadline_us, bool (*stop) (void),
+		short *revents)
+{
+	struct pollfd p = {.fd = fd,.events = events};
+	int64_t		left = deadline_us - wtc_clock_us();
+	int			ms;
+
+	*revents = 0;
+	if (left <= 0)
+		return WTC_FAIL_TIMEOUT;
+	if (stop != NULL && stop())
+		return WTC_FAIL_CANCELLED;
+	ms = left / 1000 >= SLICE_MS ? SLICE_MS : (int) (left / 1000) + 1;
+	if (poll(&p, 1, ms) < 0 && errno != EINTR)
+		return WTC_FAIL_CLOSED;
+	*revents = p.revents;
+	return WTC_OK;
+}
+
+static WtcStatus
+classify_context_error(const redisContext *ctx)
+{
+	switch (ctx->err)
+	{
+		case REDIS_ERR_EOF:
+		case REDIS_ERR_IO:
+			return WTC_FAIL_CLOSED;
+		case REDIS_ERR_PROTOCOL:
+			return WTC_FAIL_PROTOCOL;
+		case REDIS_ERR_OOM:
+			return WTC_FAIL_OOM;
+		default:
+			return WTC_FAIL_OTHER;
+	}
+}
+
+/* Reads what has arrived and shows the replies to the talk. */
+static WtcStatus
+read_replies(WtcConn *conn, WtcTalk *talk, int *underway, size_t *nread,
+			 WtcStatus *outcome)
+{
+	redisContext *ctx = conn->ctx;
+	size_t		before = ctx->reader->len - ctx->reader->pos;
+	void	   *reply;
+
+	if (redisBufferRead(ctx) != REDIS_OK)
+		return classify_context_error(ctx);
+	*nread += ctx->reader->len - ctx->reader->pos - before;
+
+	while (*underway > 0)
+	{
+		if (redisGetReplyFromReader(ctx, &reply) != REDIS_OK)
+			return classify_context_error(ctx);
+		if (reply == NULL)
+			break;
+		(*underway)--;
+		if (*outcome == WTC_OK)
+			*outcome = talk->reply(talk->arg, reply);
+		freeReplyObject(reply);
+	}
+	return *nread > talk->max_read ? WTC_FAIL_PROTOCOL : WTC_OK;
+}
+
+static WtcStatus
+converse(WtcConn *conn, WtcTalk *talk, WtcStatus *outcome)
+{
+	int			fd = conn->ctx->fd;
+	const char *out = NULL;
+	size_t		left = 0;
+	size_t		nread = 0;
+	int			underway = 0;
+	bool		more = true;
+
+	for (;;)
+	{
+		WtcStatus	status;
+		short		revents;
+
+		if (*outcome != WTC_OK)
+			more = false;
+		if (left == 0 && more && underway < MAX_UNDERWAY)
+		{
+			int			replies = talk->next(talk->arg, &out, &left);
+
+			more = replies > 0;
+			underway += replies;
+		}
+		if (left > 0)
+		{
+			ssize_t		n = send(fd, out, left, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+			if (n > 0)
+			{
+				out += n;
+				left -= n;
+				talk->sent += n;
+				if (left == 0 && more)
+					continue;
+			}
+			else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+				return WTC_FAIL_CLOSED;
+		}
+		if (left == 0 && underway == 0 && !more)
+			break;
+
+		status = wait_fd(fd, left > 0 ? POLLIN | POLLOUT : POLLIN,
+						 talk->deadline_us, talk->stop, &revents);
+		if (status == WTC_OK && (revents & (POLLIN | POLLHUP | POLLERR)))
+			status = read_replies(conn, talk, &underway, &nread, outcome);
+		if (status != WTC_OK)
+			return status;
+	}
+
+	/* a peer that says more than it was asked is not to be trusted */
+	if (conn->ctx->reader->len > conn->ctx->reader->pos)
+		return WTC_FAIL_PROTOCOL;
+	return WTC_OK;
+}
+
+WtcStatus
+wtc_conn_talk(WtcConn *conn, WtcTalk *talk)
+{
+	WtcStatus	outcome = WTC_OK;
+	WtcStatus	status;
+
+	talk->sent = 0;
+	if (conn->ctx == NULL)
+		return WTC_FAIL_CLOSED;
+	status = converse(conn, talk, &outcome);
+	if (status != WTC_OK || outcome == WTC_FAIL_PROTOCOL)
+		wtc_conn_reset(conn);
+	return outcome != WTC_OK ? outcome : status;
+}
+
+/*
+ * hiredis would allocate whatever an array's header promises.  Refuse more
+ * than we can have asked for; the reader then reports an error.
+ */
+#if HIREDIS_MAJOR >= 1
+typedef size_t element_count;
+#else
+typedef int element_count;
+#endif
+
+static void *(*create_array) (const redisReadTask *, element_count);
+
+static void *
+create_small_array(const redisReadTask *task, element_count elements)
+{
+	return (size_t) elements > MAX_ELEMENTS ? NULL :
+		create_array(task, elements);
+}
+
+static void
+guard_reader(redisReader *reader)
+{
+	static redisReplyObjectFunctions guarded;
+
+	create_array = reader->fn->createArray;
+	guarded = *reader->fn;
+	guarded.createArray = create_small_array;
+	reader->fn = &guarded;
+}
+
+/*
+ * The socket, connected.
+ */
+static WtcStatus
+connect_socket(WtcConn *conn, const WtcEndpoint *ep, int64_t deadline_us,
+			   bool (*stop) (void))
+{
+	redisContext *ctx;
+	short		revents = 0;
+	int			error = 0;
+	socklen_t	len = sizeof(error);
+
+	ctx = ep->is_unix ? redisConnectUnixNonBlock(ep->host) :
+		redisConnectNonBlock(ep->host, ep->port);
+	if (ctx == NULL)
+		return WTC_FAIL_OOM;
+	conn->ctx = ctx;
+	if (ctx->err != 0)
+		return WTC_FAIL_CONNECT;
+	(void) fcntl(ctx->fd, F_SETFD, FD_CLOEXEC);
+	guard_reader(ctx->reader);
+
+	while (revents == 0)
+	{
+		WtcStatus	status = wait_fd(ctx->fd, POLLOUT, deadline_us, stop,
+									 &revents);
+
+		if (status != WTC_OK)
+			return status;
+	}
+	if (getsockopt(ctx->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ||
+		error != 0)
+		return WTC_FAIL_CONNECT;
+
+	/* hiredis wants to be told; it has nothing to write */
+	ctx->flags |= REDIS_CONNECTED;
+	return WTC_OK;
+}
+
+/*
+ * A request of several commands, all sent at once: the handshake.
+ */
+typedef struct Handshake
+{
+	WtcConn    *conn;
+	char	   *data;
+	size_t		len;
+	int			commands;
+	int			seen;
+	int			tolerated;		/* which reply may be an error, or -1 */
+} Handshake;
+
+static int
+handshake_next(void *arg, const char **data, size_t *len)
+{
+	Handshake  *h = arg;
+
+	if (h->seen > 0 || h->data == NULL)
+		return 0;
+	*data = h->data;
+	*len = h->len;
+	h->seen = 1;
+	return h->commands;
+}
+
+static WtcStatus
+handshake_reply(void *arg, const redisReply *reply)
+{
+	Handshake  *h = arg;
+	int			i = h->seen++ - 1;
+
+	if (i == h->tolerated)
+		return WTC_OK;
+	if (reply->type == REDIS_REPLY_ERROR)
+		return wtc_status_of_error(reply->str);
+	if (i < h->commands - 1)
+		return WTC_OK;
+
+	/* the last one is the answer of apply.lua to an empty batch */
+	if (reply->type != REDIS_REPLY_ARRAY ||
+		reply->elements != WTC_REPLY_COUNT ||
+		reply->element[WTC_REPLY_NOW]->type != REDIS_REPLY_INTEGER)
+		return WTC_FAIL_PROTOCOL;
+	wtc_conn_note_clock(h->conn, reply->element[WTC_REPLY_NOW]->integer);
+	return WTC_OK;
+}
+
+/* Appends a command to the handshake. */
+static void
+say(Handshake *h, int argc, const char *const *argv)
+{
+	char	   *p = h->data + h->len;
+
+	p = wtc_resp_begin(p, argc);
+	for (int i = 0; i < argc; i++)
+		p = wtc_resp_arg(p, argv[i], strlen(argv[i]));
+	h->len = p - h->data;
+	h->commands++;
+}
+
+#define SAY(h, ...) \
+	do { \
+		const char *const argv_[] = {__VA_ARGS__}; \
+		say(h, sizeof(argv_) / sizeof(argv_[0]), argv_); \
+	} while (0)
+
+static void
+decimal(char *buf, uint64_t v)
+{
+	*wtc_resp_digits(buf, v) = '\0';
+}
+
+/*
+ * The commands that load the scripts, made once per process and kept: they
+ * may be needed again where nothing can be allocated.
+ */
+static char *load_request;
+static size_t load_request_len;
+
+static bool
+make_load_request(void)
+{
+	Handshake	h = {0};
+
+	if (load_request != NULL)
+		return true;
+	h.data = malloc(strlen(wtc_apply_text) + strlen(wtc_drain_text) + 256);
+	if (h.data == NULL)
+		return false;
+	SAY(&h, "SCRIPT", "LOAD", wtc_apply_text);
+	SAY(&h, "SCRIPT", "LOAD", wtc_drain_text);
+	load_request = h.data;
+	load_request_len = h.len;
+	return true;
+}
+
+static WtcStatus
+load_reply(void *arg, const redisReply *reply)
+{
+	(void) arg;
+	return reply->type != REDIS_REPLY_ERROR ? WTC_OK :
+		wtc_status_of_error(reply->str);
+}
+
+WtcStatus
+wtc_conn_load_scripts(WtcConn *conn, int64_t deadline_us, bool (*stop) (void))
+{
+	Handshake	h = {.data = load_request,.len = load_request_len,.commands = 2};
+	WtcTalk		talk = {
+		.next = handshake_next,.reply = load_reply,.arg = &h,
+		.deadline_us = deadline_us,.stop = stop,.max_read = 65536
+	};
+
+	return wtc_conn_talk(conn, &talk);
+}
+
+static WtcStatus
+shake_hands(WtcConn *conn, const WtcEndpoint *ep, const char *password,
+			int64_t fence_us, int64_t deadline_us, bool (*stop) (void))
+{
+	Handshake	h = {.conn = conn,.tolerated = -1};
+	WtcTalk		talk = {
+		.next = handshake_next,.reply = handshake_reply,.arg = &h,
+		.deadline_us = deadline_us,.stop = stop,.max_read = 65536
+	};
+	static const char zero[WTC_VERSION_LEN + 1] = "000000000000000000000000";
+	char		fence[24];
+	char		database[24];
+	WtcStatus	status;
+
+	if (password == NULL)
+		password = ep->password;
+	if (make_load_request())
+		h.data = malloc(load_request_len + strlen(password) +
+						sizeof(ep->user) + 1024);
+	if (h.data == NULL)
+		return WTC_FAIL_OOM;
+
+	if (ep->user[0] != '\0')
+		SAY(&h, "AUTH", ep->user, password);
+	else if (password[0] != '\0')
+		SAY(&h, "AUTH", password);
+	if (ep->database != 0)
+	{
+		decimal(database, ep->database);
+		SAY(&h, "SELECT", database);
+	}
+	/* a name for CLIENT LIST; an ACL may forbid it */
+	h.tolerated = h.commands;
+	SAY(&h, "CLIENT", "SETNAME", "wtcache");
+	memcpy(h.data + h.len, load_request, load_request_len);
+	h.len += load_request_len;
+	h.commands += 2;
+	decimal(fence, fence_us);
+	SAY(&h, "EVALSHA", wtc_apply_sha, "2", WTC_FENCE_0, WTC_FENCE_1,
+		zero, "0", fence, "0", "0");
+
+	status = wtc_conn_talk(conn, &talk);
+	free(h.data);
+	return status == WTC_NOSCRIPT ? WTC_FAIL_PROTOCOL : status;
+}
+
+WtcStatus
+wtc_conn_open(WtcConn *conn, const WtcEndpoint *ep, const char *password,
+			  int64_t fence_us, int64_t deadline_us, bool (*stop) (void))
+{
+	WtcStatus	status;
+
+	memset(conn, 0, sizeof(*conn));
+	status = connect_socket(conn, ep, deadline_us, stop);
+	if (status == WTC_OK)
+		status = shake_hands(conn, ep, password, fence_us, deadline_us, stop);
+	if (status != WTC_OK)
+		wtc_conn_reset(conn);
+	return status;
+}

@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * script.c
+ *	  Where the generated texts of the Lua scripts are compiled in.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "redis/script.h"
+
+const char	wtc_apply_text[] =
+#include "redis/apply.lua.h"
+	;
+const char	wtc_apply_sha[] = WTC_APPLY_SHA;
+
+const char	wtc_drain_text[] =
+#include "redis/drain.lua.h"
+	;
+const char	wtc_drain_sha[] = WTC_DRAIN_SHA;

@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ *
+ * script.h
+ *	  The Lua scripts: their texts, digests and the fixed names they use.
+ *
+ * apply.lua and drain.lua are turned into strings by the Makefile, which also
+ * computes the digests under which EVALSHA finds them.  The contract of each
+ * stands at its head.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_REDIS_SCRIPT_H
+#define WTC_REDIS_SCRIPT_H
+
+/* length of a version: 8 hex digits of timeline, 16 of LSN */
+#define WTC_VERSION_LEN		24
+/* length of a script's SHA-1 in hex */
+#define WTC_SHA_LEN			40
+
+#define WTC_FENCE_0			"wtcache:fence:0"
+#define WTC_FENCE_1			"wtcache:fence:1"
+
+extern const char wtc_apply_text[];
+extern const char wtc_apply_sha[];
+extern const char wtc_drain_text[];
+extern const char wtc_drain_sha[];
+
+/* The elements of apply.lua's answer, in order. */
+enum
+{
+	WTC_REPLY_NOW,
+	WTC_REPLY_STORED,
+	WTC_REPLY_OLDER,
+	WTC_REPLY_DEGRADED,
+	WTC_REPLY_OOM,
+	WTC_REPLY_WRONGTYPE,
+	WTC_REPLY_FAILED,
+	WTC_REPLY_DRAINING,
+	WTC_REPLY_VERSION,
+	WTC_REPLY_COUNT
+};
+
+#endif							/* WTC_REDIS_SCRIPT_H */

@@ -1,0 +1,116 @@
+/*-------------------------------------------------------------------------
+ *
+ * status.c
+ *	  Names and classes of the ways a conversation with Redis can end.
+ *
+ * Pure functions; callable anywhere.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <stddef.h>
+#include <string.h>
+
+#include "redis/status.h"
+
+static const char *const names[] = {
+	[WTC_OK] = "ok",
+	[WTC_FAIL_CONNECT] = "connect",
+	[WTC_FAIL_TIMEOUT] = "timeout",
+	[WTC_FAIL_CLOSED] = "closed",
+	[WTC_FAIL_PROTOCOL] = "protocol",
+	[WTC_FAIL_AUTH] = "auth",
+	[WTC_FAIL_OOM] = "oom",
+	[WTC_FAIL_READONLY] = "readonly",
+	[WTC_FAIL_LOADING] = "loading",
+	[WTC_FAIL_MISCONF] = "misconf",
+	[WTC_FAIL_NOREPLICAS] = "noreplicas",
+	[WTC_FAIL_WRONGTYPE] = "wrongtype",
+	[WTC_FAIL_BUSY] = "busy",
+	[WTC_FAIL_CLUSTER] = "cluster",
+	[WTC_FAIL_NOPERM] = "noperm",
+	[WTC_FAIL_CANCELLED] = "cancelled",
+	[WTC_FAIL_CONFIG] = "config",
+	[WTC_FAIL_OTHER] = "other",
+};
+
+static const struct
+{
+	const char *word;
+	WtcStatus	status;
+}			words[] = {
+	{"NOSCRIPT", WTC_NOSCRIPT},
+	{"NOAUTH", WTC_FAIL_AUTH},
+	{"WRONGPASS", WTC_FAIL_AUTH},
+	{"NOPERM", WTC_FAIL_NOPERM},
+	{"OOM", WTC_FAIL_OOM},
+	{"READONLY", WTC_FAIL_READONLY},
+	{"LOADING", WTC_FAIL_LOADING},
+	{"MISCONF", WTC_FAIL_MISCONF},
+	{"NOREPLICAS", WTC_FAIL_NOREPLICAS},
+	{"WRONGTYPE", WTC_FAIL_WRONGTYPE},
+	{"BUSY", WTC_FAIL_BUSY},
+	{"MOVED", WTC_FAIL_CLUSTER},
+	{"ASK", WTC_FAIL_CLUSTER},
+	{"TRYAGAIN", WTC_FAIL_CLUSTER},
+	{"CLUSTERDOWN", WTC_FAIL_CLUSTER},
+	{"MASTERDOWN", WTC_FAIL_CLUSTER},
+	{"CROSSSLOT", WTC_FAIL_CLUSTER},
+};
+
+const char *
+wtc_status_name(WtcStatus status)
+{
+	if (status == WTC_NOSCRIPT)
+		return "noscript";
+	return (unsigned) status < WTC_STATUS_COUNT ? names[status] : "other";
+}
+
+WtcStatus
+wtc_status_of_error(const char *text)
+{
+	size_t		len = strcspn(text, " \r\n");
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+	{
+		if (strlen(words[i].word) == len &&
+			memcmp(words[i].word, text, len) == 0)
+			return words[i].status;
+	}
+
+	/* a server that wants no password, or no such user, says so in prose */
+	if (strncmp(text, "ERR AUTH", 8) == 0 ||
+		strncmp(text, "ERR invalid password", 20) == 0)
+		return WTC_FAIL_AUTH;
+	return WTC_FAIL_OTHER;
+}
+
+int
+wtc_status_is_outage(WtcStatus status)
+{
+	switch (status)
+	{
+		case WTC_FAIL_CONNECT:
+		case WTC_FAIL_TIMEOUT:
+		case WTC_FAIL_CLOSED:
+		case WTC_FAIL_PROTOCOL:
+		case WTC_FAIL_AUTH:
+		case WTC_FAIL_CONFIG:
+			return 1;
+		case WTC_OK:
+		case WTC_FAIL_OOM:
+		case WTC_FAIL_READONLY:
+		case WTC_FAIL_LOADING:
+		case WTC_FAIL_MISCONF:
+		case WTC_FAIL_NOREPLICAS:
+		case WTC_FAIL_WRONGTYPE:
+		case WTC_FAIL_BUSY:
+		case WTC_FAIL_CLUSTER:
+		case WTC_FAIL_NOPERM:
+		case WTC_FAIL_CANCELLED:
+		case WTC_FAIL_OTHER:
+		case WTC_STATUS_COUNT:
+		case WTC_NOSCRIPT:
+			break;
+	}
+	return 0;
+}

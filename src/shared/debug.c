@@ -1,0 +1,45 @@
+/*-------------------------------------------------------------------------
+ *
+ * debug.c
+ *	  A brake on the push, for tests that need a slow one.
+ *
+ * Polls shared memory: it stands where latches may not be used.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "shared/debug.h"
+#include "shared/shmem.h"
+
+#define POLL_US		1000
+#define PATIENCE	30000		/* polls */
+
+void
+wtc_debug_hold(void)
+{
+	uint32		before = pg_atomic_read_u32(&wtc_shared->released);
+
+	pg_atomic_fetch_add_u32(&wtc_shared->holding, 1);
+	for (int i = 0; i < PATIENCE &&
+		 pg_atomic_read_u32(&wtc_shared->released) == before; i++)
+		pg_usleep(POLL_US);
+	pg_atomic_fetch_sub_u32(&wtc_shared->holding, 1);
+}
+
+bool
+wtc_debug_release(void)
+{
+	for (int i = 0; i < PATIENCE; i++)
+	{
+		if (pg_atomic_read_u32(&wtc_shared->holding) > 0)
+		{
+			pg_atomic_fetch_add_u32(&wtc_shared->released, 1);
+			return true;
+		}
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(POLL_US);
+	}
+	return false;
+}

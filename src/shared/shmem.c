@@ -1,0 +1,208 @@
+/*-------------------------------------------------------------------------
+ *
+ * shmem.c
+ *	  Shared memory: counters, in-flight marks and where a replay must begin.
+ *
+ * Each backend has a slot of its own, so that counting touches no cache line
+ * that another one writes.  A slot outlives its backend: counters go on where
+ * the last owner left them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "miscadmin.h"
+#include "shared/shmem.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+WtcShared  *wtc_shared = NULL;
+
+static shmem_request_hook_type prev_request = NULL;
+static shmem_startup_hook_type prev_startup = NULL;
+static bool exit_registered = false;
+
+static Size
+shmem_size(void)
+{
+	return add_size(offsetof(WtcShared, slots),
+					mul_size(MaxBackends, sizeof(WtcSlot)));
+}
+
+static void
+shmem_request(void)
+{
+	if (prev_request)
+		prev_request();
+	RequestAddinShmemSpace(shmem_size());
+}
+
+static void
+shmem_startup(void)
+{
+	bool		found;
+
+	if (prev_startup)
+		prev_startup();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	wtc_shared = ShmemInitStruct("wtcache", shmem_size(), &found);
+	if (!found)
+	{
+		pg_atomic_init_u32(&wtc_shared->failures, 0);
+		pg_atomic_init_u64(&wtc_shared->open_until, 0);
+		pg_atomic_init_u64(&wtc_shared->changed_at, GetCurrentTimestamp());
+		pg_atomic_init_u32(&wtc_shared->opened, 0);
+		pg_atomic_init_u32(&wtc_shared->last_failure, 0);
+		pg_atomic_init_u64(&wtc_shared->last_failure_at, 0);
+		pg_atomic_init_u64(&wtc_shared->replay_from, PG_UINT64_MAX);
+		pg_atomic_init_u32(&wtc_shared->worker_procno, PG_UINT32_MAX);
+		pg_atomic_init_u32(&wtc_shared->holding, 0);
+		pg_atomic_init_u32(&wtc_shared->released, 0);
+		wtc_shared->nslots = MaxBackends;
+		for (int i = 0; i < MaxBackends; i++)
+		{
+			WtcSlot    *slot = &wtc_shared->slots[i];
+
+			pg_atomic_init_u64(&slot->inflight, InvalidXLogRecPtr);
+			for (int c = 0; c < WTC_COUNTERS; c++)
+				pg_atomic_init_u64(&slot->counters[c], 0);
+		}
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+wtc_shmem_init(void)
+{
+	prev_request = shmem_request_hook;
+	shmem_request_hook = shmem_request;
+	prev_startup = shmem_startup_hook;
+	shmem_startup_hook = shmem_startup;
+}
+
+WtcSlot *
+wtc_my_shared_slot(void)
+{
+	int			n = wtc_my_slot();
+
+	if (wtc_shared == NULL || n < 0 || n >= wtc_shared->nslots)
+		return NULL;
+	return &wtc_shared->slots[n];
+}
+
+void
+wtc_count(WtcCounter counter, uint64 n)
+{
+	WtcSlot    *slot = wtc_my_shared_slot();
+
+	if (slot != NULL && n > 0)
+		pg_atomic_write_u64(&slot->counters[counter],
+							pg_atomic_read_u64(&slot->counters[counter]) + n);
+}
+
+void
+wtc_count_failure(int status)
+{
+	Assert(status > 0 && status <= WTC_FAIL_CLASSES);
+	wtc_count(WTC_FAIL_FIRST + status - 1, 1);
+	pg_atomic_write_u32(&wtc_shared->last_failure, status);
+	pg_atomic_write_u64(&wtc_shared->last_failure_at, GetCurrentTimestamp());
+	wtc_worker_wake();
+}
+
+uint64
+wtc_counter_sum(WtcCounter counter)
+{
+	uint64		sum = 0;
+
+	for (int i = 0; i < wtc_shared->nslots; i++)
+		sum += pg_atomic_read_u64(&wtc_shared->slots[i].counters[counter]);
+	return sum;
+}
+
+int
+wtc_inflight_count(void)
+{
+	int			n = 0;
+
+	for (int i = 0; i < wtc_shared->nslots; i++)
+		n += pg_atomic_read_u64(&wtc_shared->slots[i].inflight) != 0;
+	return n;
+}
+
+/*
+ * A backend that ends between its commit and the end of its push (FATAL in
+ * between, for one) leaves the batch to the replay.
+ */
+static void
+settle_at_exit(int code, Datum arg)
+{
+	wtc_inflight_settle(false);
+}
+
+void
+wtc_inflight_publish(uint64 lsn)
+{
+	WtcSlot    *slot = wtc_my_shared_slot();
+
+	if (slot == NULL)
+		elog(ERROR, "process without a wtcache slot cannot write batches");
+	if (!exit_registered)
+	{
+		before_shmem_exit(settle_at_exit, (Datum) 0);
+		exit_registered = true;
+	}
+	pg_atomic_write_u64(&slot->inflight, lsn);
+	/* before the message: else the worker could pass it by (R16) */
+	pg_memory_barrier();
+}
+
+void
+wtc_inflight_settle(bool pushed)
+{
+	WtcSlot    *slot = wtc_my_shared_slot();
+	uint64		lsn;
+
+	if (slot == NULL)
+		return;
+	lsn = pg_atomic_read_u64(&slot->inflight);
+	if (lsn == InvalidXLogRecPtr)
+		return;
+
+	if (!pushed)
+	{
+		uint64		seen = pg_atomic_read_u64(&wtc_shared->replay_from);
+
+		while (lsn < seen &&
+			   !pg_atomic_compare_exchange_u64(&wtc_shared->replay_from,
+											   &seen, lsn))
+			;
+	}
+	/* replay_from first, then the mark (R18) */
+	pg_memory_barrier();
+	pg_atomic_write_u64(&slot->inflight, InvalidXLogRecPtr);
+}
+
+void
+wtc_inflight_drop(void)
+{
+	WtcSlot    *slot = wtc_my_shared_slot();
+
+	if (slot != NULL)
+		pg_atomic_write_u64(&slot->inflight, InvalidXLogRecPtr);
+}
+
+void
+wtc_worker_wake(void)
+{
+	uint32		procno = pg_atomic_read_u32(&wtc_shared->worker_procno);
+
+	if (procno != PG_UINT32_MAX)
+		SetLatch(&ProcGlobal->allProcs[procno].procLatch);
+}

@@ -1,0 +1,481 @@
+/*-------------------------------------------------------------------------
+ *
+ * pending.c
+ *	  The pending operations of the current transaction.
+ *
+ * A stack of levels, one for each subtransaction that has made a change, as
+ * in async.c.  A level maps keys to operations.  An operation is kept in the
+ * bytes that it will have in the batch, in one chunk of memory, so that
+ * encoding is copying.
+ *
+ * What an inner level holds for a key has already been merged with what the
+ * outer ones hold; so releasing a savepoint lets the inner operation take the
+ * place of the outer one, and rolling back drops it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "common/hashfn.h"
+#include "guc.h"
+#include "shared/shmem.h"
+#include "txn/pending.h"
+#include "utils/memutils.h"
+
+typedef struct PendingOp
+{
+	WtcSpan		key;			/* in body, or the caller's when searching */
+	uint32		hash;
+	uint32		len;			/* of body */
+	WtcRowId	row;
+	char		kind;			/* WtcOpKind */
+	char		body[FLEXIBLE_ARRAY_MEMBER];
+} PendingOp;
+
+typedef struct OpEntry
+{
+	PendingOp  *op;
+	uint32		hash;
+	char		status;
+} OpEntry;
+
+/* A tag and a key of the same name are different things. */
+static inline bool
+same_key(const PendingOp *a, const PendingOp *b)
+{
+	return (a->kind == WTC_OP_INVALIDATE) == (b->kind == WTC_OP_INVALIDATE) &&
+		wtc_span_equal(a->key, b->key);
+}
+
+#define SH_PREFIX opmap
+#define SH_ELEMENT_TYPE OpEntry
+#define SH_KEY_TYPE PendingOp *
+#define SH_KEY op
+#define SH_HASH_KEY(tb, key) ((key)->hash)
+#define SH_EQUAL(tb, a, b) same_key(a, b)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) ((a)->hash)
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+typedef struct Level
+{
+	int			nestlevel;
+	struct Level *outer;
+	opmap_hash *map;
+} Level;
+
+/* what an operation costs beyond its bytes, here and in the map */
+#define OP_OVERHEAD		(sizeof(PendingOp) + 48)
+
+static MemoryContext pending_cxt = NULL;
+static Level *innermost = NULL;
+static uint64 used = 0;			/* bytes, an estimate of the peak */
+static void (*late_change) (const char *op, size_t len) = NULL;
+
+/* kept from one transaction to the next */
+static StringInfoData scratch;
+static StringInfoData removed_scratch;
+
+static void
+make_contexts(void)
+{
+	MemoryContext old;
+
+	if (scratch.data != NULL)
+		return;
+	if (pending_cxt == NULL)
+		pending_cxt = GenerationContextCreate(TopMemoryContext,
+											  "wtcache pending operations",
+											  0, 8 * 1024, 1024 * 1024);
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	if (removed_scratch.data == NULL)
+		initStringInfo(&removed_scratch);
+	initStringInfo(&scratch);
+	MemoryContextSwitchTo(old);
+}
+
+static Level *
+current_level(void)
+{
+	int			nestlevel = GetCurrentTransactionNestLevel();
+	Level	   *level;
+
+	make_contexts();
+	if (innermost != NULL && innermost->nestlevel == nestlevel)
+		return innermost;
+	Assert(innermost == NULL || innermost->nestlevel < nestlevel);
+	level = MemoryContextAlloc(pending_cxt, sizeof(Level));
+	level->nestlevel = nestlevel;
+	level->outer = innermost;
+	level->map = opmap_create(pending_cxt, 8, NULL);
+	innermost = level;
+	return level;
+}
+
+static uint64
+cost(const PendingOp *op)
+{
+	/* the bytes are there twice once the batch is encoded */
+	return OP_OVERHEAD + 2 * (uint64) op->len;
+}
+
+static void
+drop_op(PendingOp *op)
+{
+	used -= cost(op);
+	pfree(op);
+}
+
+static void
+make_probe(PendingOp *probe, WtcOpKind kind, WtcSpan key)
+{
+	memset(probe, 0, sizeof(*probe));
+	probe->key = key;
+	probe->kind = (char) kind;
+	probe->hash = hash_bytes((const unsigned char *) key.data, key.len);
+}
+
+/* The operation that holds for a key at this point of the transaction. */
+static PendingOp *
+find(PendingOp *probe)
+{
+	for (Level *level = innermost; level != NULL; level = level->outer)
+	{
+		OpEntry    *entry = opmap_lookup_hash(level->map, probe, probe->hash);
+
+		if (entry != NULL)
+			return entry->op;
+	}
+	return NULL;
+}
+
+static void
+take_apart(const PendingOp *op, WtcOperation *parts)
+{
+	WtcCursor	cursor = {op->body, op->body + op->len};
+
+	if (!wtc_get_operation(&cursor, parts))
+		elog(ERROR, "pending cache operation is malformed");
+}
+
+/*
+ * The union of two lists without what is in a third; in removed_scratch.
+ */
+static WtcList
+merge_removed(const WtcList *a, const WtcList *b, const WtcList *except)
+{
+	WtcList		result = {0};
+	const WtcList *lists[2] = {a, b};
+
+	resetStringInfo(&removed_scratch);
+	for (int i = 0; i < 2; i++)
+	{
+		WtcCursor	cursor = wtc_list_cursor(lists[i]);
+		WtcSpan		tag;
+
+		while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &tag))
+		{
+			if (result.count >= WTC_MAX_TAGS || wtc_list_has(except, tag) ||
+				(i == 1 && wtc_list_has(a, tag)))
+				continue;
+			wtc_put_string(&removed_scratch, tag.data, tag.len);
+			result.count++;
+		}
+	}
+	result.bytes.data = removed_scratch.data;
+	result.bytes.len = removed_scratch.len;
+	return result;
+}
+
+/* Writes an operation into scratch. */
+static void
+compose(const WtcOperation *op, const WtcList *removed)
+{
+	resetStringInfo(&scratch);
+	appendStringInfoCharMacro(&scratch, (char) op->kind);
+	wtc_put_string(&scratch, op->key.data, op->key.len);
+	switch (op->kind)
+	{
+		case WTC_OP_INVALIDATE:
+			break;
+		case WTC_OP_DELETE:
+			wtc_put_list(&scratch, removed);
+			break;
+		case WTC_OP_SET:
+			wtc_put_varint(&scratch, op->ttl_ms);
+			wtc_put_string(&scratch, op->value.data, op->value.len);
+			wtc_put_list(&scratch, &op->tags);
+			wtc_put_list(&scratch, removed);
+			break;
+		case WTC_OP_HASH:
+			wtc_put_varint(&scratch, op->ttl_ms);
+			wtc_put_list(&scratch, &op->fields);
+			wtc_put_list(&scratch, &op->tags);
+			wtc_put_list(&scratch, removed);
+			break;
+	}
+}
+
+/*
+ * Puts what is in scratch into the current level.
+ */
+static void
+insert_scratch(PendingOp *probe, const WtcRowId *row)
+{
+	Level	   *level = current_level();
+	PendingOp  *op;
+	OpEntry    *entry;
+	bool		found;
+	WtcOperation parts;
+
+	op = MemoryContextAllocHuge(pending_cxt,
+								offsetof(PendingOp, body) + scratch.len);
+	op->hash = probe->hash;
+	op->len = scratch.len;
+	op->row = *row;
+	op->kind = scratch.data[0];
+	memcpy(op->body, scratch.data, scratch.len);
+	take_apart(op, &parts);
+	op->key = parts.key;
+
+	entry = opmap_insert_hash(level->map, op, op->hash, &found);
+	if (found)
+		drop_op(entry->op);
+	entry->op = op;
+	used += cost(op);
+
+	if (late_change != NULL)
+		late_change(op->body, op->len);
+}
+
+/*
+ * Is the row version that was deleted another one than the one stored?
+ */
+static bool
+other_row(const WtcRowId *deleted, const WtcRowId *stored)
+{
+	if (!OidIsValid(deleted->relid) || !OidIsValid(stored->relid))
+		return false;
+	if (deleted->relid != stored->relid)
+		return true;
+	return deleted->file == stored->file &&
+		!ItemPointerEquals((ItemPointer) &deleted->tid,
+						   (ItemPointer) &stored->tid);
+}
+
+static bool
+is_store(char kind)
+{
+	return kind == WTC_OP_SET || kind == WTC_OP_HASH;
+}
+
+/* Would the operation take more memory than there may be for images? */
+static bool
+over_budget(const WtcOperation *op)
+{
+	uint64		need = OP_OVERHEAD + 2 *
+		((uint64) op->value.len + op->fields.bytes.len + op->tags.bytes.len);
+
+	return used + need > (uint64) wtc_batch_memory * 1024;
+}
+
+void
+wtc_pending_add(const WtcChange *change)
+{
+	WtcOperation op = change->op;
+	WtcRowId	row = change->row;
+	WtcList		removed = op.removed;
+	PendingOp	probe;
+	PendingOp  *before;
+
+	make_contexts();
+	make_probe(&probe, op.kind, op.key);
+	before = find(&probe);
+	if (op.kind == WTC_OP_INVALIDATE && before != NULL)
+		return;
+
+	if (is_store(op.kind) && over_budget(&op))
+	{
+		wtc_count(WTC_IMAGES_DROPPED, 1);
+		op.kind = WTC_OP_DELETE;
+		removed = (WtcList) {0};
+	}
+
+	if (before != NULL)
+	{
+		WtcOperation old;
+		bool		yields;
+
+		take_apart(before, &old);
+		yields = change->weak ||
+			(change->op.kind == WTC_OP_DELETE && is_store(before->kind) &&
+			 other_row(&row, &before->row));
+		if (yields)
+		{
+			if (removed.count == 0)
+				return;
+			op = old;
+			row = before->row;
+		}
+		removed = merge_removed(&old.removed, &removed, &op.tags);
+	}
+	compose(&op, &removed);
+	insert_scratch(&probe, &row);
+}
+
+bool
+wtc_pending_any(void)
+{
+	return innermost != NULL;
+}
+
+bool
+wtc_pending_find(WtcSpan key, WtcOperation *op)
+{
+	PendingOp	probe;
+	PendingOp  *found;
+
+	make_probe(&probe, WTC_OP_DELETE, key);
+	found = find(&probe);
+	if (found == NULL)
+		return false;
+	take_apart(found, op);
+	return true;
+}
+
+bool
+wtc_pending_invalidates(WtcSpan tag)
+{
+	PendingOp	probe;
+
+	make_probe(&probe, WTC_OP_INVALIDATE, tag);
+	return find(&probe) != NULL;
+}
+
+void
+wtc_pending_encode(StringInfo buf)
+{
+	Assert(innermost != NULL && innermost->outer == NULL);
+
+	appendStringInfoCharMacro(buf, WTC_BATCH_FORMAT);
+	for (int pass = 0; pass < 2; pass++)
+	{
+		opmap_iterator it;
+		OpEntry    *entry;
+
+		opmap_start_iterate(innermost->map, &it);
+		while ((entry = opmap_iterate(innermost->map, &it)) != NULL)
+		{
+			if ((entry->op->kind == WTC_OP_INVALIDATE) == (pass == 0))
+				appendBinaryStringInfo(buf, entry->op->body, entry->op->len);
+		}
+	}
+}
+
+/*
+ * Puts the operations of one map into another; those of the inner level win.
+ */
+static void
+merge_maps(opmap_hash *into, opmap_hash *from, bool from_wins)
+{
+	opmap_iterator it;
+	OpEntry    *entry;
+
+	opmap_start_iterate(from, &it);
+	while ((entry = opmap_iterate(from, &it)) != NULL)
+	{
+		bool		found;
+		OpEntry    *target = opmap_insert_hash(into, entry->op, entry->hash,
+											   &found);
+
+		if (!found || from_wins)
+		{
+			if (found)
+				drop_op(target->op);
+			target->op = entry->op;
+		}
+		else
+			drop_op(entry->op);
+	}
+	opmap_destroy(from);
+}
+
+void
+wtc_pending_subcommit(int nestlevel)
+{
+	Level	   *inner = innermost;
+	Level	   *outer;
+
+	if (inner == NULL || inner->nestlevel < nestlevel)
+		return;
+	outer = inner->outer;
+	if (outer == NULL || outer->nestlevel < nestlevel - 1)
+	{
+		inner->nestlevel--;
+		return;
+	}
+
+	/* move the smaller one, lest a deep stack costs the square */
+	if (outer->map->members >= inner->map->members)
+		merge_maps(outer->map, inner->map, true);
+	else
+	{
+		merge_maps(inner->map, outer->map, false);
+		outer->map = inner->map;
+	}
+	innermost = outer;
+	pfree(inner);
+}
+
+void
+wtc_pending_subabort(int nestlevel)
+{
+	while (innermost != NULL && innermost->nestlevel >= nestlevel)
+	{
+		Level	   *level = innermost;
+		opmap_iterator it;
+		OpEntry    *entry;
+
+		wtc_count(WTC_DISCARDED, level->map->members);
+		opmap_start_iterate(level->map, &it);
+		while ((entry = opmap_iterate(level->map, &it)) != NULL)
+			drop_op(entry->op);
+		opmap_destroy(level->map);
+		innermost = level->outer;
+		pfree(level);
+	}
+}
+
+uint64
+wtc_pending_reset(void)
+{
+	uint64		n = 0;
+
+	late_change = NULL;
+	if (innermost == NULL)
+		return 0;
+	for (Level *level = innermost; level != NULL; level = level->outer)
+		n += level->map->members;
+	innermost = NULL;
+	used = 0;
+	MemoryContextReset(pending_cxt);
+
+	/* room for a giant image must not stay for the life of the backend */
+	if (scratch.data != NULL && scratch.maxlen > 1024 * 1024)
+	{
+		pfree(scratch.data);
+		scratch.data = NULL;
+	}
+	return n;
+}
+
+void
+wtc_pending_seal(void (*late) (const char *op, size_t len))
+{
+	wtc_pending_reset();
+	late_change = late;
+}

@@ -1,0 +1,74 @@
+/*-------------------------------------------------------------------------
+ *
+ * pending.h
+ *	  What the current transaction will do to the cache if it commits.
+ *
+ * At most one operation per key and per tag, whatever the transaction did to
+ * the row; savepoints are kept apart until they are released.  All of this
+ * may raise an error and belongs before the commit record, except for
+ * wtc_pending_reset().
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_TXN_PENDING_H
+#define WTC_TXN_PENDING_H
+
+#include "push/batch.h"
+#include "storage/itemptr.h"
+
+/* Which row version, if any, an operation speaks of. */
+typedef struct WtcRowId
+{
+	Oid			relid;			/* InvalidOid: none, it was asked for */
+	Oid			file;			/* the relation's file: a rewrite moves rows */
+	ItemPointerData tid;
+} WtcRowId;
+
+/* An operation on its way in; nothing of it is kept. */
+typedef struct WtcChange
+{
+	WtcOperation op;			/* op.whole is not looked at */
+	WtcRowId	row;			/* stores: the new version, deletes: the old */
+	bool		weak;			/* only if the key has no operation yet */
+} WtcChange;
+
+/*
+ * Adds a change to the current subtransaction.  Changes of one key are merged
+ * by these rules, because AFTER triggers do not run in the order of the
+ * changes (R1) and keys may be swapped among rows (R2):
+ * - A store wins over what came before it.  (The caller brings only row
+ *	 versions that are still the last one; superseded ones are weak deletes.)
+ * - The deletion of a row does nothing to a store that speaks of another row
+ *	 version: that one is alive and has the key now.  (Unless the table has
+ *	 been rewritten in between, and row versions cannot be told apart.)
+ * - A weak change does nothing to an existing operation.
+ * - The tags that the key has left are remembered in any case.
+ */
+extern void wtc_pending_add(const WtcChange *change);
+
+/* Is there anything? */
+extern bool wtc_pending_any(void);
+
+/* This transaction's own operation on a key; points into it, or false. */
+extern bool wtc_pending_find(WtcSpan key, WtcOperation *op);
+
+/* Has this transaction invalidated the tag? */
+extern bool wtc_pending_invalidates(WtcSpan tag);
+
+/* Appends everything to buf as a batch. */
+extern void wtc_pending_encode(StringInfo buf);
+
+/* A subtransaction ends; nestlevel is its own. */
+extern void wtc_pending_subcommit(int nestlevel);
+extern void wtc_pending_subabort(int nestlevel);
+
+/* Forgets everything, raising nothing; returns how many operations it was. */
+extern uint64 wtc_pending_reset(void);
+
+/*
+ * From now until the reset, changes are not collected but handed to late(),
+ * one operation at a time.
+ */
+extern void wtc_pending_seal(void (*late) (const char *op, size_t len));
+
+#endif							/* WTC_TXN_PENDING_H */

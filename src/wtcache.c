@@ -1,0 +1,53 @@
+/*-------------------------------------------------------------------------
+ *
+ * wtcache.c
+ *	  The entrance, and the map of the house.
+ *
+ * wtcache keeps Redis in step with tables.  The way of a change:
+ *
+ *	capture/	Triggers turn changed rows into operations: the key, the image,
+ *				the tags.  Runs in the statement; may raise errors.
+ *	txn/		Collects the operations of a transaction, apart for each
+ *				savepoint, and hooks into its commit: xact.c says when what
+ *				happens.  May raise errors until COMMIT.
+ *	push/		The operations as one batch, and the batch as requests to
+ *				Redis, sent by a deadline.  The push itself stands on the far
+ *				side of the commit record and never raises an error.
+ *	redis/		URL, connection, protocol, scripts.  Returns a status; knows
+ *				nothing of PostgreSQL.
+ *	shared/		Shared memory: counters, circuit breaker, in-flight marks.
+ *	worker/		The background worker.  For now it only writes the log.
+ *	api/		The SQL functions.
+ *
+ * Includes point down this way only: api to all, worker to push and shared,
+ * capture to txn to push to redis and shared.  "make check-style" sees to it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "guc.h"
+#include "miscadmin.h"
+#include "shared/shmem.h"
+#include "txn/xact.h"
+#include "worker/worker.h"
+
+PG_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("wtcache must be loaded via \"shared_preload_libraries\""),
+				 errhint("Add wtcache to \"shared_preload_libraries\" in postgresql.conf and restart the server.")));
+
+	wtc_guc_init();
+	wtc_shmem_init();
+	wtc_xact_init();
+	wtc_worker_register();
+}
