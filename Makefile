@@ -13,17 +13,17 @@ OBJS = $(SRCS:.c=.o)
 DATA = $(wildcard sql/$(EXTENSION)--*.sql)
 
 REGRESS = $(patsubst sql/%.sql,%,$(filter-out sql/$(EXTENSION)--%,$(sort $(wildcard sql/*.sql))))
-REGRESS_OPTS = --temp-instance=./tmp_check/regress \
+REGRESS_OPTS = --temp-instance=tmp_check_regress \
 	--temp-config=test/regress.conf --load-extension=$(EXTENSION)
 ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
-ISOLATION_OPTS = --temp-instance=./tmp_check/isolation \
+ISOLATION_OPTS = --temp-instance=tmp_check_iso \
 	--temp-config=test/regress.conf --load-extension=$(EXTENSION) \
-	--inputdir=test/isolation --outputdir=test/isolation
+	--inputdir=test/isolation
 TAP_TESTS = 1
 
 LUA = src/redis/apply.lua src/redis/drain.lua
 LUA_STRINGS = $(LUA:=.h)
-EXTRA_CLEAN = $(LUA_STRINGS) test/regress.conf
+EXTRA_CLEAN = $(LUA_STRINGS) test/regress.conf tmp_check_regress tmp_check_iso
 
 PKG_CONFIG ?= pkg-config
 sha1 = $(firstword $(shell sed '/^ *--/d' $(1) | sha1sum))
@@ -39,7 +39,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 PROVE_TESTS ?= test/t/*.pl
-PROVE_FLAGS = -I $(srcdir)/test/perl
+PROVE_FLAGS += -I $(srcdir)/test/perl
 
 # A Lua script as a C string, without its comments.
 %.lua.h: %.lua

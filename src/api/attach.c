@@ -51,7 +51,7 @@ uint64
 wtc_interval_ms(const Interval *interval)
 {
 	double		us = interval->time + (double) USECS_PER_DAY *
-		(interval->day + (double) DAYS_PER_MONTH * interval->month);
+	(interval->day + (double) DAYS_PER_MONTH * interval->month);
 
 	if (us < 1000 || us > (double) USECS_PER_DAY * 366 * 100)
 		ereport(ERROR,
@@ -304,8 +304,8 @@ check_partitions(Relation rel)
 		Relation	part = relation_open(lfirst_oid(lc), NoLock);
 		char		relkind = part->rd_rel->relkind;
 		bool		unfit = relkind == RELKIND_FOREIGN_TABLE ||
-			(relkind == RELKIND_RELATION &&
-			 part->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT);
+		(relkind == RELKIND_RELATION &&
+		 part->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT);
 
 		if (unfit)
 			refuse(rel, psprintf("Its partition \"%s\" is unlogged, temporary or foreign.",

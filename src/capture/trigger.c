@@ -83,8 +83,12 @@ tags_without(const WtcList *a, const WtcList *b)
 static WtcRowId
 row_id(Relation rel, HeapTuple tuple)
 {
-	return (WtcRowId) {RelationGetRelid(rel), wtc_relation_file(rel),
-		tuple->t_self};
+	WtcRowId	id;
+
+	id.relid = RelationGetRelid(rel);
+	id.file = wtc_relation_file(rel);
+	id.tid = tuple->t_self;
+	return id;
 }
 
 static void

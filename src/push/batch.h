@@ -96,7 +96,11 @@ wtc_cursor_done(const WtcCursor *cursor)
 static inline WtcCursor
 wtc_list_cursor(const WtcList *list)
 {
-	return (WtcCursor) {list->bytes.data, list->bytes.data + list->bytes.len};
+	WtcCursor	cursor;
+
+	cursor.p = list->bytes.data;
+	cursor.end = list->bytes.data + list->bytes.len;
+	return cursor;
 }
 
 static inline bool

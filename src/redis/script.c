@@ -7,12 +7,15 @@
  */
 #include "redis/script.h"
 
+/* *INDENT-OFF* */
 const char	wtc_apply_text[] =
 #include "redis/apply.lua.h"
-	;
+		   ;
 const char	wtc_apply_sha[] = WTC_APPLY_SHA;
 
 const char	wtc_drain_text[] =
 #include "redis/drain.lua.h"
-	;
+		   ;
+
+/* *INDENT-ON* */
 const char	wtc_drain_sha[] = WTC_DRAIN_SHA;

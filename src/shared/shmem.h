@@ -41,8 +41,8 @@ typedef enum WtcCounter
 typedef struct WtcSlot
 {
 	/*
-	 * The LSN at or after which this backend has a batch in WAL whose push
-	 * is not settled; InvalidXLogRecPtr when there is none.
+	 * The LSN at or after which this backend has a batch in WAL whose push is
+	 * not settled; InvalidXLogRecPtr when there is none.
 	 */
 	pg_atomic_uint64 inflight;
 	pg_atomic_uint64 counters[WTC_COUNTERS];
@@ -62,8 +62,8 @@ typedef struct WtcShared
 	pg_atomic_uint64 last_failure_at;	/* TimestampTz */
 
 	/*
-	 * Every batch whose message starts before this is in Redis or is in
-	 * some slot's inflight; UINT64_MAX: nothing to replay.  Lowered by any
+	 * Every batch whose message starts before this is in Redis or is in some
+	 * slot's inflight; UINT64_MAX: nothing to replay.  Lowered by any
 	 * backend, raised by nobody yet.
 	 */
 	pg_atomic_uint64 replay_from;

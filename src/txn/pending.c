@@ -278,7 +278,7 @@ static bool
 over_budget(const WtcOperation *op)
 {
 	uint64		need = OP_OVERHEAD + 2 *
-		((uint64) op->value.len + op->fields.bytes.len + op->tags.bytes.len);
+	((uint64) op->value.len + op->fields.bytes.len + op->tags.bytes.len);
 
 	return used + need > (uint64) wtc_batch_memory * 1024;
 }
@@ -302,7 +302,7 @@ wtc_pending_add(const WtcChange *change)
 	{
 		wtc_count(WTC_IMAGES_DROPPED, 1);
 		op.kind = WTC_OP_DELETE;
-		removed = (WtcList) {0};
+		memset(&removed, 0, sizeof(removed));
 	}
 
 	if (before != NULL)

@@ -82,8 +82,8 @@ prepare_batches(void)
 	wtc_push_connect();
 
 	/*
-	 * What others can see but a crash takes back must not get into the
-	 * cache, neither through us nor through a reader's fill (R14).
+	 * What others can see but a crash takes back must not get into the cache,
+	 * neither through us nor through a reader's fill (R14).
 	 */
 	ForceSyncCommit();
 

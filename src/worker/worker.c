@@ -93,7 +93,7 @@ log_breaker(void)
 	TimestampTz since;
 	int			failures;
 	bool		open = wtc_breaker_state(wtc_clock_us(), &since, &failures) !=
-		WTC_BREAKER_CLOSED;
+	WTC_BREAKER_CLOSED;
 	uint32		opened = pg_atomic_read_u32(&wtc_shared->opened);
 	uint64		skipped = wtc_counter_sum(WTC_PUSHES_SKIPPED);
 
