@@ -20,6 +20,9 @@
 /* keys and tags that are looked up in the fence by one call */
 #define CHUNK_FIELDS	1500
 
+/* a tag's set outlives its longest member by this */
+#define TAG_OUTLIVES_MS	60000
+
 /* EVALSHA, digest, number of keys, two fences, five fixed arguments */
 #define FIXED_ARGS		10
 #define FIXED_ROOM		512
@@ -36,7 +39,7 @@ operation_room(const WtcOperation *op)
 {
 	return WTC_RESP_BOUND(op->key.len) + WTC_RESP_BOUND(op->value.len) +
 		list_room(&op->fields) + list_room(&op->tags) +
-		list_room(&op->removed) + 5 * WTC_RESP_BOUND(20);
+		list_room(&op->removed) + 6 * WTC_RESP_BOUND(20);
 }
 
 size_t
@@ -100,11 +103,11 @@ measure(const WtcRequest *request, Chunk *chunk)
 				break;
 			case WTC_OP_SET:
 				chunk->keys++;
-				chunk->args += 5 + op.tags.count + op.removed.count;
+				chunk->args += 6 + op.tags.count + op.removed.count;
 				break;
 			case WTC_OP_HASH:
 				chunk->keys++;
-				chunk->args += 5 + op.fields.count + op.tags.count +
+				chunk->args += 6 + op.fields.count + op.tags.count +
 					op.removed.count;
 				break;
 		}
@@ -134,6 +137,7 @@ put_operation(char *p, const WtcOperation *op)
 	if (op->kind != WTC_OP_DELETE)
 	{
 		p = wtc_resp_number(p, op->ttl_ms);
+		p = wtc_resp_number(p, op->ttl_ms + TAG_OUTLIVES_MS);
 		if (op->kind == WTC_OP_SET)
 			p = wtc_resp_arg(p, op->value.data, op->value.len);
 		else

@@ -14,8 +14,10 @@
 --   ARGV[5]           how many tags to invalidate, then those tags
 --   then per operation:
 --     d nremoved removed...
---     s ttl value             ntags tag... nremoved removed...
---     h ttl nvalues f v f v.. ntags tag... nremoved removed...
+--     s ttl life value             ntags tag... nremoved removed...
+--     h ttl life nvalues f v f v.. ntags tag... nremoved removed...
+--   where ttl is the key's time to live and life that of its tags' sets, in
+--   milliseconds
 --
 -- Returns { now, stored, older, degraded, oom, wrongtype, failed, draining,
 -- version }.  Any of oom, wrongtype, failed above zero means that something
@@ -33,74 +35,67 @@
 
 local LEASE = 'wtcache:lease:'
 local LIMIT = 1000   -- members that one call may delete on behalf of a tag
+local call, pcall, ARGV, KEYS = redis.call, redis.pcall, ARGV, KEYS
 local ver, created, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local drain, ninv = tonumber(ARGV[4]), tonumber(ARGV[5])
-local t = redis.call('TIME')
+local vver, uver = 'v' .. ver, 'u' .. ver
+local ninv = tonumber(ARGV[5])
+local nops = #KEYS - 2
+local t = call('TIME')
 local now = t[1] * 1000000 + t[2]
 
 -- What to ask the fence: both marks, then a record per key, then per tag.
 -- Keys and tags are text and hold no zero byte, so nothing can collide.
-local nops = #KEYS - 2
-local fields, tagpos = {'\0b', '\0s'}, {}
-for i = 1, nops do
-  fields[i + 2] = KEYS[i + 2]
-end
-local function asktag(tag)
+-- On the way, note where each operation's tags and removed tags stand.
+local fields, nfields, tagpos = {'\0b', '\0s'}, nops + 2, {}
+local at, tags, removed = {}, {}, {}
+for i = 6, 5 + ninv do
+  local tag = ARGV[i]
   if not tagpos[tag] then
-    fields[#fields + 1] = '\0' .. tag
-    tagpos[tag] = #fields
+    nfields = nfields + 1
+    tagpos[tag] = nfields
+    fields[nfields] = '\0' .. tag
   end
 end
-for i = 1, ninv do
-  asktag(ARGV[5 + i])
-end
-
--- Where each operation's tags and removed tags stand in ARGV.
-local at, tags, removed = {}, {}, {}
 local a = 6 + ninv
 for i = 1, nops do
+  fields[i + 2] = KEYS[i + 2]
   at[i] = a
   local kind = ARGV[a]
   if kind == 'd' then
     a = a + 1
   else
     if kind == 's' then
-      a = a + 3
+      a = a + 4
     else
-      a = a + 3 + tonumber(ARGV[a + 2])
+      a = a + 4 + ARGV[a + 3]
     end
-    local n = tonumber(ARGV[a])
-    if n > 0 then
+    if ARGV[a] ~= '0' then
       tags[i] = a
-      for j = a + 1, a + n do
-        asktag(ARGV[j])
+      for j = a + 1, a + ARGV[a] do
+        local tag = ARGV[j]
+        if not tagpos[tag] then
+          nfields = nfields + 1
+          tagpos[tag] = nfields
+          fields[nfields] = '\0' .. tag
+        end
       end
+      a = a + ARGV[a]
     end
-    a = a + 1 + n
+    a = a + 1
   end
-  local n = tonumber(ARGV[a])
-  if n > 0 then
+  if ARGV[a] ~= '0' then
     removed[i] = a
+    a = a + ARGV[a]
   end
-  a = a + 1 + n
-end
-
-local function isoom(e)
-  return string.find(e, 'OOM', 1, true) ~= nil
+  a = a + 1
 end
 
 -- The pair.  A half of another type counts as missing.
-local function half(name)
-  local r = redis.pcall('HMGET', name, unpack(fields))
-  if r.err then
-    return {}
-  end
-  return r
-end
 local cur, prev = KEYS[1], KEYS[2]
-local hc, hp = half(cur), half(prev)
-local floor, fresh, begin, since
+local hc, hp, floor, fresh, begin, since = {}, {}, 0
 if window > 0 then
+  hc = pcall('HMGET', cur, unpack(fields))
+  hp = pcall('HMGET', prev, unpack(fields))
   local bc, bp = tonumber(hc[1] or ''), tonumber(hp[1] or '')
   local sc, sp = tonumber(hc[2] or ''), tonumber(hp[2] or '')
   if not (bc and bp and sc and sp) then
@@ -119,16 +114,14 @@ if window > 0 then
     end
     floor = math.max(since, bp)
   end
-else
-  hc, hp, floor = {}, {}, 0
 end
 
--- Decide.
+-- Decide.  A record is 'v' (a push) or 'u' (a fill), then a version; as
+-- strings every 'u' sorts before every 'v'.
 local recs, gone, store = {}, {}, {}
 local older, degraded, stored = 0, 0, 0
-for i = 1, ninv do
-  local tag = ARGV[5 + i]
-  local p = tagpos[tag]
+for i = 6, 5 + ninv do
+  local p = tagpos[ARGV[i]]
   local rec = hc[p] or hp[p]
   if not rec or rec < ver then
     recs[#recs + 1] = fields[p]
@@ -140,21 +133,15 @@ for i = 1, nops do
   local rec = hc[i + 2] or hp[i + 2]
   local isdel = ARGV[at[i]] == 'd'
   gone[#gone + 1] = LEASE .. key
-  local rkind, rver
-  if rec then
-    rkind, rver = string.sub(rec, 1, 1), string.sub(rec, 2)
-  end
-  if rkind == 'v' and rver >= ver then
+  if rec and rec >= vver then
     older = older + 1
+    removed[i] = nil     -- a newer one has settled the tags
   else
-    local keep = not isdel
-    local newver = ver
-    if rkind == 'u' and rver >= ver then
-      keep, newver = false, rver
-    elseif keep and created < floor then
-      keep = false
+    local keep, newrec = not isdel and created >= floor, vver
+    if rec and rec >= uver and rec < 'v' then
+      keep, newrec = false, 'v' .. string.sub(rec, 2)
     elseif keep and tags[i] then
-      for j = tags[i] + 1, tags[i] + tonumber(ARGV[tags[i]]) do
+      for j = tags[i] + 1, tags[i] + ARGV[tags[i]] do
         local p = tagpos[ARGV[j]]
         local f = hc[p] or hp[p]
         if f and f > ver then
@@ -164,7 +151,7 @@ for i = 1, nops do
       end
     end
     recs[#recs + 1] = key
-    recs[#recs + 1] = 'v' .. newver
+    recs[#recs + 1] = newrec
     if keep then
       store[#store + 1] = i
     else
@@ -180,112 +167,107 @@ end
 -- then values are deleted instead of stored.  Any write that a full server
 -- accepts, such as UNLINK, makes it accept the rest of the script.
 local oom, wrong, failed, draining = 0, 0, 0, 0
-local full = false
 if window > 0 then
   if fresh then
-    redis.call('UNLINK', unpack(fresh))
+    call('UNLINK', unpack(fresh))
     local b, s = string.format('%.0f', begin), string.format('%.0f', since)
     for _, name in ipairs(fresh) do
-      redis.call('HSET', name, '\0b', b, '\0s', s)
+      call('HSET', name, '\0b', b, '\0s', s)
     end
   end
   if #recs > 0 then
-    local r = redis.pcall('HSET', cur, unpack(recs))
+    local r = pcall('HSET', cur, unpack(recs))
     if type(r) == 'table' and r.err then
-      if not isoom(r.err) then
+      if not string.find(r.err, 'OOM', 1, true) then
         return r
       end
-      full = true
-      redis.call('UNLINK', LEASE)
-      redis.call('HSET', cur, unpack(recs))
+      call('UNLINK', LEASE)
+      call('HSET', cur, unpack(recs))
+      for _, i in ipairs(store) do
+        gone[#gone + 1] = KEYS[i + 2]
+      end
+      oom = #store
+      store = {}
     end
   end
 end
-if full then
-  for _, i in ipairs(store) do
-    gone[#gone + 1] = KEYS[i + 2]
-  end
-  oom = #store
-  store = {}
-end
 if #gone > 0 then
-  redis.call('UNLINK', unpack(gone))
+  call('UNLINK', unpack(gone))
 end
 
 -- Tags: out with what they held.  A large set is moved aside at once and
 -- emptied by drain.lua in steps.
-for i = 1, ninv do
-  local tag = ARGV[5 + i]
-  local n = redis.pcall('SCARD', tag)
+for i = 6, 5 + ninv do
+  local tag = ARGV[i]
+  local n = pcall('SCARD', tag)
   if type(n) == 'table' then
     wrong = wrong + 1
   elseif n > LIMIT then
-    local aside = 'wtcache:drain:' .. ver .. ':' .. (drain + i - 1)
-    if redis.call('EXISTS', aside) == 1 then
-      redis.call('SUNIONSTORE', aside, aside, tag)
-      redis.call('UNLINK', tag)
+    local aside = 'wtcache:drain:' .. ver .. ':' .. (ARGV[4] + i - 6)
+    if call('EXISTS', aside) == 1 then
+      call('SUNIONSTORE', aside, aside, tag)
+      call('UNLINK', tag)
     else
-      redis.call('RENAME', tag, aside)
+      call('RENAME', tag, aside)
     end
     draining = draining + 1
   elseif n > 0 then
-    local list = redis.call('SMEMBERS', tag)
+    local list = call('SMEMBERS', tag)
     for j = 1, n do
       list[n + j] = LEASE .. list[j]
     end
     list[#list + 1] = tag
-    redis.call('UNLINK', unpack(list))
+    call('UNLINK', unpack(list))
   end
 end
 
 -- Tags: in with what is about to be stored, in one SADD per tag.  The set
 -- outlives its longest member by a minute and is never shortened.
-local members, life, names = {}, {}, {}
-for _, i in ipairs(store) do
-  if tags[i] then
-    local ttl = tonumber(ARGV[at[i] + 1])
-    for j = tags[i] + 1, tags[i] + tonumber(ARGV[tags[i]]) do
-      local tag = ARGV[j]
-      local m = members[tag]
-      if not m then
-        m = {}
-        members[tag], life[tag] = m, 0
-        names[#names + 1] = tag
-      end
-      m[#m + 1] = KEYS[i + 2]
-      life[tag] = math.max(life[tag], ttl + 60000)
-    end
-  end
-end
-local bad = {}
-for _, tag in ipairs(names) do
-  local left = redis.call('PTTL', tag)
-  local n = redis.pcall('SADD', tag, unpack(members[tag]))
-  if type(n) == 'table' then
-    wrong = wrong + 1
-    bad[tag] = true
-  else
-    if left ~= -1 and left < life[tag] then
-      redis.call('PEXPIRE', tag, string.format('%.0f', life[tag]))
-    end
-    -- Sweep: for every member that came, look at two for whether they live.
-    if n > 0 then
-      local some = redis.call('SRANDMEMBER', tag, math.min(2 * n, 20))
-      local dead = {}
-      for _, m in ipairs(some) do
-        if redis.call('EXISTS', m) == 0 then
-          dead[#dead + 1] = m
+local bad
+if next(tags) then
+  local members, life, names = {}, {}, {}
+  for _, i in ipairs(store) do
+    if tags[i] then
+      local l = ARGV[at[i] + 2]
+      for j = tags[i] + 1, tags[i] + ARGV[tags[i]] do
+        local tag = ARGV[j]
+        local m = members[tag]
+        if m then
+          m[#m + 1] = KEYS[i + 2]
+          if life[tag] - l < 0 then
+            life[tag] = l
+          end
+        else
+          members[tag], life[tag] = {KEYS[i + 2]}, l
+          names[#names + 1] = tag
         end
       end
-      -- members of this very chunk are not stored yet
-      if #dead > 0 then
+    end
+  end
+  for _, tag in ipairs(names) do
+    local n = pcall('SADD', tag, unpack(members[tag]))
+    if type(n) == 'table' then
+      wrong = wrong + 1
+      bad = bad or {}
+      bad[tag] = true
+    else
+      -- of no effect on a set without a TTL: an old one keeps it so, a new
+      -- one is given one
+      call('PEXPIRE', tag, life[tag], 'GT')
+      if n > 0 and call('SCARD', tag) == n then
+        call('PEXPIRE', tag, life[tag])
+      end
+      -- Two looks for every member that came, a few insertions at a time,
+      -- for whether a member lives; those of this chunk are not stored yet.
+      if n >= 8 or n > 0 and now % 8 == 0 then
         local mine = {}
         for _, m in ipairs(members[tag]) do
           mine[m] = true
         end
-        for _, m in ipairs(dead) do
-          if not mine[m] then
-            redis.call('SREM', tag, m)
+        local count = n >= 8 and math.min(2 * n, 100) or 16 * n
+        for _, m in ipairs(call('SRANDMEMBER', tag, count)) do
+          if not mine[m] and call('EXISTS', m) == 0 then
+            call('SREM', tag, m)
           end
         end
       end
@@ -297,25 +279,24 @@ end
 for _, i in ipairs(store) do
   local key, p = KEYS[i + 2], at[i]
   local ok = true
-  if wrong > 0 and tags[i] then
-    for j = tags[i] + 1, tags[i] + tonumber(ARGV[tags[i]]) do
+  if bad and tags[i] then
+    for j = tags[i] + 1, tags[i] + ARGV[tags[i]] do
       ok = ok and not bad[ARGV[j]]
     end
   end
   if ok then
     local r
     if ARGV[p] == 's' then
-      r = redis.pcall('SET', key, ARGV[p + 2], 'PX', ARGV[p + 1])
+      r = pcall('SET', key, ARGV[p + 3], 'PX', ARGV[p + 1])
     else
-      local n = tonumber(ARGV[p + 2])
-      redis.call('UNLINK', key)
-      r = redis.pcall('HSET', key, unpack(ARGV, p + 3, p + 2 + n))
+      call('UNLINK', key)
+      r = pcall('HSET', key, unpack(ARGV, p + 4, p + 3 + ARGV[p + 3]))
       if type(r) == 'number' then
-        redis.call('PEXPIRE', key, ARGV[p + 1])
+        call('PEXPIRE', key, ARGV[p + 1])
       end
     end
     if type(r) == 'table' and r.err then
-      if isoom(r.err) then
+      if string.find(r.err, 'OOM', 1, true) then
         oom = oom + 1
       else
         failed = failed + 1
@@ -326,29 +307,23 @@ for _, i in ipairs(store) do
   if ok then
     stored = stored + 1
   else
-    redis.call('UNLINK', key)
+    call('UNLINK', key)
   end
 end
 
--- Tags that the row has left; not when the operation was older than what is
--- there, for then a newer one has settled them.
-local leave, lnames = {}, {}
-for i = 1, nops do
-  local rec = hc[i + 2] or hp[i + 2]
-  if removed[i] and not (rec and string.sub(rec, 1, 1) == 'v'
-                         and string.sub(rec, 2) >= ver) then
-    for j = removed[i] + 1, removed[i] + tonumber(ARGV[removed[i]]) do
+-- Tags that the key has left, in one SREM per tag.
+if next(removed) then
+  local leave = {}
+  for i, p in pairs(removed) do
+    for j = p + 1, p + ARGV[p] do
       local tag = ARGV[j]
-      if not leave[tag] then
-        leave[tag] = {}
-        lnames[#lnames + 1] = tag
-      end
+      leave[tag] = leave[tag] or {}
       table.insert(leave[tag], KEYS[i + 2])
     end
   end
-end
-for _, tag in ipairs(lnames) do
-  redis.pcall('SREM', tag, unpack(leave[tag]))
+  for tag, keys in pairs(leave) do
+    pcall('SREM', tag, unpack(keys))
+  end
 end
 
 return {now, stored, older, degraded, oom, wrong, failed, draining, ver}
