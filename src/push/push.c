@@ -130,7 +130,7 @@ open_connection(void)
 	const char *password;
 	WtcStatus	status;
 
-	if (wtc_url[0] == '\0' || wtc_url_parse(wtc_url, &ep) != NULL ||
+	if (wtc_url_parse(wtc_url, &ep) != NULL ||
 		!read_password(buf, sizeof(buf), &password))
 		return WTC_FAIL_CONFIG;
 
@@ -151,7 +151,8 @@ open_connection(void)
 void
 wtc_push_connect(void)
 {
-	connect_skipped = !wtc_breaker_allows(wtc_clock_us(), cooldown_us());
+	connect_skipped = wtc_url[0] == '\0' ||
+		!wtc_breaker_allows(wtc_clock_us(), cooldown_us());
 	if (connect_skipped)
 	{
 		connect_status = WTC_FAIL_CONNECT;

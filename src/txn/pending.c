@@ -357,11 +357,14 @@ wtc_pending_invalidates(WtcSpan tag)
 }
 
 void
-wtc_pending_encode(StringInfo buf)
+wtc_pending_encode(void (*emit) (const char *batch, size_t len))
 {
+	StringInfoData buf;
+
 	Assert(innermost != NULL && innermost->outer == NULL);
 
-	appendStringInfoCharMacro(buf, WTC_BATCH_FORMAT);
+	initStringInfo(&buf);
+	appendStringInfoCharMacro(&buf, WTC_BATCH_FORMAT);
 	for (int pass = 0; pass < 2; pass++)
 	{
 		opmap_iterator it;
@@ -370,10 +373,20 @@ wtc_pending_encode(StringInfo buf)
 		opmap_start_iterate(innermost->map, &it);
 		while ((entry = opmap_iterate(innermost->map, &it)) != NULL)
 		{
-			if ((entry->op->kind == WTC_OP_INVALIDATE) == (pass == 0))
-				appendBinaryStringInfo(buf, entry->op->body, entry->op->len);
+			PendingOp  *op = entry->op;
+
+			if ((op->kind == WTC_OP_INVALIDATE) != (pass == 0))
+				continue;
+			if (buf.len > 1 && (uint64) buf.len + op->len > WTC_BATCH_BYTES)
+			{
+				emit(buf.data, buf.len);
+				initStringInfo(&buf);
+				appendStringInfoCharMacro(&buf, WTC_BATCH_FORMAT);
+			}
+			appendBinaryStringInfo(&buf, op->body, op->len);
 		}
 	}
+	emit(buf.data, buf.len);
 }
 
 /*

@@ -55,8 +55,14 @@ extern bool wtc_pending_find(WtcSpan key, WtcOperation *op);
 /* Has this transaction invalidated the tag? */
 extern bool wtc_pending_invalidates(WtcSpan tag);
 
-/* Appends everything to buf as a batch. */
-extern void wtc_pending_encode(StringInfo buf);
+/*
+ * Turns everything into batches, of about WTC_BATCH_BYTES at most unless one
+ * operation is larger, and hands them to emit() one after the other, in the
+ * order in which they are to be applied.  Each is palloc'd in the current
+ * memory context.
+ */
+#define WTC_BATCH_BYTES		(64 * 1024 * 1024)
+extern void wtc_pending_encode(void (*emit) (const char *batch, size_t len));
 
 /* A subtransaction ends; nestlevel is its own. */
 extern void wtc_pending_subcommit(int nestlevel);

@@ -23,6 +23,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "compat.h"
+#include "pgstat.h"
 #include "push/push.h"
 #include "shared/shmem.h"
 #include "txn/pending.h"
@@ -56,6 +57,7 @@ forget(void)
  * Writes a batch to WAL and prepares its push.  The version of everything in
  * it is the end of its message: whoever changes the same rows later can do
  * so only once this transaction has ended, and so takes a later one (F17).
+ * A giant transaction has several, and a key is in one of them only.
  */
 static void
 emit(const char *data, size_t len)
@@ -115,21 +117,15 @@ static void
 pre_commit(void)
 {
 	MemoryContext old;
-	StringInfoData buf;
 
-	if (!wtc_pending_any())
+	if (wtc_pending_any())
 	{
-		wtc_pending_seal(late_change);
-		return;
+		prepare_batches();
+		old = MemoryContextSwitchTo(batch_cxt);
+		wtc_pending_encode(emit);
+		MemoryContextSwitchTo(old);
 	}
-
-	prepare_batches();
-	old = MemoryContextSwitchTo(batch_cxt);
-	initStringInfo(&buf);
-	wtc_pending_encode(&buf);
 	wtc_pending_seal(late_change);
-	emit(buf.data, buf.len);
-	MemoryContextSwitchTo(old);
 }
 
 static void
@@ -222,9 +218,11 @@ release_callback(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
 
 	/* an owner being released takes nothing: better to have none (F11) */
 	CurrentResourceOwner = NULL;
+	pgstat_report_wait_start(PG_WAIT_EXTENSION);
 	deadline = wtc_push_deadline();
 	for (Batch *batch = first_batch; batch != NULL; batch = batch->next)
 		pushed &= wtc_push_run(batch->push, deadline);
+	pgstat_report_wait_end();
 	wtc_inflight_settle(pushed);
 	CurrentResourceOwner = owner;
 
