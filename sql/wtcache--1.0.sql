@@ -29,7 +29,7 @@ COMMENT ON FUNCTION wtcache.cover_partitions() IS
 'event trigger function: gives new partitions of attached tables their TRUNCATE trigger';
 
 CREATE EVENT TRIGGER wtcache_cover_partitions ON ddl_command_end
-WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'ALTER TABLE')
+WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'ALTER TABLE', 'CREATE SCHEMA')
 EXECUTE FUNCTION wtcache.cover_partitions();
 COMMENT ON EVENT TRIGGER wtcache_cover_partitions IS
 'gives new partitions of tables attached to wtcache their TRUNCATE trigger';

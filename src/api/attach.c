@@ -215,6 +215,18 @@ collect_arguments(FunctionCallInfo fcinfo, Relation rel)
 	return args;
 }
 
+static void
+check_key_names(Relation rel, const WtcTemplate *key)
+{
+	if (key->parts[0].attno == 0 && wtc_key_is_reserved(key->parts[0].literal))
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("key \"%s\" of \"%s\" is reserved",
+						key->text, RelationGetRelationName(rel)),
+				 errdetail("Keys that begin with \"wtcache:\" or with wtcache.tag_prefix name records and tags of wtcache."),
+				 errhint("Choose another key.")));
+}
+
 /* Everything that can be wrong is to be found now and not at a write. */
 static void
 check_arguments(Relation rel, const Arguments *args)
@@ -222,6 +234,7 @@ check_arguments(Relation rel, const Arguments *args)
 	WtcAttachment *att = wtc_attachment_build(rel, args->n, args->arg,
 											  CurrentMemoryContext);
 
+	check_key_names(rel, att->key);
 	if (!wtc_covers_unique_index(rel, att->key->columns))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -389,8 +402,8 @@ wtcache_cover_partitions(PG_FUNCTION_ARGS)
 					" WHERE r.tgfoid = 'wtcache.capture_row'::pg_catalog.regproc"
 					"   AND r.tgparentid <> 0 AND c.relkind = 'r'"
 					"   AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t"
-					"        WHERE t.tgrelid = r.tgrelid AND t.tgfoid ="
-					"              'wtcache.capture_truncate'::pg_catalog.regproc)",
+					"        WHERE t.tgrelid = r.tgrelid"
+					"          AND t.tgname = '" TRUNCATE_TRIGGER "')",
 					false, 0) == SPI_OK_SELECT)
 	{
 		SPITupleTable *found = SPI_tuptable;

@@ -59,6 +59,18 @@ complete(const char *text, const char *what,
 	return span;
 }
 
+/* The same for a key that is to be written. */
+static WtcSpan
+complete_key(const char *text)
+{
+	if (wtc_key_is_reserved(text))
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("key \"%s\" is reserved", text),
+				 errdetail("Keys that begin with \"wtcache:\" or with wtcache.tag_prefix name records and tags of wtcache.")));
+	return complete(text, "key", wtc_complete_key);
+}
+
 static Datum *
 elements(ArrayType *array, const char *what, int *n)
 {
@@ -111,8 +123,7 @@ wtcache_set(PG_FUNCTION_ARGS)
 		refuse_null("key");
 	if (PG_ARGISNULL(1))
 		refuse_null("value");
-	change.op.key = complete(text_to_cstring(PG_GETARG_TEXT_PP(0)), "key",
-							 wtc_complete_key);
+	change.op.key = complete_key(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	json = DatumGetCString(DirectFunctionCall1(jsonb_out,
 											   PG_GETARG_DATUM(1)));
 	if (!wtc_to_utf8(json, strlen(json), &change.op.value))
@@ -140,8 +151,7 @@ wtcache_delete(PG_FUNCTION_ARGS)
 	{
 		WtcChange	change = {.op = {.kind = WTC_OP_DELETE}};
 
-		change.op.key = complete(TextDatumGetCString(keys[i]), "key",
-								 wtc_complete_key);
+		change.op.key = complete_key(TextDatumGetCString(keys[i]));
 		wtc_pending_add(&change);
 	}
 	PG_RETURN_VOID();

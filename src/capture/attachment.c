@@ -364,6 +364,8 @@ wtc_attachment_build(Relation rel, int nargs, char *const *args,
 
 	inspect_columns(att);
 	make_image_desc(att);
+	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		att->no_images = "a crash empties the table";
 	if (!wtc_covers_unique_index(rel, att->key->columns))
 		att->no_images = "no unique index makes the key one of a single row";
 	if (att->condition != NULL)

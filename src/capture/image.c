@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/htup_details.h"
 #include "capture/image.h"
 #include "catalog/namespace.h"
@@ -44,6 +45,16 @@ wtc_to_utf8(const char *text, int len, WtcSpan *out)
 	out->data = text;
 	out->len = len;
 	return true;
+}
+
+bool
+wtc_key_is_reserved(const char *text)
+{
+	static const char own[] = "wtcache:";
+
+	return (wtc_tag_prefix[0] != '\0' &&
+			strncmp(text, wtc_tag_prefix, strlen(wtc_tag_prefix)) == 0) ||
+		(wtc_key_prefix[0] == '\0' && strncmp(text, own, strlen(own)) == 0);
 }
 
 bool
@@ -101,7 +112,7 @@ wtc_render_row(WtcAttachment *att, TupleTableSlot *slot, WtcRendered *row)
 	memset(row, 0, sizeof(*row));
 	if (!condition_holds(att, slot) ||
 		!render(att, att->key, slot, &text) ||
-		!wtc_complete_key(text, &row->key))
+		wtc_key_is_reserved(text) || !wtc_complete_key(text, &row->key))
 		return;
 	row->cached = true;
 
@@ -210,10 +221,34 @@ hash_image(WtcAttachment *att, TupleTableSlot *slot, WtcList *fields)
 	return fields->count > 0;
 }
 
+/*
+ * Would the image be larger than all images of a transaction may be?  Asked
+ * before it is made, for a value of half a gigabyte would fail there.
+ */
+static bool
+is_too_large(WtcAttachment *att, TupleTableSlot *slot)
+{
+	uint64		size = 0;
+
+	for (int i = 0; i < att->desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(att->desc, i);
+		bool		isnull;
+		Datum		value;
+
+		if (attr->attisdropped || attr->attlen != -1)
+			continue;
+		value = slot_getattr(slot, attr->attnum, &isnull);
+		if (!isnull)
+			size += toast_raw_datum_size(value);
+	}
+	return size > (uint64) wtc_batch_memory * 1024;
+}
+
 bool
 wtc_render_image(WtcAttachment *att, TupleTableSlot *slot, WtcOperation *op)
 {
-	if (att->no_images != NULL)
+	if (att->no_images != NULL || is_too_large(att, slot))
 		return false;
 	op->ttl_ms = att->ttl_ms > 0 ? att->ttl_ms :
 		(uint64) wtc_default_ttl * 1000;

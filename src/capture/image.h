@@ -37,6 +37,12 @@ extern bool wtc_render_invalidated(WtcAttachment *att, int i,
 								   TupleTableSlot *slot, WtcSpan *tag);
 
 /*
+ * Is a key one that wtcache keeps for itself: its own records, or the name of
+ * a tag's set?  Rows with such a key are not cached.
+ */
+extern bool wtc_key_is_reserved(const char *text);
+
+/*
  * A complete name in Redis: prefix, then text, in UTF-8.  False if it cannot
  * be written in UTF-8.
  */

@@ -103,8 +103,8 @@ delete_key(Relation rel, HeapTuple tuple, const WtcRendered *row)
 }
 
 /*
- * The new version of a row.  before, if not NULL, is the old one under the
- * same key.
+ * The new version of a row, if it is the last one.  before, if not NULL, is
+ * the old one under the same key.
  */
 static void
 store_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
@@ -117,9 +117,7 @@ store_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
 
 	if (before != NULL)
 		change.op.removed = tags_without(&before->tags, &row->tags);
-	if (is_superseded(tuple))
-		change.weak = true;
-	else if (wtc_enabled && wtc_render_image(att, slot, &change.op))
+	if (wtc_enabled && wtc_render_image(att, slot, &change.op))
 		change.op.tags = row->tags;
 	else
 	{
@@ -130,7 +128,27 @@ store_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
 	wtc_pending_add(&change);
 }
 
-/* One change of a row; either slot may be NULL. */
+/*
+ * A row version under this key has come and gone.  What became of it was
+ * said already, or will not be said (a trigger was disabled).
+ */
+static void
+mention_key(const WtcRendered *row)
+{
+	WtcChange	change = {
+		.op = {.kind = WTC_OP_DELETE,.key = row->key},
+		.weak = true
+	};
+
+	wtc_pending_add(&change);
+}
+
+/*
+ * One change of a row; either slot may be NULL.
+ *
+ * A superseded new version is not stored: what replaced it has been here
+ * already.  But its old version is gone, and only this event knows.
+ */
 static void
 capture(WtcAttachment *att, Relation rel,
 		TupleTableSlot *oldslot, HeapTuple oldtuple,
@@ -155,9 +173,15 @@ capture(WtcAttachment *att, Relation rel,
 		wtc_span_equal(oldrow.key, newrow.key);
 	if (oldrow.cached && !samekey)
 		delete_key(rel, oldtuple, &oldrow);
-	if (newrow.cached)
+	if (!newrow.cached)
+		return;
+	if (!is_superseded(newtuple))
 		store_key(att, rel, newslot, newtuple, &newrow,
 				  samekey ? &oldrow : NULL);
+	else if (samekey)
+		delete_key(rel, oldtuple, &oldrow);
+	else
+		mention_key(&newrow);
 }
 
 static void

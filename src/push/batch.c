@@ -136,6 +136,24 @@ wtc_get_operation(WtcCursor *cursor, WtcOperation *op)
 	return true;
 }
 
+void
+wtc_put_deletion(StringInfo buf, const char *op, size_t len)
+{
+	WtcCursor	cursor = {op, op + len};
+	WtcOperation parts;
+
+	if (!wtc_get_operation(&cursor, &parts))
+		elog(ERROR, "pending cache operation is malformed");
+	if (parts.kind != WTC_OP_SET && parts.kind != WTC_OP_HASH)
+	{
+		appendBinaryStringInfo(buf, op, len);
+		return;
+	}
+	appendStringInfoCharMacro(buf, (char) WTC_OP_DELETE);
+	wtc_put_string(buf, parts.key.data, parts.key.len);
+	wtc_put_list(buf, &parts.removed);
+}
+
 bool
 wtc_list_has(const WtcList *list, WtcSpan string)
 {

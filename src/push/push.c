@@ -29,6 +29,7 @@
 #include "shared/breaker.h"
 #include "shared/debug.h"
 #include "shared/shmem.h"
+#include "storage/fd.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
@@ -85,6 +86,7 @@ cooldown_us(void)
 static void
 note_outcome(WtcStatus status)
 {
+	Assert(status != WTC_NOSCRIPT);
 	if (status != WTC_OK)
 		wtc_count_failure(status);
 	if (wtc_status_is_outage(status))
@@ -134,8 +136,10 @@ open_connection(void)
 		!read_password(buf, sizeof(buf), &password))
 		return WTC_FAIL_CONFIG;
 
+	/* the connection stays: count its descriptor among the reserved ones */
 	if (!exit_registered)
 	{
+		(void) AcquireExternalFD();
 		on_proc_exit(close_at_exit, (Datum) 0);
 		exit_registered = true;
 	}
@@ -175,6 +179,12 @@ wtc_push_deadline(void)
 	return wtc_clock_us() + (int64) wtc_push_timeout * 1000;
 }
 
+int64
+wtc_push_created(void)
+{
+	return connect_status == WTC_OK ? wtc_conn_server_clock(&conn) : 0;
+}
+
 static void
 count_operations(WtcPush *push)
 {
@@ -193,15 +203,19 @@ count_operations(WtcPush *push)
 }
 
 WtcPush *
-wtc_push_prepare(const char *batch, size_t len, XLogRecPtr lsn)
+wtc_push_prepare(const char *batch, size_t len, XLogRecPtr lsn,
+				 int64 created_us)
 {
 	WtcPush    *push = palloc0(sizeof(WtcPush));
 	WtcRequest *request = &push->request;
+	TimeLineID	timeline = GetWALInsertionTimeLine();
 
 	push->skipped = connect_skipped;
 	push->unready = connect_status;
-	snprintf(push->version, sizeof(push->version), "%08X%08X%08X",
-			 GetWALInsertionTimeLine(), LSN_FORMAT_ARGS(lsn));
+	if (timeline > WTC_MAX_TIMELINE)
+		elog(ERROR, "timeline %u does not fit into a version", timeline);
+	snprintf(push->version, sizeof(push->version), WTC_VERSION_FORMAT,
+			 timeline, (uint64) lsn);
 
 	if (!wtc_batch_open(&request->cursor, batch, len))
 		elog(ERROR, "unexpected format of a batch");
@@ -211,7 +225,7 @@ wtc_push_prepare(const char *batch, size_t len, XLogRecPtr lsn)
 	if (push->unready != WTC_OK)
 		return push;
 
-	request->created_us = wtc_conn_server_clock(&conn);
+	request->created_us = created_us;
 	request->fence_us = wtc_debug_no_fence ? 0 :
 		(int64) wtc_fence_ttl * 1000000;
 	request->size = wtc_request_room(batch, len);
@@ -303,8 +317,8 @@ talk_with_scripts(WtcPush *push, WtcTalk *talk)
 	for (int attempt = 0; attempt < 3; attempt++)
 	{
 		push->request.cursor = push->start;
-		push->request.invalidated = 0;
 		push->skip = push->acked;
+		push->drain_left = 1;
 		status = wtc_conn_talk(&conn, talk);
 		wtc_count(WTC_BYTES_SENT, talk->sent);
 		if (status != WTC_NOSCRIPT)
@@ -331,10 +345,9 @@ push_to_redis(WtcPush *push, int64 deadline_us)
 	{
 		talk.next = next_drain;
 		talk.reply = drain_reply;
-		push->drain_left = 1;
 		do
 		{
-			status = wtc_conn_talk(&conn, &talk);
+			status = talk_with_scripts(push, &talk);
 		} while (status == WTC_OK && push->drain_left > 0);
 	}
 
@@ -347,16 +360,13 @@ push_to_redis(WtcPush *push, int64 deadline_us)
 	return push->said[WTC_REPLY_FAILED] > 0 ? WTC_FAIL_OTHER : WTC_OK;
 }
 
-bool
+WtcPushOutcome
 wtc_push_run(WtcPush *push, int64 deadline_us)
 {
 	WtcStatus	status;
 
 	if (push->unready != WTC_OK)
-	{
-		wtc_count(push->skipped ? WTC_PUSHES_SKIPPED : WTC_PUSHES_FAILED, 1);
-		return false;
-	}
+		return push->skipped ? WTC_PUSH_SKIPPED : WTC_PUSH_FAILED;
 	if (wtc_debug_hold_push)
 	{
 		wtc_debug_hold();
@@ -376,15 +386,11 @@ wtc_push_run(WtcPush *push, int64 deadline_us)
 	wtc_count(WTC_REFUSED_OLDER, push->said[WTC_REPLY_OLDER]);
 	wtc_count(WTC_DEGRADED, push->said[WTC_REPLY_DEGRADED]);
 	if (status != WTC_OK)
-	{
-		wtc_count(WTC_PUSHES_FAILED, 1);
-		return false;
-	}
-	wtc_count(WTC_PUSHES_OK, 1);
+		return WTC_PUSH_FAILED;
 	wtc_count(WTC_SETS, push->sets);
 	wtc_count(WTC_DELETES, push->deletes);
 	wtc_count(WTC_INVALIDATIONS, push->invalidations);
-	return true;
+	return WTC_PUSH_DONE;
 }
 
 /* --- reading, before the commit record --- */

@@ -25,22 +25,35 @@ extern void wtc_push_connect(void);
 
 /*
  * Sets aside, in the current memory context, all that wtc_push_run() will
- * need.  batch must stay where it is; lsn is the end of its message in WAL.
+ * need.  batch must stay where it is; lsn is the end of its message in WAL;
+ * created_us is what wtc_push_created() said before that was written.
  * May raise an error (out of memory).  Before the commit record only, after
  * wtc_push_connect().
  */
 extern WtcPush *wtc_push_prepare(const char *batch, size_t len,
-								 XLogRecPtr lsn);
+								 XLogRecPtr lsn, int64 created_us);
+
+/*
+ * When what is about to be written was created, in Redis' clock: to be asked
+ * before its message is written, for the fence takes it as a lower bound.
+ */
+extern int64 wtc_push_created(void);
 
 /* When a push that begins now has to be over: wtc_clock_us() + push_timeout. */
 extern int64 wtc_push_deadline(void);
 
+typedef enum WtcPushOutcome
+{
+	WTC_PUSH_DONE,				/* all of it is in Redis */
+	WTC_PUSH_SKIPPED,			/* not tried, the breaker was open */
+	WTC_PUSH_FAILED
+}			WtcPushOutcome;
+
 /*
- * Pushes, and says whether all of it is in Redis; counts the outcome.  Raises
- * nothing, allocates nothing but what hiredis mallocs for replies, takes no
+ * Pushes, and counts failures by class.  Raises nothing, allocates nothing but what hiredis mallocs for replies, takes no
  * lock and needs no resource owner.  Meant for after the commit record.
  */
-extern bool wtc_push_run(WtcPush *push, int64 deadline_us);
+extern WtcPushOutcome wtc_push_run(WtcPush *push, int64 deadline_us);
 
 /* What Redis holds under a key. */
 typedef enum WtcValueKind

@@ -23,8 +23,8 @@
 /* a tag's set outlives its longest member by this */
 #define TAG_OUTLIVES_MS	60000
 
-/* EVALSHA, digest, number of keys, two fences, five fixed arguments */
-#define FIXED_ARGS		10
+/* EVALSHA, digest, number of keys, two fences, four fixed arguments */
+#define FIXED_ARGS		9
 #define FIXED_ROOM		512
 
 static size_t
@@ -193,14 +193,12 @@ wtc_request_next(WtcRequest *request)
 	p = wtc_resp_arg(p, request->version, WTC_VERSION_LEN);
 	p = wtc_resp_number(p, request->created_us);
 	p = wtc_resp_number(p, request->fence_us);
-	p = wtc_resp_number(p, request->invalidated);
 	p = wtc_resp_number(p, chunk.tags);
 	p = put_chunk(p, request, &chunk, PASS_TAGS);
 	p = put_chunk(p, request, &chunk, PASS_OPERATIONS);
 
 	Assert((size_t) (p - request->buf) <= request->size);
 	request->cursor.p = chunk.end.p;
-	request->invalidated += chunk.tags;
 	return p - request->buf;
 }
 
@@ -209,11 +207,9 @@ wtc_request_drain(WtcRequest *request)
 {
 	char	   *p = request->buf;
 
-	p = wtc_resp_begin(p, 5);
+	p = wtc_resp_begin(p, 3);
 	p = wtc_resp_arg(p, "EVALSHA", 7);
 	p = wtc_resp_arg(p, wtc_drain_sha, WTC_SHA_LEN);
 	p = wtc_resp_number(p, 0);
-	p = wtc_resp_arg(p, request->version, WTC_VERSION_LEN);
-	p = wtc_resp_number(p, request->invalidated);
 	return p - request->buf;
 }

@@ -19,7 +19,6 @@ typedef struct WtcRequest
 	const char *version;		/* WTC_VERSION_LEN digits */
 	int64		created_us;		/* in Redis' clock, a lower bound */
 	int64		fence_us;		/* 0: no fence */
-	uint32		invalidated;	/* tags in the chunks so far */
 	char	   *buf;
 	size_t		size;
 } WtcRequest;

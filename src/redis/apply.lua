@@ -4,14 +4,13 @@
 --
 --   KEYS[1], KEYS[2]  the two fence hashes
 --   KEYS[3..]         the key of each operation
---   ARGV[1]           version of the batch: 24 upper-case hex digits
+--   ARGV[1]           version of the batch: 27 decimal digits
 --   ARGV[2]           creation time of the batch, microseconds of this
 --                     server's clock, as a lower bound
 --   ARGV[3]           fence_ttl in microseconds; 0 switches the fence off
 --                     (developers only: it is how the tests show that the
 --                     fence is needed)
---   ARGV[4]           number of the first tag of this chunk in the batch
---   ARGV[5]           how many tags to invalidate, then those tags
+--   ARGV[4]           how many tags to invalidate, then those tags
 --   then per operation:
 --     d nremoved removed...
 --     s ttl life value             ntags tag... nremoved removed...
@@ -28,17 +27,23 @@
 -- the records; when it is older than fence_ttl the other one is emptied and
 -- takes its turn.  What was created before floor = max(s, b of the older half)
 -- may have been overtaken by a write whose record is gone: it only deletes.
--- The clock of ours may step: then both bounds err towards deleting.
+-- So does what was created later than now: the clock was set back.
 --
--- Nothing is written before everything is decided, and the first write is the
+-- A record is 2 (a push) or 1 (a reader's fill), then a version; that of a tag
+-- is the version of its last invalidation.  All are digits, so that comparing
+-- strings, which Lua does by the server's locale, is comparing numbers.
+--
+-- Nothing is written before everything is decided.  The first write is the
 -- one that a full or read-only server refuses: an error then leaves no half.
+-- The second deletes all that is not known to be newer: whatever fails after
+-- that leaves a key absent, not old.
 
-local LEASE = 'wtcache:lease:'
+local LEASE, DRAINS = 'wtcache:lease:', 'wtcache:drains'
 local LIMIT = 1000   -- members that one call may delete on behalf of a tag
 local call, pcall, ARGV, KEYS = redis.call, redis.pcall, ARGV, KEYS
 local ver, created, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local vver, uver = 'v' .. ver, 'u' .. ver
-local ninv = tonumber(ARGV[5])
+local pushed, filled = '2' .. ver, '1' .. ver
+local ninv = tonumber(ARGV[4])
 local nops = #KEYS - 2
 local t = call('TIME')
 local now = t[1] * 1000000 + t[2]
@@ -48,7 +53,7 @@ local now = t[1] * 1000000 + t[2]
 -- On the way, note where each operation's tags and removed tags stand.
 local fields, nfields, tagpos = {'\0b', '\0s'}, nops + 2, {}
 local at, tags, removed = {}, {}, {}
-for i = 6, 5 + ninv do
+for i = 5, 4 + ninv do
   local tag = ARGV[i]
   if not tagpos[tag] then
     nfields = nfields + 1
@@ -56,7 +61,7 @@ for i = 6, 5 + ninv do
     fields[nfields] = '\0' .. tag
   end
 end
-local a = 6 + ninv
+local a = 5 + ninv
 for i = 1, nops do
   fields[i + 2] = KEYS[i + 2]
   at[i] = a
@@ -116,11 +121,10 @@ if window > 0 then
   end
 end
 
--- Decide.  A record is 'v' (a push) or 'u' (a fill), then a version; as
--- strings every 'u' sorts before every 'v'.
+-- Decide.
 local recs, gone, store = {}, {}, {}
 local older, degraded, stored = 0, 0, 0
-for i = 6, 5 + ninv do
+for i = 5, 4 + ninv do
   local p = tagpos[ARGV[i]]
   local rec = hc[p] or hp[p]
   if not rec or rec < ver then
@@ -133,13 +137,14 @@ for i = 1, nops do
   local rec = hc[i + 2] or hp[i + 2]
   local isdel = ARGV[at[i]] == 'd'
   gone[#gone + 1] = LEASE .. key
-  if rec and rec >= vver then
+  if rec and rec >= pushed then
     older = older + 1
     removed[i] = nil     -- a newer one has settled the tags
   else
-    local keep, newrec = not isdel and created >= floor, vver
-    if rec and rec >= uver and rec < 'v' then
-      keep, newrec = false, 'v' .. string.sub(rec, 2)
+    local keep = not isdel and created >= floor and created <= now
+    local newrec = pushed
+    if rec and rec >= filled and rec < '2' then
+      keep, newrec = false, '2' .. string.sub(rec, 2)
     elseif keep and tags[i] then
       for j = tags[i] + 1, tags[i] + ARGV[tags[i]] do
         local p = tagpos[ARGV[j]]
@@ -152,19 +157,17 @@ for i = 1, nops do
     end
     recs[#recs + 1] = key
     recs[#recs + 1] = newrec
+    gone[#gone + 1] = key
     if keep then
       store[#store + 1] = i
-    else
-      gone[#gone + 1] = key
-      if not isdel then
-        degraded = degraded + 1
-      end
+    elseif not isdel then
+      degraded = degraded + 1
     end
   end
 end
 
 -- Write.  The records first: they are refused when the server is full, and
--- then values are deleted instead of stored.  Any write that a full server
+-- then values are deleted and not stored.  Any write that a full server
 -- accepts, such as UNLINK, makes it accept the rest of the script.
 local oom, wrong, failed, draining = 0, 0, 0, 0
 if window > 0 then
@@ -183,42 +186,52 @@ if window > 0 then
       end
       call('UNLINK', LEASE)
       call('HSET', cur, unpack(recs))
-      for _, i in ipairs(store) do
-        gone[#gone + 1] = KEYS[i + 2]
-      end
       oom = #store
       store = {}
     end
   end
 end
 if #gone > 0 then
-  call('UNLINK', unpack(gone))
+  local r = pcall('UNLINK', unpack(gone))
+  if type(r) == 'table' then
+    -- not allowed to: take the records back, or a retry would be ignored
+    for i = 1, #recs, 2 do
+      pcall('HDEL', cur, recs[i])
+    end
+    return r
+  end
 end
 
--- Tags: out with what they held.  A large set is moved aside at once and
--- emptied by drain.lua in steps.
-for i = 6, 5 + ninv do
-  local tag = ARGV[i]
-  local n = pcall('SCARD', tag)
-  if type(n) == 'table' then
-    wrong = wrong + 1
-  elseif n > LIMIT then
-    local aside = 'wtcache:drain:' .. ver .. ':' .. (ARGV[4] + i - 6)
-    if call('EXISTS', aside) == 1 then
-      call('SUNIONSTORE', aside, aside, tag)
-      call('UNLINK', tag)
-    else
-      call('RENAME', tag, aside)
+-- Tags: out with what they held.  More than one call should delete is moved
+-- aside at once and registered, for drain.lua to finish in steps.  What an
+-- earlier push left unfinished is finished by whoever invalidates next.
+if ninv > 0 then
+  local budget = LIMIT
+  for i = 5, 4 + ninv do
+    local tag = ARGV[i]
+    local n = pcall('SCARD', tag)
+    if type(n) == 'table' then
+      wrong = wrong + 1
+    elseif n > budget then
+      local aside = 'wtcache:drain:' .. ver .. ':' .. tag
+      if call('EXISTS', aside) == 1 then
+        call('SUNIONSTORE', aside, aside, tag)
+        call('UNLINK', tag)
+      else
+        call('RENAME', tag, aside)
+      end
+      call('HSET', DRAINS, aside, tag)
+    elseif n > 0 then
+      local list = call('SMEMBERS', tag)
+      budget = budget - n
+      for j = 1, n do
+        list[n + j] = LEASE .. list[j]
+      end
+      list[#list + 1] = tag
+      call('UNLINK', unpack(list))
     end
-    draining = draining + 1
-  elseif n > 0 then
-    local list = call('SMEMBERS', tag)
-    for j = 1, n do
-      list[n + j] = LEASE .. list[j]
-    end
-    list[#list + 1] = tag
-    call('UNLINK', unpack(list))
   end
+  draining = call('HLEN', DRAINS)
 end
 
 -- Tags: in with what is about to be stored, in one SADD per tag.  The set
@@ -289,7 +302,6 @@ for _, i in ipairs(store) do
     if ARGV[p] == 's' then
       r = pcall('SET', key, ARGV[p + 3], 'PX', ARGV[p + 1])
     else
-      call('UNLINK', key)
       r = pcall('HSET', key, unpack(ARGV, p + 4, p + 3 + ARGV[p + 3]))
       if type(r) == 'number' then
         call('PEXPIRE', key, ARGV[p + 1])

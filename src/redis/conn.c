@@ -419,7 +419,7 @@ shake_hands(WtcConn *conn, const WtcEndpoint *ep, const char *password,
 		.next = handshake_next,.reply = handshake_reply,.arg = &h,
 		.deadline_us = deadline_us,.stop = stop,.max_read = 65536
 	};
-	static const char zero[WTC_VERSION_LEN + 1] = "000000000000000000000000";
+	static const char zero[WTC_VERSION_LEN + 1] = "000000000000000000000000000";
 	char		fence[24];
 	char		database[24];
 	WtcStatus	status;
@@ -449,7 +449,7 @@ shake_hands(WtcConn *conn, const WtcEndpoint *ep, const char *password,
 	h.commands += 2;
 	decimal(fence, fence_us);
 	SAY(&h, "EVALSHA", wtc_apply_sha, "2", WTC_FENCE_0, WTC_FENCE_1,
-		zero, "0", fence, "0", "0");
+		zero, "0", fence, "0");
 
 	status = wtc_conn_talk(conn, &talk);
 	free(h.data);

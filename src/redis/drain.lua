@@ -1,30 +1,35 @@
--- drain.lua: deletes some of the entries that an invalidated tag held.
+-- drain.lua: deletes some of the entries that invalidated tags held.
 --
--- apply.lua moves a large tag set aside to wtcache:drain:<version>:<number>;
--- this takes up to 1,000 members out of those sets and deletes their entries
--- and leases.  Called until it returns 0.
+-- apply.lua moves a large tag set aside and registers it in wtcache:drains, a
+-- hash of that name and the tag.  This takes up to 1,000 members out of the
+-- sets registered there, whoever did it, and deletes their entries and leases.
+-- A member that the tag has again by now was stored anew and stays.  Called
+-- until it returns 0.
 --
---   ARGV[1]  version of the batch
---   ARGV[2]  how many tags the batch invalidates
---
--- Returns how many members are left.
+-- Returns how many sets are left.
 
-local LEASE = 'wtcache:lease:'
-local ver, ntags = ARGV[1], tonumber(ARGV[2])
+local LEASE, DRAINS = 'wtcache:lease:', 'wtcache:drains'
 local budget, left = 1000, 0
-for i = 0, ntags - 1 do
-  local aside = 'wtcache:drain:' .. ver .. ':' .. i
+local sets = redis.call('HGETALL', DRAINS)
+for i = 1, #sets, 2 do
+  local aside, tag = sets[i], sets[i + 1]
   if budget > 0 then
-    local list = redis.call('SPOP', aside, budget)
-    local n = #list
-    if n > 0 then
-      budget = budget - n
-      for j = 1, n do
-        list[n + j] = LEASE .. list[j]
+    local list, gone = redis.call('SPOP', aside, budget), {}
+    budget = budget - #list
+    for _, key in ipairs(list) do
+      if redis.pcall('SISMEMBER', tag, key) ~= 1 then
+        gone[#gone + 1] = key
+        gone[#gone + 1] = LEASE .. key
       end
-      redis.call('UNLINK', unpack(list))
+    end
+    if #gone > 0 then
+      redis.call('UNLINK', unpack(gone))
     end
   end
-  left = left + redis.call('SCARD', aside)
+  if redis.call('EXISTS', aside) == 0 then
+    redis.call('HDEL', DRAINS, aside)
+  else
+    left = left + 1
+  end
 end
 return left

@@ -12,8 +12,16 @@
 #ifndef WTC_REDIS_SCRIPT_H
 #define WTC_REDIS_SCRIPT_H
 
-/* length of a version: 8 hex digits of timeline, 16 of LSN */
-#define WTC_VERSION_LEN		24
+#include <inttypes.h>
+
+/*
+ * A version: the timeline in 8 decimal digits, the LSN in 19.  Lua compares
+ * strings by the locale of the server, and only digits sort the same in all
+ * of them; some take "AA" for a letter of its own (F41).
+ */
+#define WTC_VERSION_LEN		27
+#define WTC_VERSION_FORMAT	"%08u%019" PRIu64
+#define WTC_MAX_TIMELINE	99999999
 /* length of a script's SHA-1 in hex */
 #define WTC_SHA_LEN			40
 

@@ -40,6 +40,7 @@ static const struct
 }			words[] = {
 	{"NOSCRIPT", WTC_NOSCRIPT},
 	{"NOAUTH", WTC_FAIL_AUTH},
+	{"DENIED", WTC_FAIL_AUTH},
 	{"WRONGPASS", WTC_FAIL_AUTH},
 	{"NOPERM", WTC_FAIL_NOPERM},
 	{"OOM", WTC_FAIL_OOM},
@@ -81,6 +82,8 @@ wtc_status_of_error(const char *text)
 	if (strncmp(text, "ERR AUTH", 8) == 0 ||
 		strncmp(text, "ERR invalid password", 20) == 0)
 		return WTC_FAIL_AUTH;
+	if (strncmp(text, "ERR max number of clients", 25) == 0)
+		return WTC_FAIL_CONNECT;
 	return WTC_FAIL_OTHER;
 }
 

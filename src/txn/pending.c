@@ -68,8 +68,8 @@ typedef struct Level
 	opmap_hash *map;
 } Level;
 
-/* what an operation costs beyond its bytes, here and in the map */
-#define OP_OVERHEAD		(sizeof(PendingOp) + 48)
+/* what an operation costs in the map, roughly */
+#define MAP_SHARE		48
 
 static MemoryContext pending_cxt = NULL;
 static Level *innermost = NULL;
@@ -88,9 +88,9 @@ make_contexts(void)
 	if (scratch.data != NULL)
 		return;
 	if (pending_cxt == NULL)
-		pending_cxt = GenerationContextCreate(TopMemoryContext,
-											  "wtcache pending operations",
-											  0, 8 * 1024, 1024 * 1024);
+		pending_cxt = AllocSetContextCreate(TopMemoryContext,
+											"wtcache pending operations",
+											ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	if (removed_scratch.data == NULL)
 		initStringInfo(&removed_scratch);
@@ -120,7 +120,7 @@ static uint64
 cost(const PendingOp *op)
 {
 	/* the bytes are there twice once the batch is encoded */
-	return OP_OVERHEAD + 2 * (uint64) op->len;
+	return GetMemoryChunkSpace((void *) op) + op->len + MAP_SHARE;
 }
 
 static void
@@ -277,10 +277,10 @@ is_store(char kind)
 static bool
 over_budget(const WtcOperation *op)
 {
-	uint64		need = OP_OVERHEAD + 2 *
-	((uint64) op->value.len + op->fields.bytes.len + op->tags.bytes.len);
+	uint64		bytes = (uint64) op->value.len + op->fields.bytes.len +
+	op->tags.bytes.len;
 
-	return used + need > (uint64) wtc_batch_memory * 1024;
+	return used + sizeof(PendingOp) + MAP_SHARE + 2 * bytes > (uint64) wtc_batch_memory * 1024;
 }
 
 void
@@ -397,6 +397,10 @@ merge_maps(opmap_hash *into, opmap_hash *from, bool from_wins)
 {
 	opmap_iterator it;
 	OpEntry    *entry;
+
+	/* all at once: running out of memory half-way would leave two owners */
+	while (into->members + from->members >= into->grow_threshold)
+		opmap_grow(into, into->size * 2);
 
 	opmap_start_iterate(from, &it);
 	while ((entry = opmap_iterate(from, &it)) != NULL)

@@ -37,7 +37,7 @@ typedef struct WtcChange
  * by these rules, because AFTER triggers do not run in the order of the
  * changes (R1) and keys may be swapped among rows (R2):
  * - A store wins over what came before it.  (The caller brings only row
- *	 versions that are still the last one; superseded ones are weak deletes.)
+ *	 versions that are still the last one.)
  * - The deletion of a row does nothing to a store that speaks of another row
  *	 version: that one is alive and has the key now.  (Unless the table has
  *	 been rewritten in between, and row versions cannot be told apart.)
@@ -57,11 +57,11 @@ extern bool wtc_pending_invalidates(WtcSpan tag);
 
 /*
  * Turns everything into batches, of about WTC_BATCH_BYTES at most unless one
- * operation is larger, and hands them to emit() one after the other, in the
+ * operation is larger (a long record in WAL holds up other commits), and hands them to emit() one after the other, in the
  * order in which they are to be applied.  Each is palloc'd in the current
  * memory context.
  */
-#define WTC_BATCH_BYTES		(64 * 1024 * 1024)
+#define WTC_BATCH_BYTES		(4 * 1024 * 1024)
 extern void wtc_pending_encode(void (*emit) (const char *batch, size_t len));
 
 /* A subtransaction ends; nestlevel is its own. */

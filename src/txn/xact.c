@@ -63,13 +63,14 @@ static void
 emit(const char *data, size_t len)
 {
 	Batch	   *batch = palloc(sizeof(Batch));
+	int64		created = wtc_push_created();
 	XLogRecPtr	lsn;
 
 	if (first_batch == NULL)
 		wtc_inflight_publish(GetXLogInsertRecPtr());
 	lsn = wtc_log_message("wtcache", data, len);
 
-	batch->push = wtc_push_prepare(data, len, lsn);
+	batch->push = wtc_push_prepare(data, len, lsn, created);
 	batch->next = NULL;
 	*last_link = batch;
 	last_link = &batch->next;
@@ -96,7 +97,8 @@ prepare_batches(void)
 
 /*
  * Another extension's PRE_COMMIT callback has changed a row after ours (R3).
- * Its batch follows, with a later version.
+ * Its batch follows, with a later version.  A subtransaction may yet be
+ * rolled back and cannot recall it, so its rows are deleted and not stored.
  */
 static void
 late_change(const char *op, size_t len)
@@ -108,7 +110,10 @@ late_change(const char *op, size_t len)
 	old = MemoryContextSwitchTo(batch_cxt);
 	initStringInfo(&buf);
 	appendStringInfoCharMacro(&buf, WTC_BATCH_FORMAT);
-	appendBinaryStringInfo(&buf, op, len);
+	if (GetCurrentTransactionNestLevel() > 1)
+		wtc_put_deletion(&buf, op, len);
+	else
+		appendBinaryStringInfo(&buf, op, len);
 	emit(buf.data, buf.len);
 	MemoryContextSwitchTo(old);
 }
@@ -141,14 +146,25 @@ abort_transaction(void)
 	forget();
 }
 
+static void refuse_late_prepare(const char *op, size_t len);
+
 static void
 refuse_prepare(void)
 {
-	if (wtc_pending_any())
+	if (!wtc_pending_any())
+		wtc_pending_seal(refuse_late_prepare);
+	else
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot PREPARE a transaction that has pending cache operations"),
 				 errdetail("The transaction has changed a table that is attached to wtcache, or called one of its functions.")));
+}
+
+/* The same for what another extension's callback does after ours. */
+static void
+refuse_late_prepare(const char *op, size_t len)
+{
+	refuse_prepare();
 }
 
 static void
@@ -200,6 +216,23 @@ subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 	}
 }
 
+static void
+count_outcome(WtcPushOutcome outcome)
+{
+	switch (outcome)
+	{
+		case WTC_PUSH_DONE:
+			wtc_count(WTC_PUSHES_OK, 1);
+			break;
+		case WTC_PUSH_SKIPPED:
+			wtc_count(WTC_PUSHES_SKIPPED, 1);
+			break;
+		case WTC_PUSH_FAILED:
+			wtc_count(WTC_PUSHES_FAILED, 1);
+			break;
+	}
+}
+
 /*
  * Called for every resource owner in every phase, children first and with
  * the same flags, so it asks for the one call it is meant for (F9).
@@ -210,7 +243,7 @@ release_callback(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
 {
 	ResourceOwner owner = CurrentResourceOwner;
 	int64		deadline;
-	bool		pushed = true;
+	WtcPushOutcome outcome = WTC_PUSH_DONE;
 
 	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !committed || !isCommit ||
 		!isTopLevel || owner != TopTransactionResourceOwner)
@@ -220,10 +253,12 @@ release_callback(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
 	CurrentResourceOwner = NULL;
 	pgstat_report_wait_start(PG_WAIT_EXTENSION);
 	deadline = wtc_push_deadline();
-	for (Batch *batch = first_batch; batch != NULL; batch = batch->next)
-		pushed &= wtc_push_run(batch->push, deadline);
+	for (Batch *batch = first_batch;
+		 batch != NULL && outcome == WTC_PUSH_DONE; batch = batch->next)
+		outcome = wtc_push_run(batch->push, deadline);
 	pgstat_report_wait_end();
-	wtc_inflight_settle(pushed);
+	wtc_inflight_settle(outcome == WTC_PUSH_DONE);
+	count_outcome(outcome);
 	CurrentResourceOwner = owner;
 
 	wtc_pending_reset();
