@@ -25,7 +25,6 @@
 #include "shared/shmem.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 #include "worker/worker.h"
@@ -129,7 +128,7 @@ wtc_worker_main(Datum arg)
 	TimestampTz last = 0;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	BackgroundWorkerUnblockSignals();
 
 	start_counting();
@@ -142,6 +141,9 @@ wtc_worker_main(Datum arg)
 		long		wait = -1;
 
 		CHECK_FOR_INTERRUPTS();
+		/* not 0: whoever is terminated by hand shall be started again */
+		if (ShutdownRequestPending)
+			proc_exit(1);
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
