@@ -3,9 +3,9 @@
  * guc.c
  *	  The settings, in alphabetical order.
  *
- * What decides how keys are named may not change within a session (a row must
- * have the same key whoever writes it); what decides how long a commit may
- * take is for superusers; where Redis is concerns the whole server.
+ * What decides how keys are named is for superusers, and meant for ALTER
+ * DATABASE: a row must have the same key whoever writes it.  So is how long a
+ * commit may take.  Where Redis is concerns the whole server.
  *
  *-------------------------------------------------------------------------
  */
@@ -45,6 +45,8 @@ check_url(char **newval, void **extra, GucSource source)
 	problem = wtc_url_parse(*newval, &ep);
 	if (problem != NULL)
 	{
+		/* not the usual message, which would tell a password */
+		GUC_check_errmsg("invalid value for parameter \"wtcache.url\"");
 		GUC_check_errdetail("%s", problem);
 		GUC_check_errhint("Use redis://[[user]:password@]host[:port][/database] or unix://[[user]:password@]/path[?db=database].");
 		return false;
@@ -164,7 +166,7 @@ define_content(void)
 							   NULL,
 							   &wtc_key_prefix,
 							   "",
-							   PGC_SU_BACKEND,
+							   PGC_SUSET,
 							   0,
 							   NULL, NULL, NULL);
 
@@ -173,7 +175,7 @@ define_content(void)
 							   NULL,
 							   &wtc_tag_prefix,
 							   "tag:",
-							   PGC_SU_BACKEND,
+							   PGC_SUSET,
 							   0,
 							   NULL, NULL, NULL);
 }

@@ -24,11 +24,13 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
 #include "commands/trigger.h"
 #include "compat.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "guc.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -109,16 +111,32 @@ check_attachable(Relation rel)
 		refuse(rel, "Its access method is not heap.", NULL);
 }
 
+/* A deferrable one counts as well, which rd_pkindex does not tell before 17. */
+static Oid
+primary_key(Relation rel)
+{
+	Oid			result = InvalidOid;
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (index->rd_index->indisprimary && index->rd_index->indisvalid)
+			result = lfirst_oid(lc);
+		index_close(index, AccessShareLock);
+	}
+	return result;
+}
+
 /* The columns of the primary key, in its order. */
 static char *
 default_key(Relation rel)
 {
-	Oid			pkey;
+	Oid			pkey = primary_key(rel);
 	Relation	index;
 	char	   *key;
 
-	(void) RelationGetIndexList(rel);
-	pkey = rel->rd_pkindex;
 	if (!OidIsValid(pkey))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
@@ -149,6 +167,28 @@ add_argument(Arguments *args, const char *name, const char *value)
 		repalloc(args->arg, sizeof(char *) * (args->n + 1)) :
 		palloc(sizeof(char *));
 	args->arg[args->n++] = psprintf("%s=%s", name, value);
+}
+
+/* An empty list would mean all columns, which cannot be what was meant. */
+static void
+check_columns(const Arguments *args, int first)
+{
+	if (first == args->n)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("columns must not be empty"),
+				 errhint("Leave it out, or give NULL, for all columns.")));
+	for (int i = first; i < args->n; i++)
+	{
+		for (int j = first; j < i; j++)
+		{
+			if (strcmp(args->arg[i], args->arg[j]) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_COLUMN),
+						 errmsg("column \"%s\" is listed twice",
+								args->arg[i] + strlen("column="))));
+		}
+	}
 }
 
 /* Adds an argument per element of a text[] or name[]. */
@@ -205,7 +245,12 @@ collect_arguments(FunctionCallInfo fcinfo, Relation rel)
 	if (!PG_ARGISNULL(4))
 		add_arguments(&args, "invalidate", PG_GETARG_ARRAYTYPE_P(4));
 	if (!PG_ARGISNULL(5))
+	{
+		int			first = args.n;
+
 		add_arguments(&args, "column", PG_GETARG_ARRAYTYPE_P(5));
+		check_columns(&args, first);
+	}
 	if (!PG_ARGISNULL(6))
 		add_argument(&args, "condition",
 					 wtc_condition_canonical(rel, text_to_cstring(PG_GETARG_TEXT_PP(6))));
@@ -286,6 +331,27 @@ create_truncate_trigger(Oid relid)
 				 qualified_name(relid)));
 }
 
+/* A row trigger that was renamed, or made by hand, is to be replaced too. */
+static void
+drop_renamed_triggers(Relation rel)
+{
+	TriggerDesc *desc = rel->trigdesc;
+	Oid			function = wtc_capture_function();
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
+	{
+		if (desc->triggers[i].tgfoid == function &&
+			strcmp(desc->triggers[i].tgname, ROW_TRIGGER) != 0)
+			names = lappend(names, pstrdup(desc->triggers[i].tgname));
+	}
+	foreach(lc, names)
+		run(psprintf("DROP TRIGGER %s ON %s",
+					 quote_identifier(lfirst(lc)),
+					 qualified_name(RelationGetRelid(rel))));
+}
+
 /* A table and all below it that hold rows. */
 static List *
 tables_with_rows(Relation rel)
@@ -350,6 +416,7 @@ wtcache_attach(PG_FUNCTION_ARGS)
 	check_arguments(rel, &args);
 
 	SPI_connect();
+	drop_renamed_triggers(rel);
 	create_row_trigger(relid, &args);
 	foreach(lc, tables_with_rows(rel))
 		create_truncate_trigger(lfirst_oid(lc));
@@ -395,6 +462,11 @@ wtcache_detach(PG_FUNCTION_ARGS)
 Datum
 wtcache_cover_partitions(PG_FUNCTION_ARGS)
 {
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"cover_partitions\" was not called by its kind of trigger")));
+
 	SPI_connect();
 	if (SPI_execute("SELECT r.tgrelid"
 					"  FROM pg_catalog.pg_trigger r"
@@ -533,10 +605,18 @@ wtcache_attachments(PG_FUNCTION_ARGS)
  * What would be written
  */
 
+/* What is UTF-8 by then, in the server's encoding again. */
+static char *
+span_string(WtcSpan span)
+{
+	return pg_any_to_server(pnstrdup(span.data, span.len), (int) span.len,
+							PG_UTF8);
+}
+
 static Datum
 span_text(WtcSpan span)
 {
-	return PointerGetDatum(cstring_to_text_with_len(span.data, span.len));
+	return CStringGetTextDatum(span_string(span));
 }
 
 static Datum
@@ -548,7 +628,7 @@ list_array(const WtcList *list)
 	int			n = 0;
 
 	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &string))
-		strings[n++] = pnstrdup(string.data, string.len);
+		strings[n++] = span_string(string);
 	return text_array(strings, n);
 }
 
@@ -563,7 +643,7 @@ invalidated_array(WtcAttachment *att, TupleTableSlot *slot)
 		WtcSpan		tag;
 
 		if (wtc_render_invalidated(att, i, slot, &tag))
-			strings[n++] = pnstrdup(tag.data, tag.len);
+			strings[n++] = span_string(tag);
 	}
 	return text_array(strings, n);
 }
@@ -579,7 +659,8 @@ preview_row(WtcAttachment *att, TupleTableSlot *slot, Datum *values,
 
 	wtc_render_row(att, slot, &row);
 	if (row.cached)
-		stored = wtc_enabled && wtc_render_image(att, slot, &op);
+		stored = wtc_enabled && !row.untaggable &&
+			wtc_render_image(att, slot, &op);
 
 	values[0] = CStringGetTextDatum(!row.cached ? "none" :
 									!stored ? "delete" : "set");

@@ -251,24 +251,9 @@ get_pending(WtcSpan key, Datum *result, bool *isnull)
 	return true;
 }
 
-Datum
-wtcache_get(PG_FUNCTION_ARGS)
+static void
+check_read(WtcStatus status)
 {
-	WtcSpan		key = complete(text_to_cstring(PG_GETARG_TEXT_PP(0)), "key",
-							   wtc_complete_key);
-	WtcValue	value;
-	WtcStatus	status;
-	Datum		result = (Datum) 0;
-	bool		isnull = false;
-
-	if (get_pending(key, &result, &isnull))
-	{
-		if (isnull)
-			PG_RETURN_NULL();
-		PG_RETURN_DATUM(result);
-	}
-
-	status = wtc_push_get(key.data, key.len, &value);
 	if (status == WTC_FAIL_WRONGTYPE)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -279,11 +264,45 @@ wtcache_get(PG_FUNCTION_ARGS)
 				 errmsg("could not read from Redis: %s",
 						wtc_status_name(status)),
 				 errhint("See wtcache.status.")));
+}
+
+/* Does the key carry a tag that this transaction has invalidated? */
+static bool
+carries_tag(WtcSpan tag, void *arg)
+{
+	WtcSpan    *key = arg;
+	bool		member;
+
+	check_read(wtc_push_is_member(tag.data, tag.len, key->data, key->len,
+								  &member));
+	return member;
+}
+
+Datum
+wtcache_get(PG_FUNCTION_ARGS)
+{
+	WtcSpan		key = complete(text_to_cstring(PG_GETARG_TEXT_PP(0)), "key",
+							   wtc_complete_key);
+	WtcValue	value;
+	Datum		result = (Datum) 0;
+	bool		isnull = false;
+
+	if (get_pending(key, &result, &isnull))
+	{
+		if (isnull)
+			PG_RETURN_NULL();
+		PG_RETURN_DATUM(result);
+	}
+
+	check_read(wtc_push_get(key.data, key.len, &value));
+	if (value.kind == WTC_VALUE_NONE || wtc_pending_any_tag(carries_tag, &key))
+		PG_RETURN_NULL();
 
 	switch (value.kind)
 	{
 		case WTC_VALUE_NONE:
-			PG_RETURN_NULL();
+		case WTC_VALUE_NUMBER:
+			break;
 		case WTC_VALUE_STRING:
 			PG_RETURN_DATUM(parse_jsonb(value.data, value.len));
 		case WTC_VALUE_HASH:

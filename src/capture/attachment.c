@@ -57,16 +57,39 @@ static HTAB *cache = NULL;
  * Conditions
  */
 
+/* Where an error in a condition stands: in its text, not in the statement. */
+typedef struct ConditionContext
+{
+	Relation	rel;
+	const char *query;			/* "SELECT " and the condition */
+}			ConditionContext;
+
+static void
+condition_error(void *arg)
+{
+	ConditionContext *context = arg;
+	int			position = geterrposition();
+	int			prefix = strlen("SELECT ");
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(Max(position - prefix, 1));
+		internalerrquery(context->query + prefix);
+	}
+	errcontext("wtcache condition of table \"%s\"",
+			   RelationGetRelationName(context->rel));
+}
+
 /* Parses the text of a condition into a boolean expression over the row. */
 static Node *
-parse_condition(Relation rel, const char *condition)
+parse_condition_text(Relation rel, const char *condition, const char *query)
 {
 	ParseState *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *nsitem;
 	List	   *raw;
 	SelectStmt *select;
 	Node	   *expr;
-	char	   *query = psprintf("SELECT %s", condition);
 
 	raw = raw_parser(query, RAW_PARSE_DEFAULT);
 	if (list_length(raw) == 1)
@@ -86,6 +109,12 @@ parse_condition(Relation rel, const char *condition)
 												   NULL, false, true);
 			addNSItemToQuery(pstate, nsitem, true, true, true);
 			expr = linitial_node(ResTarget, select->targetList)->val;
+			if (IsA(expr, ColumnRef) &&
+				IsA(llast(((ColumnRef *) expr)->fields), A_Star))
+				ereport(ERROR,
+						(errcode(ERRCODE_SYNTAX_ERROR),
+						 errmsg("a wtcache condition must be a single expression"),
+						 errdetail("The condition is \"%s\".", condition)));
 			/* neither subqueries nor aggregates nor window functions */
 			expr = transformExpr(pstate, expr, EXPR_KIND_TRIGGER_WHEN);
 			expr = coerce_to_boolean(pstate, expr, "wtcache condition");
@@ -98,6 +127,24 @@ parse_condition(Relation rel, const char *condition)
 			(errcode(ERRCODE_SYNTAX_ERROR),
 			 errmsg("a wtcache condition must be a single expression"),
 			 errdetail("The condition is \"%s\".", condition)));
+}
+
+static Node *
+parse_condition(Relation rel, const char *condition)
+{
+	char	   *query = psprintf("SELECT %s", condition);
+	ConditionContext context = {.rel = rel,.query = query};
+	ErrorContextCallback callback = {
+		.previous = error_context_stack,
+		.callback = condition_error,
+		.arg = &context
+	};
+	Node	   *expr;
+
+	error_context_stack = &callback;
+	expr = parse_condition_text(rel, condition, query);
+	error_context_stack = callback.previous;
+	return expr;
 }
 
 char *

@@ -125,8 +125,11 @@ wtc_render_row(WtcAttachment *att, TupleTableSlot *slot, WtcRendered *row)
 
 		row->tags.bytes.data = list.data;
 		row->tags.bytes.len = list.len;
-		if (render(att, att->tags[i], slot, &text) &&
-			wtc_complete_tag(text, &tag) && !wtc_list_has(&row->tags, tag))
+		if (!render(att, att->tags[i], slot, &text))
+			continue;
+		if (!wtc_complete_tag(text, &tag))
+			row->untaggable = true;
+		else if (!wtc_list_has(&row->tags, tag))
 		{
 			wtc_put_string(&list, tag.data, tag.len);
 			row->tags.count++;

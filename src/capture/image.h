@@ -18,6 +18,7 @@
 typedef struct WtcRendered
 {
 	bool		cached;			/* it has a key, and the condition holds */
+	bool		untaggable;		/* not to be stored: a tag is not UTF-8 */
 	WtcSpan		key;			/* complete, UTF-8 */
 	WtcList		tags;
 } WtcRendered;

@@ -117,7 +117,8 @@ store_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
 
 	if (before != NULL)
 		change.op.removed = tags_without(&before->tags, &row->tags);
-	if (wtc_enabled && wtc_render_image(att, slot, &change.op))
+	if (wtc_enabled && !row->untaggable &&
+		wtc_render_image(att, slot, &change.op))
 		change.op.tags = row->tags;
 	else
 	{

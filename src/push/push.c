@@ -463,6 +463,10 @@ get_reply(void *arg, const redisReply *reply)
 		case REDIS_REPLY_NIL:
 			value->kind = WTC_VALUE_NONE;
 			return WTC_OK;
+		case REDIS_REPLY_INTEGER:
+			value->kind = WTC_VALUE_NUMBER;
+			value->len = reply->integer;
+			return WTC_OK;
 		case REDIS_REPLY_STRING:
 			value->data = try_alloc(reply->len + 1);
 			if (value->data == NULL)
@@ -480,10 +484,11 @@ get_reply(void *arg, const redisReply *reply)
 }
 
 static WtcStatus
-ask(const char *command, const char *key, size_t len, WtcValue *value)
+ask(const char *command, const char *key, size_t len,
+	const char *member, size_t memberlen, WtcValue *value)
 {
-	char	   *buf = palloc(len + 128);
-	char	   *p = wtc_resp_begin(buf, 2);
+	char	   *buf = palloc(len + memberlen + 128);
+	char	   *p = wtc_resp_begin(buf, member != NULL ? 3 : 2);
 	Get			get = {.request = buf,.value = value};
 	WtcTalk		talk = {
 		.next = next_get,.reply = get_reply,.arg = &get,
@@ -494,6 +499,8 @@ ask(const char *command, const char *key, size_t len, WtcValue *value)
 
 	p = wtc_resp_arg(p, command, strlen(command));
 	p = wtc_resp_arg(p, key, len);
+	if (member != NULL)
+		p = wtc_resp_arg(p, member, memberlen);
 	get.len = p - buf;
 	memset(value, 0, sizeof(*value));
 	status = wtc_conn_talk(&conn, &talk);
@@ -509,11 +516,30 @@ wtc_push_get(const char *key, size_t len, WtcValue *value)
 	wtc_push_connect();
 	if (connect_status != WTC_OK)
 		return connect_status;
-	status = ask("GET", key, len, value);
+	status = ask("GET", key, len, NULL, 0, value);
 	if (status == WTC_FAIL_WRONGTYPE)
-		status = ask("HGETALL", key, len, value);
+		status = ask("HGETALL", key, len, NULL, 0, value);
 	if (status == WTC_FAIL_WRONGTYPE)
 		return status;			/* somebody else's list or set: no failure */
+	note_outcome(status);
+	CHECK_FOR_INTERRUPTS();
+	return status;
+}
+
+WtcStatus
+wtc_push_is_member(const char *set, size_t setlen, const char *key, size_t len,
+				   bool *member)
+{
+	WtcValue	value;
+	WtcStatus	status;
+
+	wtc_push_connect();
+	if (connect_status != WTC_OK)
+		return connect_status;
+	status = ask("SISMEMBER", set, setlen, key, len, &value);
+	*member = value.kind == WTC_VALUE_NUMBER && value.len > 0;
+	if (status == WTC_FAIL_WRONGTYPE)
+		return WTC_OK;
 	note_outcome(status);
 	CHECK_FOR_INTERRUPTS();
 	return status;

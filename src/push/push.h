@@ -59,6 +59,7 @@ extern WtcPushOutcome wtc_push_run(WtcPush *push, int64 deadline_us);
 typedef enum WtcValueKind
 {
 	WTC_VALUE_NONE,
+	WTC_VALUE_NUMBER,			/* len */
 	WTC_VALUE_STRING,
 	WTC_VALUE_HASH				/* data: (uint32 length, bytes)*, f v f v */
 } WtcValueKind;
@@ -76,5 +77,10 @@ typedef struct WtcValue
  * breaker is open.
  */
 extern WtcStatus wtc_push_get(const char *key, size_t len, WtcValue *value);
+
+/* Is the key a member of the set?  Otherwise like wtc_push_get(). */
+extern WtcStatus wtc_push_is_member(const char *set, size_t setlen,
+									const char *key, size_t len,
+									bool *member);
 
 #endif							/* WTC_PUSH_PUSH_H */

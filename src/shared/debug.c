@@ -36,6 +36,10 @@ wtc_debug_release(void)
 		if (pg_atomic_read_u32(&wtc_shared->holding) > 0)
 		{
 			pg_atomic_fetch_add_u32(&wtc_shared->released, 1);
+			/* who is on the way out must not be counted by the next call */
+			while (pg_atomic_read_u32(&wtc_shared->holding) > 0 &&
+				   i++ < PATIENCE)
+				pg_usleep(POLL_US);
 			return true;
 		}
 		CHECK_FOR_INTERRUPTS();

@@ -348,12 +348,22 @@ wtc_pending_find(WtcSpan key, WtcOperation *op)
 }
 
 bool
-wtc_pending_invalidates(WtcSpan tag)
+wtc_pending_any_tag(bool (*look) (WtcSpan tag, void *arg), void *arg)
 {
-	PendingOp	probe;
+	for (Level *level = innermost; level != NULL; level = level->outer)
+	{
+		opmap_iterator it;
+		OpEntry    *entry;
 
-	make_probe(&probe, WTC_OP_INVALIDATE, tag);
-	return find(&probe) != NULL;
+		opmap_start_iterate(level->map, &it);
+		while ((entry = opmap_iterate(level->map, &it)) != NULL)
+		{
+			if (entry->op->kind == WTC_OP_INVALIDATE &&
+				look(entry->op->key, arg))
+				return true;
+		}
+	}
+	return false;
 }
 
 void

@@ -52,8 +52,12 @@ extern bool wtc_pending_any(void);
 /* This transaction's own operation on a key; points into it, or false. */
 extern bool wtc_pending_find(WtcSpan key, WtcOperation *op);
 
-/* Has this transaction invalidated the tag? */
-extern bool wtc_pending_invalidates(WtcSpan tag);
+/*
+ * Shows the tags that this transaction has invalidated to look(), until it
+ * returns true; says whether it did.
+ */
+extern bool wtc_pending_any_tag(bool (*look) (WtcSpan tag, void *arg),
+								void *arg);
 
 /*
  * Turns everything into batches, of about WTC_BATCH_BYTES at most unless one
