@@ -1,0 +1,179 @@
+-- attach: what is refused, and how it says so
+CREATE TABLE ae (id int PRIMARY KEY, a int, b text, UNIQUE (a, b));
+CREATE TABLE ae_nopk (id int, v text);
+
+-- templates
+SELECT wtcache.attach('ae', key => 'k:{nope}');
+SELECT wtcache.attach('ae', tags => '{"t:{nope}"}');
+SELECT wtcache.attach('ae', invalidates => '{"t:{nope}"}');
+SELECT wtcache.attach('ae', key => 'k:{id');
+SELECT wtcache.attach('ae', key => 'k:id}');
+SELECT wtcache.attach('ae', key => 'k:{}');
+SELECT wtcache.attach('ae', key => 'k:{ctid}');
+SELECT wtcache.attach('ae', key => 'k:{ID}');
+SELECT wtcache.attach('ae', key => '');
+SELECT wtcache.attach('ae', tags => '{""}');
+SELECT wtcache.attach('ae', invalidates => '{""}');
+SELECT wtcache.attach('ae', key => '{id}{a}');
+SELECT wtcache.attach('ae', key => '{id}:{a}{b}');
+SELECT wtcache.attach('ae', tags => '{NULL}');
+SELECT wtcache.attach('ae', invalidates => '{a,NULL}');
+SELECT wtcache.attach('ae', columns => '{id,NULL}');
+
+-- keys that would be records or tag sets
+SELECT wtcache.attach('ae', key => 'wtcache:{id}');
+SELECT wtcache.attach('ae', key => 'tag:{id}');
+
+-- in tags two placeholders may stand side by side, and none at all
+BEGIN;
+SELECT wtcache.attach('ae', tags => '{"{id}{a}","fixed"}');
+ROLLBACK;
+
+-- a key has to name a single row
+SELECT wtcache.attach('ae', key => 'fixed');
+SELECT wtcache.attach('ae', key => 'a:{a}');
+SELECT wtcache.attach('ae_nopk');
+SELECT wtcache.attach('ae_nopk', key => 'n:{id}');
+CREATE UNIQUE INDEX ae_nopk_partial ON ae_nopk (id) WHERE v IS NOT NULL;
+SELECT wtcache.attach('ae_nopk', key => 'n:{id}');
+DROP INDEX ae_nopk_partial;
+CREATE UNIQUE INDEX ae_nopk_expr ON ae_nopk (lower(v));
+SELECT wtcache.attach('ae_nopk', key => 'n:{v}');
+DROP INDEX ae_nopk_expr;
+CREATE INDEX ae_nopk_plain ON ae_nopk (id);
+SELECT wtcache.attach('ae_nopk', key => 'n:{id}');
+CREATE UNIQUE INDEX ae_nopk_include ON ae_nopk (id) INCLUDE (v);
+BEGIN;
+SELECT wtcache.attach('ae_nopk', key => 'n:{id}');
+ROLLBACK;
+DROP INDEX ae_nopk_include;
+
+-- columns
+SELECT wtcache.attach('ae', columns => '{id,nope}');
+SELECT wtcache.attach('ae', columns => '{id,xmin}');
+SELECT wtcache.attach('ae', columns => '{id,a,id}');
+SELECT wtcache.attach('ae', columns => '{}');
+
+-- format and ttl
+SELECT wtcache.attach('ae', format => 'xml');
+SELECT wtcache.attach('ae', format => 'JSON');
+SELECT wtcache.attach('ae', ttl => '0');
+SELECT wtcache.attach('ae', ttl => '-1 hour');
+SELECT wtcache.attach('ae', ttl => '10 microseconds');
+SELECT wtcache.attach('ae', ttl => '200 years');
+
+-- conditions
+SELECT wtcache.attach('ae', condition => '');
+SELECT wtcache.attach('ae', condition => 'a >');
+SELECT wtcache.attach('ae', condition => 'a > 0, b IS NULL');
+SELECT wtcache.attach('ae', condition => 'true WHERE true');
+SELECT wtcache.attach('ae', condition => 'true FROM ae');
+SELECT wtcache.attach('ae', condition => 'true UNION SELECT false');
+SELECT wtcache.attach('ae', condition => 'true; SELECT false');
+SELECT wtcache.attach('ae', condition => 'DISTINCT true');
+SELECT wtcache.attach('ae', condition => '*');
+SELECT wtcache.attach('ae', condition => 'a');
+SELECT wtcache.attach('ae', condition => 'nope > 0');
+SELECT wtcache.attach('ae', condition => '(SELECT true)');
+SELECT wtcache.attach('ae', condition => 'EXISTS (SELECT FROM ae)');
+SELECT wtcache.attach('ae', condition => 'max(a) > 0');
+SELECT wtcache.attach('ae', condition => 'row_number() OVER () > 0');
+SELECT wtcache.attach('ae', condition => 'generate_series(1, a) > 0');
+SELECT wtcache.attach('ae', condition => 'random() > 0.5');
+SELECT wtcache.attach('ae', condition => 'now() > ''2000-01-01''');
+SELECT wtcache.attach('ae', condition => 'xmin IS NOT NULL');
+SELECT wtcache.attach('ae', condition => 'tableoid > 0');
+SELECT wtcache.attach('ae', condition => 'ae IS NOT NULL');
+SELECT wtcache.attach('ae', condition => 'old.a > 0');
+SELECT wtcache.attach('ae', condition => '$1');
+
+-- NULL arguments
+SELECT wtcache.attach(NULL);
+SELECT wtcache.attach(0);
+
+-- relations that are not tables, or not such tables
+CREATE VIEW ae_view AS SELECT * FROM ae;
+CREATE MATERIALIZED VIEW ae_matview AS SELECT * FROM ae;
+CREATE SEQUENCE ae_seq;
+CREATE FOREIGN DATA WRAPPER ae_fdw;
+CREATE SERVER ae_server FOREIGN DATA WRAPPER ae_fdw;
+CREATE FOREIGN TABLE ae_foreign (id int) SERVER ae_server;
+CREATE TEMPORARY TABLE ae_temp (id int PRIMARY KEY);
+CREATE UNLOGGED TABLE ae_unlogged (id int PRIMARY KEY);
+CREATE TYPE ae_type AS (id int);
+CREATE TABLE ae_parted (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE ae_part PARTITION OF ae_parted FOR VALUES FROM (0) TO (10);
+SELECT wtcache.attach('ae_view');
+SELECT wtcache.attach('ae_matview');
+SELECT wtcache.attach('ae_seq');
+SELECT wtcache.attach('ae_pkey');
+SELECT wtcache.attach('ae_type');
+SELECT wtcache.attach('ae_foreign');
+SELECT wtcache.attach('ae_temp');
+SELECT wtcache.attach('ae_unlogged');
+SELECT wtcache.attach('ae_part');
+SELECT wtcache.attach('pg_class');
+SELECT wtcache.attach('information_schema.sql_features');
+
+-- a partitioned table with a partition that is not fit for it
+CREATE UNLOGGED TABLE ae_part_unlogged PARTITION OF ae_parted FOR VALUES FROM (10) TO (20);
+SELECT wtcache.attach('ae_parted');
+DROP TABLE ae_part_unlogged;
+CREATE TABLE ae_parted_nopk (id int) PARTITION BY LIST (id);
+SELECT wtcache.attach('ae_parted_nopk');
+
+-- detach of what is not attached
+SELECT wtcache.detach('ae');
+SELECT wtcache.detach('ae_view');
+
+-- nothing of all this has left a trigger
+SELECT * FROM wtcache.attachments;
+SELECT count(*) FROM pg_trigger
+ WHERE tgfoid IN ('wtcache.capture_row'::regproc, 'wtcache.capture_truncate'::regproc);
+
+-- triggers made by hand
+CREATE TRIGGER t BEFORE INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ae:{id}');
+INSERT INTO ae VALUES (1);
+DROP TRIGGER t ON ae;
+CREATE TRIGGER t AFTER INSERT ON ae FOR EACH STATEMENT EXECUTE FUNCTION wtcache.capture_row('key=ae:{id}');
+INSERT INTO ae VALUES (1);
+DROP TRIGGER t ON ae;
+CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_truncate();
+INSERT INTO ae VALUES (1);
+DROP TRIGGER t ON ae;
+CREATE TRIGGER t AFTER TRUNCATE ON ae FOR EACH STATEMENT EXECUTE FUNCTION wtcache.capture_truncate();
+TRUNCATE ae;
+DROP TRIGGER t ON ae;
+CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row();
+INSERT INTO ae VALUES (1);
+DROP TRIGGER t ON ae;
+CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('nonsense');
+INSERT INTO ae VALUES (1);
+DROP TRIGGER t ON ae;
+CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ae:{id}', 'colour=red');
+INSERT INTO ae VALUES (1);
+DROP TRIGGER t ON ae;
+CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ae:{id}', 'ttl=soon');
+INSERT INTO ae VALUES (1);
+DROP TRIGGER t ON ae;
+CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ae:{id}', 'format=yaml');
+INSERT INTO ae VALUES (1);
+DROP TRIGGER t ON ae;
+CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ae:{id}', 'condition=(SELECT true)');
+INSERT INTO ae VALUES (1);
+DROP TRIGGER t ON ae;
+CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ae:{id}', 'key=');
+INSERT INTO ae VALUES (1);
+DROP TRIGGER t ON ae;
+SELECT count(*) FROM ae;
+
+-- trigger functions are no functions
+SELECT wtcache.capture_row();
+SELECT wtcache.capture_truncate();
+SELECT wtcache.cover_partitions() IS NULL;
+
+DROP TABLE ae_parted, ae_parted_nopk, ae_nopk, ae_unlogged;
+DROP TABLE ae CASCADE;
+DROP SEQUENCE ae_seq;
+DROP TYPE ae_type;
+DROP FOREIGN DATA WRAPPER ae_fdw CASCADE;

@@ -1,0 +1,106 @@
+-- wtcache.batch_memory, wtcache.enabled, wtcache.default_ttl
+\set redis `echo "redis-cli -s $WTC_REDIS_SOCKET"`
+\setenv REDIS :redis
+CREATE TABLE lm (id int PRIMARY KEY, v text);
+CREATE TABLE lm_hash (id int PRIMARY KEY, v text);
+SELECT wtcache.attach('lm', tags => '{lm}');
+SELECT wtcache.attach('lm_hash', format => 'hash');
+INSERT INTO lm SELECT i, 'old' FROM generate_series(1, 100) i;
+INSERT INTO lm_hash SELECT i, 'old' FROM generate_series(1, 100) i;
+CREATE FUNCTION lm_state(prefix text) RETURNS TABLE (state text, n bigint) LANGUAGE sql AS $$
+    SELECT coalesce(left(wtcache.get(prefix || i) ->> 'v', 3), 'absent'), count(*)
+      FROM generate_series(1, 100) i GROUP BY 1 ORDER BY 1 $$;
+
+-- beyond the limit images give way to deletes of their keys
+SHOW wtcache.batch_memory;
+SET wtcache.batch_memory = '64kB';
+SELECT images_dropped, sets, deletes, pushes_ok FROM wtcache.stat \gset m_
+UPDATE lm SET v = 'new' || repeat('x', 2000);
+-- the first of them are stored, the others are gone, and none is old
+SELECT state, n BETWEEN 5 AND 95 AS some FROM lm_state('lm:');
+SELECT images_dropped - :m_images_dropped BETWEEN 5 AND 95 AS dropped,
+       images_dropped - :m_images_dropped = deletes - :m_deletes AS all_deleted,
+       sets + deletes - :m_sets - :m_deletes AS operations, pushes_ok - :m_pushes_ok AS pushes FROM wtcache.stat;
+UPDATE lm_hash SET v = 'new' || repeat('x', 2000);
+SELECT state, n BETWEEN 5 AND 95 AS some FROM lm_state('lm_hash:');
+-- get() within the transaction agrees with what will be
+BEGIN;
+UPDATE lm SET v = 'two' || repeat('x', 2000);
+SELECT sum(n) FROM lm_state('lm:') WHERE state = 'old';
+SELECT state, n BETWEEN 5 AND 95 AS some FROM lm_state('lm:');
+COMMIT;
+SELECT state, n BETWEEN 5 AND 95 AS some FROM lm_state('lm:');
+-- a single image that is larger than the limit; a small one after it fits
+BEGIN;
+UPDATE lm SET v = repeat('x', 100000) WHERE id = 1;
+UPDATE lm SET v = 'small' WHERE id = 2;
+COMMIT;
+\! $REDIS exists lm:1
+\! $REDIS get lm:2
+SELECT wtcache.set('lm:set', to_jsonb(repeat('x', 100000)));
+\! $REDIS exists lm:set
+-- the next transaction has it all again
+UPDATE lm SET v = 'again' WHERE id = 1;
+\! $REDIS get lm:1
+-- a row that is written over and over counts once
+BEGIN;
+DO $$ BEGIN FOR i IN 1 .. 200 LOOP UPDATE lm SET v = repeat(i::text, 1000) WHERE id = 3; END LOOP; END $$;
+COMMIT;
+\! $REDIS strlen lm:3
+-- deletes are not bounded by it
+DELETE FROM lm;
+\! $REDIS --scan --pattern 'lm:[0-9]*'
+\set VERBOSITY sqlstate
+SET wtcache.batch_memory = '63kB';
+\set VERBOSITY default
+RESET wtcache.batch_memory;
+-- every row is there again
+UPDATE lm_hash SET v = 'all';
+SELECT * FROM lm_state('lm_hash:');
+
+-- enabled = off: what is changed is deleted, tags are invalidated
+INSERT INTO lm SELECT i, 'old' FROM generate_series(1, 4) i;
+SELECT wtcache.attach('lm', tags => '{lm}', invalidates => '{lm:list}');
+SELECT wtcache.set('lm:thelist', '[1]', NULL, '{lm:list}');
+SET wtcache.enabled = off;
+UPDATE lm SET v = 'new' WHERE id = 1;
+UPDATE lm SET id = 12 WHERE id = 2;
+DELETE FROM lm WHERE id = 3;
+INSERT INTO lm VALUES (5, 'new');
+SELECT wtcache.set('lm:thing', '2');
+\! $REDIS exists lm:1 lm:2 lm:12 lm:3 lm:5 lm:thing lm:thelist
+\! $REDIS get lm:4
+SELECT operation, key FROM lm, wtcache.preview('lm', lm) WHERE id = 1;
+BEGIN;
+UPDATE lm SET v = 'off' WHERE id = 4;
+SELECT wtcache.get('lm:4') IS NULL AS gone;
+SET LOCAL wtcache.enabled = on;
+UPDATE lm SET v = 'on' WHERE id = 5;
+COMMIT;
+\! $REDIS exists lm:4
+\! $REDIS get lm:5
+BEGIN;
+SET LOCAL wtcache.enabled = on;
+UPDATE lm SET v = 'on' WHERE id IN (1, 4);
+SET LOCAL wtcache.enabled = off;
+UPDATE lm SET v = 'off' WHERE id = 4;
+COMMIT;
+\! $REDIS get lm:1
+\! $REDIS exists lm:4
+RESET wtcache.enabled;
+UPDATE lm SET v = 'back' WHERE id = 4;
+\! $REDIS get lm:4
+
+-- default_ttl is that of the session at the time of the change; set() as well
+SET wtcache.default_ttl = '2min';
+UPDATE lm SET v = 'ttl' WHERE id = 4;
+SELECT wtcache.set('lm:ttl', '1'), wtcache.set('lm:ttl2', '1', '1 hour');
+\! for k in lm:4 lm:ttl lm:ttl2; do $REDIS eval 'return math.ceil(redis.call("PTTL", KEYS[1]) / 60000)' 1 $k; done
+SELECT ttl FROM lm, wtcache.preview('lm', lm) WHERE id = 4;
+\set VERBOSITY sqlstate
+SET wtcache.default_ttl = 0;
+\set VERBOSITY default
+RESET wtcache.default_ttl;
+
+DROP TABLE lm, lm_hash;
+DROP FUNCTION lm_state;
