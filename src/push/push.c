@@ -69,7 +69,8 @@ static bool connect_skipped = false;
 
 /*
  * A cancelled or terminated session gives up waiting for Redis; its commit
- * goes on.  Whether the flags are acted upon is up to whoever looks next.
+ * goes on.  The flags stay: a procedure that has committed is cancelled at
+ * its next step, and a session that is idle again ignores a cancel.
  */
 static bool
 told_to_stop(void)
@@ -375,13 +376,6 @@ wtc_push_run(WtcPush *push, int64 deadline_us)
 
 	status = push_to_redis(push, deadline_us);
 	note_outcome(status);
-
-	/*
-	 * A cancel has ended the wait, which is all it can do to a transaction
-	 * that is committed; it must not hit the next statement as well.
-	 */
-	if (status == WTC_FAIL_CANCELLED)
-		QueryCancelPending = false;
 	wtc_count(WTC_STORED, push->said[WTC_REPLY_STORED]);
 	wtc_count(WTC_REFUSED_OLDER, push->said[WTC_REPLY_OLDER]);
 	wtc_count(WTC_DEGRADED, push->said[WTC_REPLY_DEGRADED]);

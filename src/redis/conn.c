@@ -109,6 +109,9 @@ wait_fd(int fd, short events, int64_t deadline_us, bool (*stop) (void),
 	return WTC_OK;
 }
 
+/* set when an array was refused, which hiredis takes for lack of memory */
+static bool array_refused;
+
 static WtcStatus
 classify_context_error(const redisContext *ctx)
 {
@@ -120,7 +123,7 @@ classify_context_error(const redisContext *ctx)
 		case REDIS_ERR_PROTOCOL:
 			return WTC_FAIL_PROTOCOL;
 		case REDIS_ERR_OOM:
-			return WTC_FAIL_OOM;
+			return array_refused ? WTC_FAIL_PROTOCOL : WTC_FAIL_OOM;
 		default:
 			return WTC_FAIL_OTHER;
 	}
@@ -239,8 +242,8 @@ static void *(*create_array) (const redisReadTask *, element_count);
 static void *
 create_small_array(const redisReadTask *task, element_count elements)
 {
-	return (size_t) elements > MAX_ELEMENTS ? NULL :
-		create_array(task, elements);
+	array_refused = (size_t) elements > MAX_ELEMENTS;
+	return array_refused ? NULL : create_array(task, elements);
 }
 
 static void
@@ -248,6 +251,7 @@ guard_reader(redisReader *reader)
 {
 	static redisReplyObjectFunctions guarded;
 
+	array_refused = false;
 	create_array = reader->fn->createArray;
 	guarded = *reader->fn;
 	guarded.createArray = create_small_array;
