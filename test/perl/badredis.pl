@@ -35,7 +35,8 @@
 #	reply			answer text=BYTES
 #	garbage, negative, huge, hugearray, nested
 #					answer so: no protocol at all, a length below zero, a string or
-#					an array of 2,000,000,000, arrays in arrays 100,000 deep
+#					an array of 2,000,000,000, arrays in arrays 100,000 deep, or
+#					depth=N
 #	extra			an answer too many
 #	missing			an answer too few
 #
@@ -459,6 +460,7 @@ sub maltreat
 		my $reply =
 		  $name eq 'error' ? '-' . $o{text} . "\r\n"
 		  : $name eq 'reply' ? $o{text}
+		  : $name eq 'nested' && $o{depth} ? "*1\r\n" x $o{depth}
 		  : $canned{$name};
 
 		push @{ $c->{queue} }, { what => 'pass', reply => $reply };

@@ -1,0 +1,172 @@
+# Loading the library, dump and restore, dropping the extension.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Wtcache::Node;
+use Wtcache::Redis;
+
+my $redis = Wtcache::Redis->new;
+my $node = Wtcache::Node->new('main');
+my ($code, $out, $err);
+
+# Not preloaded
+
+$node->init;
+$node->start;
+foreach my $sql ('CREATE EXTENSION wtcache', "LOAD 'wtcache'")
+{
+	($code, $out, $err) = $node->psql('postgres', $sql);
+	isnt($code, 0, "not preloaded: $sql");
+	like(
+		$err,
+		qr/ERROR:  wtcache must be loaded via "shared_preload_libraries"/,
+		'... with a clear error');
+	like(
+		$err,
+		qr/HINT:  Add wtcache to "shared_preload_libraries" in postgresql.conf and restart the server\./,
+		'... and a hint');
+}
+is($node->safe_psql('postgres', 'SELECT 1'), '1', 'the session goes on');
+
+# Preloaded
+
+$node->append_conf('postgresql.conf',
+	"log_statement = none\nshared_preload_libraries = 'wtcache'\n");
+$node->set('wtcache.url' => $redis->url);
+$node->restart;
+$node->safe_psql('postgres',
+	'CREATE TABLE before (id int PRIMARY KEY); INSERT INTO before VALUES (1)');
+is($node->safe_psql('postgres', 'TABLE before'),
+	'1', 'preloaded without the extension: writes as ever');
+is($redis->cli('dbsize'), '0', '... and Redis is left alone');
+
+$node->create_extension;
+$node->safe_psql('postgres', q{
+	CREATE SCHEMA shop;
+	CREATE TABLE shop.items (id int PRIMARY KEY, category text, name text);
+	CREATE TABLE parts (id int, kind text, PRIMARY KEY (id, kind))
+		PARTITION BY LIST (kind);
+	CREATE TABLE parts_a PARTITION OF parts FOR VALUES IN ('a');
+	CREATE TABLE parts_b PARTITION OF parts FOR VALUES IN ('b');
+	SELECT wtcache.attach('shop.items', ttl => '2 hours',
+		tags => ARRAY['cat:{category}'], invalidates => ARRAY['list:{category}'],
+		condition => $$name <> 'it''s hidden'$$, columns => '{id,name}');
+	SELECT wtcache.attach('parts', format => 'hash')});
+$node->safe_psql('postgres',
+	"INSERT INTO shop.items VALUES (1, 'x', 'one'), (2, 'x', 'it''s hidden')");
+is($redis->cli('get', 'items:1'),
+	'{"id":1,"name":"one"}', 'preloaded: it works');
+is($redis->cli('exists', 'items:2'), '0', '... with its condition');
+
+# Dump and restore into another database
+
+my $dump = $node->basedir . '/dump.sql';
+my $before = $node->safe_psql('postgres',
+	'SELECT * FROM wtcache.attachments ORDER BY relation::text');
+
+like($before, qr/^shop\.items\|items:\{id\}\|02:00:00\|/m, 'attachments');
+$redis->cli('flushall');
+foreach my $format ('plain', 'custom')
+{
+	my $db = "copy_$format";
+
+	$node->safe_psql('postgres', "CREATE DATABASE $db");
+	$node->command_ok(
+		[ 'pg_dump', '-F', $format, '-f', $dump, $node->connstr('postgres') ],
+		"$format: dump");
+	$node->command_ok(
+		$format eq 'plain'
+		? [
+			'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $node->connstr($db)
+		  ]
+		: [ 'pg_restore', '--exit-on-error', '-d', $node->connstr($db), $dump ],
+		"$format: restore");
+	is($redis->cli('dbsize'), '0', "$format: restoring rows pushes nothing");
+	is( $node->safe_psql(
+			$db, 'SELECT * FROM wtcache.attachments ORDER BY relation::text'),
+		$before,
+		"$format: the attachments are there");
+
+	# The first push after FLUSHALL on an open connection only deletes; these
+	# are new connections.
+	$node->safe_psql($db, q{
+		UPDATE shop.items SET name = 'uno' WHERE id = 1;
+		INSERT INTO shop.items VALUES (3, 'y', 'three');
+		INSERT INTO parts VALUES (1, 'a'), (2, 'b')});
+	is($redis->cli('get', 'items:1'),
+		'{"id":1,"name":"uno"}', "$format: row trigger, UPDATE");
+	is($redis->cli('get', 'items:3'),
+		'{"id":3,"name":"three"}', "$format: row trigger, INSERT");
+	is($redis->cli('smembers', 'tag:cat:y'), 'items:3', "$format: tag");
+	is($redis->cli('hget', 'parts:2:b', 'id'),
+		'2', "$format: row trigger of a partition");
+	$node->safe_psql($db, 'CREATE TABLE parts_c PARTITION OF parts'
+		  . " FOR VALUES IN ('c')");
+	$node->safe_psql($db, "INSERT INTO parts VALUES (3, 'c')");
+	is($redis->cli('hget', 'parts:3:c', 'kind'),
+		'c', "$format: row trigger of a new partition");
+	$node->safe_psql($db, 'TRUNCATE parts_b');
+	is($redis->cli('exists', 'parts:2:b'),
+		'0', "$format: TRUNCATE of a partition");
+	is($redis->cli('exists', 'parts:1:a', 'parts:3:c'),
+		'2', "$format: ... and of no other");
+	$node->safe_psql($db, 'TRUNCATE parts; TRUNCATE shop.items');
+	is( $redis->cli(
+			'exists', 'parts:1:a', 'parts:3:c', 'items:1', 'items:3'),
+		'0',
+		"$format: TRUNCATE");
+	$redis->cli('flushall');
+}
+
+# DROP EXTENSION
+
+($code, $out, $err) = $node->psql('postgres', 'DROP EXTENSION wtcache');
+isnt($code, 0, 'DROP EXTENSION with attached tables fails');
+like(
+	$err,
+	qr/cannot drop extension wtcache because other objects depend on it/,
+	'... with an error');
+like(
+	$err,
+	qr/trigger wtcache_capture on table shop\.items depends on function/,
+	'... which names the trigger');
+like($err, qr/HINT:  Use DROP \.\.\. CASCADE/, '... and a hint');
+
+# A session that has pushed goes on after the extension is dropped.
+my $session = $node->session;
+$session->query_safe("UPDATE shop.items SET name = 'I' WHERE id = 1");
+is($redis->cli('get', 'items:1'), '{"id":1,"name":"I"}', 'before the drop');
+$node->safe_psql('postgres', 'DROP EXTENSION wtcache CASCADE');
+is( $node->safe_psql(
+		'postgres', "SELECT count(*) FROM pg_trigger WHERE tgname ~ 'wtcache'"),
+	'0',
+	'no triggers left');
+$session->query_safe("UPDATE shop.items SET name = 'II' WHERE id = 1");
+is($session->query_safe('SELECT name FROM shop.items WHERE id = 1'),
+	'II', 'the table is as any other');
+is($redis->cli('get', 'items:1'), '{"id":1,"name":"I"}', '... not attached');
+
+$node->create_extension;
+is( $node->safe_psql('postgres', 'SELECT count(*) FROM wtcache.attachments'),
+	'0',
+	'created again, nothing is attached');
+$node->safe_psql('postgres', "SELECT wtcache.attach('shop.items')");
+$session->query_safe("UPDATE shop.items SET name = 'III' WHERE id = 1");
+is( $redis->cli('get', 'items:1'),
+	'{"id":1,"category":"x","name":"III"}',
+	'attached again');
+$node->safe_psql('postgres', "SELECT wtcache.detach('shop.items')");
+$node->safe_psql('postgres', 'DROP EXTENSION wtcache CASCADE');
+$session->query_safe("UPDATE shop.items SET name = 'IV' WHERE id = 1");
+is($session->query_safe('SELECT name FROM shop.items WHERE id = 1'),
+	'IV', 'detached and dropped');
+$session->quit;
+$node->stop;
+
+done_testing;

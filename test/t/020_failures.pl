@@ -1,0 +1,440 @@
+# When Redis fails: every commit succeeds within the deadline, the failure is
+# counted by class and logged, and the next push works as soon as Redis does.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+use Wtcache::BadRedis;
+use Wtcache::Node;
+use Wtcache::Redis;
+
+my $limit = 10;    # seconds for a commit; push_timeout is far below
+my $secret = 'pw.s3cret/of:mine@';
+my $redis = Wtcache::Redis->new('stop-writes-on-bgsave-error' => 'yes');
+my $node = Wtcache::Node->start_new(
+	'main',
+	url => $redis->url,
+	conf => {
+		'wtcache.push_timeout' => '700ms',
+		'wtcache.connect_timeout' => '700ms',
+		'wtcache.breaker_failures' => 0
+	});
+
+$node->safe_psql('postgres', q{
+	CREATE TABLE items (id int PRIMARY KEY, v text);
+	CREATE TABLE tagged (id int PRIMARY KEY, v text);
+	INSERT INTO items VALUES (1, 'rowdata-0');
+	INSERT INTO tagged VALUES (1, 'rowdata-0');
+	SELECT wtcache.attach('items');
+	SELECT wtcache.attach('tagged', tags => ARRAY['all'])});
+
+my $seq = 0;
+my $session = $node->session;
+
+# Run a statement in the session that stays, or in a new one.
+sub run_in
+{
+	my ($new, $sql) = @_;
+	my $s = $new ? $node->session : $session;
+	my $start = time;
+
+	$s->query_safe($sql);
+	my $took = time - $start;
+	$s->quit if $new;
+	return $took;
+}
+
+# A commit while Redis fails
+sub fails
+{
+	my ($name, $class, %o) = @_;
+	my $table = $o{table} || 'items';
+	my %before = $node->stats;
+	my $v = 'rowdata-' . ++$seq;
+	my $took =
+	  run_in($o{new}, "UPDATE $table SET v = '$v' WHERE id = 1");
+	my %after = $node->stats;
+	my %changed =
+	  map { $after{$_} != $before{$_} ? ($_ => $after{$_} - $before{$_}) : () }
+	  keys %after;
+	my %fail = map { /^fail_/ ? ($_ => $changed{$_}) : () } keys %changed;
+
+	is($node->safe_psql('postgres', "SELECT v FROM $table WHERE id = 1"),
+		$v, "$name: committed");
+	cmp_ok($took, '<', $limit, "$name: in time");
+	is_deeply(\%fail, { "fail_$class" => 1 }, "$name: class $class")
+	  or diag(explain(\%changed));
+	is($after{pushes_failed} - $before{pushes_failed}, 1, "$name: counted");
+	is($node->status('last_failure'), $class, "$name: status");
+	return;
+}
+
+# A commit that must reach Redis at once
+sub works
+{
+	my ($name, %o) = @_;
+	my $server = $o{redis} || $redis;
+	my $table = $o{table} || 'items';
+	my %before = $node->stats;
+	my $v = 'rowdata-' . ++$seq;
+
+	run_in($o{new}, "UPDATE $table SET v = '$v' WHERE id = 1");
+	is($server->cli(@{ $o{cli} || [] }, 'get', "$table:1"),
+		qq({"id":1,"v":"$v"}), "$name: pushed");
+	my %after = $node->stats;
+	is($after{pushes_failed}, $before{pushes_failed}, "$name: no failure");
+	is($after{pushes_ok}, $before{pushes_ok} + 1, "$name: counted");
+	return;
+}
+
+sub move_to
+{
+	my ($url) = @_;
+
+	$node->reconfigure('wtcache.url' => $url);
+	$node->settle($session, 'wtcache.url' => $url);
+	return;
+}
+
+works('at first');
+works('at first, tagged', table => 'tagged');
+
+# --- a real server -----------------------------------------------------------
+
+$redis->stop;
+fails('down', 'connect');
+fails('down, new session', 'connect', new => 1);
+$redis->start;
+works('up again');
+
+$redis->restart;
+works('restarted while idle');
+works('restarted while idle, new session', new => 1);
+$redis->cli('script', 'flush');
+works('scripts flushed');
+
+# Full: the old value must be gone, whatever kind of value it was.
+foreach my $table ('items', 'tagged')
+{
+	works("before full, $table", table => $table);
+	$redis->cli('config', 'set', 'maxmemory', '1mb');
+	$redis->cli('eval', q{
+		for i = 1, 10000 do
+			if type(redis.pcall('set', 'filler:' .. i, string.rep('x', 1000))) == 'table'
+				and redis.pcall('set', 'x', 'y').err then
+				return i
+			end
+		end}, 0);
+	like($redis->cli('set', 'x', 'y'), qr/^OOM /, 'Redis is full');
+	fails("full, $table", 'oom', table => $table);
+	is($redis->cli('exists', "$table:1"), '0', "full, $table: old value gone");
+	fails("full, $table, new session", 'oom', table => $table, new => 1);
+	$redis->cli('config', 'set', 'maxmemory', '0');
+	works("not full any more, $table", table => $table);
+}
+$redis->cli('flushall');
+$node->safe_psql('postgres', 'UPDATE items SET v = v');
+run_in(0, 'UPDATE items SET v = v');    # see flushed fences in 050_fence.pl
+
+# Snapshots cannot be written.
+mkdir $redis->dir . '/dump.rdb' or die;
+$redis->cli('config', 'set', 'save', '100000 100000');
+$redis->cli('bgsave');
+ok($redis->poll_for('info persistence', qr/rdb_last_bgsave_status:err/),
+	'BGSAVE fails');
+fails('cannot save', 'misconf');
+fails('cannot save, new session', 'misconf', new => 1);
+rmdir $redis->dir . '/dump.rdb' or die;
+$redis->cli('bgsave');
+ok($redis->poll_for('info persistence', qr/rdb_last_bgsave_status:ok/),
+	'BGSAVE works');
+$redis->cli('config', 'set', 'save', '');
+works('can save');
+
+$redis->cli('config', 'set', 'min-replicas-to-write', '1');
+fails('no replicas', 'noreplicas');
+$redis->cli('config', 'set', 'min-replicas-to-write', '0');
+works('no replicas needed');
+
+# Demoted under an open connection, and met as a replica
+$redis->cli('replicaof', '127.0.0.1', '1');
+fails('demoted', 'readonly');
+fails('replica, new session', 'readonly', new => 1);
+$redis->cli('config', 'set', 'replica-serve-stale-data', 'no');
+fails('replica without its master', 'cluster');
+fails('replica without its master, new session', 'cluster', new => 1);
+$redis->cli('config', 'set', 'replica-serve-stale-data', 'yes');
+$redis->cli('replicaof', 'no', 'one');
+works('promoted');
+
+# Keys of ours that are somebody else's
+$redis->cli('del', 'tag:all');
+$redis->cli('set', 'tag:all', 'a string');
+fails('string in place of a tag set', 'wrongtype', table => 'tagged');
+is($redis->cli('exists', 'tagged:1'),
+	'0', 'string in place of a tag set: nothing stored without its tag');
+works('string in place of a tag set, untagged table');
+$redis->cli('del', 'tag:all');
+works('tag set again', table => 'tagged');
+is($redis->cli('smembers', 'tag:all'), 'tagged:1', 'registered');
+
+foreach my $half (0, 1)
+{
+	$redis->cli('del', "wtcache:fence:$half");
+	$redis->cli('set', "wtcache:fence:$half", 'a string');
+	run_in(0, "UPDATE items SET v = 'in doubt'");
+	is($redis->cli('exists', 'items:1'),
+		'0', "string in place of fence $half: cannot vouch, so only deletes");
+	works("string in place of fence $half: the next one");
+}
+
+# Permissions
+$redis->cli('acl', 'setuser', 'default', '-evalsha');
+fails('no permission', 'noperm');
+fails('no permission, new session', 'noperm', new => 1);
+$redis->cli('acl', 'setuser', 'default', '+evalsha');
+works('permission');
+
+# A script that does not end
+{
+	$redis->cli('config', 'set', 'lua-time-limit', '1');
+	my $busy = fork // die;
+	if ($busy == 0)
+	{
+		open(STDOUT, '>', '/dev/null');
+		exec 'redis-cli', '-s', $redis->socket, 'eval', 'while true do end', 0;
+	}
+	ok($redis->poll_for('ping', qr/^BUSY /), 'Redis is busy');
+	fails('busy', 'busy');
+	fails('busy, new session', 'busy', new => 1);
+	$redis->cli('script', 'kill');
+	waitpid $busy, 0;
+	$redis->poll_for('ping', 'PONG');
+	$redis->cli('config', 'set', 'lua-time-limit', '5000');
+	works('not busy');
+}
+
+$redis->pause;
+fails('stopped', 'timeout');
+fails('stopped, connecting', 'timeout');
+fails('stopped, new session', 'timeout', new => 1);
+$redis->resume;
+works('goes on');
+
+# Loading: a slow start from a dump
+$redis->cli('eval',
+	q{for i = 1, 3000 do redis.call('set', 'filler:' .. i, string.rep('x', 100)) end},
+	0);
+$redis->cli('save');
+$redis->stop('KILL');
+$redis->{config}{'key-load-delay'} = 10000;
+$redis->{config}{'loading-process-events-interval-bytes'} = 1024;
+$redis->start;
+like($redis->cli('get', 'items:1'), qr/^LOADING /, 'Redis is loading');
+fails('loading', 'loading');
+$redis->cli('config', 'set', 'key-load-delay', '0');
+$redis->poll_for('ping', 'PONG');
+works('loaded');
+delete $redis->{config}{'key-load-delay'};
+
+# --- where Redis is, and who we are there ------------------------------------
+
+{
+	my $tcp = Wtcache::Redis->new(tcp => 1, requirepass => $secret);
+	my $host = '127.0.0.1:' . $tcp->port;
+	my $file = $tcp->dir . '/password';
+
+	move_to("redis://$host");
+	fails('no password', 'auth');
+	move_to("redis://:wrong\@$host/0");
+	fails('wrong password', 'auth');
+	move_to($tcp->url(password => $secret));
+	works('password in the URL', redis => $tcp);
+	is($node->status('endpoint'),
+		"redis://$host/0", 'the status shows no password');
+	move_to($tcp->url(password => $secret, db => 3));
+	works('TCP, database', redis => $tcp, cli => [ '-n', 3 ]);
+
+	$tcp->cli('acl', 'setuser', 'joe', 'on', ">$secret", '~*', '&*', '+@all');
+	move_to($tcp->url(user => 'joe', password => $secret));
+	works('user and password', redis => $tcp);
+	like($tcp->cli('client', 'list'),
+		qr/name=wtcache .*user=joe/, 'it is that user');
+	move_to($tcp->url(user => 'jane', password => $secret));
+	fails('unknown user', 'auth');
+
+	append_to_file($file, "$secret\nsecond line\n");
+	$node->set('wtcache.password_file' => $file);
+	move_to("redis://$host/2");
+	works('password file', redis => $tcp, cli => [ '-n', 2 ]);
+	move_to("redis://joe:ignored\@$host");
+	works('password file with a user', redis => $tcp);
+	move_to('unix://' . $tcp->socket . '?db=5');
+	works('password file and socket', redis => $tcp, cli => [ '-n', 5 ]);
+	unlink $file;
+	works('a connection that stands needs no password', redis => $tcp,
+		cli => [ '-n', 5 ]);
+	fails('password file missing', 'config', new => 1);
+	$node->reconfigure('wtcache.password_file' => '');
+	$node->settle($session, 'wtcache.password_file' => '');
+
+	(my $coded = $secret) =~ s/(\W)/sprintf('%%%02X', ord $1)/ge;
+	move_to("unix://joe:$coded@" . $tcp->socket);
+	works('user and password in the URL of a socket', redis => $tcp);
+
+	# An empty URL says that there is no Redis, which is no failure.
+	move_to('');
+	my %before = $node->stats;
+	run_in(0, "UPDATE items SET v = 'nowhere' WHERE id = 1");
+	my %after = $node->stats;
+	is($after{pushes_skipped} - $before{pushes_skipped}, 1, 'no URL: skipped');
+	is($after{pushes_failed}, $before{pushes_failed}, 'no URL: no failure');
+	move_to('redis://127.0.0.1:1');
+	fails('nobody listens', 'connect');
+	move_to('unix:///nonexistent/redis.sock');
+	fails('no such socket', 'connect');
+	move_to('redis://no-such-host.invalid');
+	fails('no such host', 'connect');
+	move_to($redis->url);
+	works('back again');
+}
+
+# --- a server that misbehaves ------------------------------------------------
+
+my $old_reply = "*9\r\n" . ":1\r\n" x 2 . ":0\r\n" x 6
+  . "\$24\r\n000000010000000000000001\r\n";
+
+foreach my $kind (1, 0)
+{
+	my $bad = Wtcache::BadRedis->new(upstream => $redis, tcp => $kind);
+	my $at = $kind ? 'TCP' : 'socket';
+
+	move_to($bad->url);
+	works("$at: proxy");
+
+	foreach my $case (
+		[ 'timeout', 'drip', delay => 200 ],
+		[ 'timeout', 'blackhole' ],
+		[ 'timeout', 'blackhole', forward => 1 ],
+		[ 'timeout', 'missing' ],
+		[ 'timeout', 'huge' ],
+		[ 'closed', 'close_before' ],
+		[ 'closed', 'close_before', how => 'fin' ],
+		[ 'closed', 'close_mid' ],
+		[ 'closed', 'close_mid', how => 'fin', bytes => 1 ],
+		[ 'closed', 'close_after' ],
+		[ 'protocol', 'garbage' ],
+		[ 'protocol', 'negative' ],
+		[ 'protocol', 'hugearray' ],
+		[ 'protocol', 'nested' ],
+		# deep enough to overflow the stack of who frees it
+		[ 'protocol', 'nested', depth => 4000000 ],
+		[ 'protocol', 'extra' ],
+		[ 'protocol', 'reply', text => $old_reply ],
+		[ 'protocol', 'reply', text => "+OK\r\n" ],
+		[ 'protocol', 'reply', text => "*-1\r\n" ],
+		[ 'protocol', 'reply', text => "*9\r\n" . "\$-1\r\n" x 9 ],
+		[ 'cluster', 'error', text => 'MOVED 1234 127.0.0.1:7000' ],
+		[ 'cluster', 'error', text => 'CLUSTERDOWN Hash slot not served' ],
+		[ 'other', 'error', text => 'ERR something new' ],
+		[ 'other', 'error', text => '' ])
+	{
+		my ($class, $mode, %o) = @$case;
+		my $name = join ' ', "$at: $mode",
+		  map { s/[\r\n]+/,/gr } map { "$_=$o{$_}" } sort keys %o;
+
+		# Deadlines do not depend on the kind of socket.
+		next if $class eq 'timeout' && !$kind;
+		$bad->mode($mode, scope => 'existing', %o);
+		fails($name, $class);
+		$bad->normal;
+		works("$name, afterwards");
+	}
+
+	# In the handshake
+	foreach my $case (
+		[ 'timeout', 'blackhole', at => 'connect' ],
+		[ 'timeout', 'drip', at => 'connect', delay => 200 ],
+		[ 'closed', 'close_before', at => 'connect', how => 'fin' ],
+		[ 'closed', 'close_before', at => 'request', match => 'SETNAME' ],
+		[ 'closed', 'close_mid', at => 'request', match => 'EVALSHA' ],
+		[ 'timeout', 'blackhole', at => 'request', match => 'EVALSHA' ],
+		[ 'protocol', 'garbage', at => 'request' ],
+		[ 'protocol', 'reply', at => 'request', match => 'EVALSHA', text => "+OK\r\n" ],
+		[ 'loading', 'error', at => 'request', match => 'SCRIPT', text => 'LOADING' ])
+	{
+		my ($class, $mode, %o) = @$case;
+		my $name = join ' ', "$at: handshake, $mode",
+		  map { s/[\r\n]+/,/gr } map { "$_=$o{$_}" } sort keys %o;
+
+		next if $class eq 'timeout' && !$kind;
+		$bad->mode($mode, scope => 'new', %o);
+		fails($name, $class, new => 1);
+		$bad->normal;
+		works("$name, afterwards", new => 1);
+	}
+
+	# Slow, but not too slow
+	$bad->mode('delay', delay => 200);
+	works("$at: slow");
+	$bad->mode('refuse', drop => 1);
+	fails("$at: refused", 'connect');
+	$bad->normal;
+	works("$at: not refused");
+	$bad->drop;
+	works("$at: connection dropped while idle");
+}
+
+# --- the log -----------------------------------------------------------------
+
+my $counted = sub {
+	my %stats = $node->stats;
+	my %fail =
+	  map { /^fail_(.*)/ && $stats{$_} ? ($1 => $stats{$_}) : () } keys %stats;
+	return join ', ', map { "$_ $fail{$_}" } sort keys %fail;
+};
+my $logged = sub {
+	my %sum;
+	my $log = slurp_file($node->logfile);
+
+	while ($log =~
+		/wtcache: talking to Redis at \S+ failed (\d+) times: (.*)/g)
+	{
+		my ($total, $classes) = ($1, $2);
+		my $n = 0;
+
+		foreach (split /, /, $classes)
+		{
+			/^(\w+) (\d+)$/ or die "unexpected: $classes";
+			$sum{$1} += $2;
+			$n += $2;
+		}
+		die "sum is wrong: $total: $classes" if $n != $total;
+	}
+	return join ', ', map { "$_ $sum{$_}" } sort keys %sum;
+};
+my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+
+sleep 0.1 while $logged->() ne $counted->() && time < $deadline;
+is($logged->(), $counted->(), 'every failure is in the log, by class');
+
+my $log = slurp_file($node->logfile);
+
+# The server itself logs every setting that a reload changes.
+$log =~ s/^.*parameter "wtcache\.url" changed to .*$//mg;
+unlike($log, qr/rowdata/, 'no row data in the log');
+unlike($log, qr/s3cret|s3cret|:wrong|ignored/, 'no password in the log');
+unlike($log, qr/PANIC|TRAP|terminated by signal/, 'no crash');
+
+is($node->status('in_flight'), '0', 'nothing is in flight');
+isnt($node->status('replay_from'), '', 'a replay is called for');
+$session->quit;
+$node->stop;
+
+done_testing;
