@@ -228,8 +228,9 @@ wtc_conn_talk(WtcConn *conn, WtcTalk *talk)
 }
 
 /*
- * hiredis would allocate whatever an array's header promises.  Refuse more
- * than we can have asked for; the reader then reports an error.
+ * hiredis would allocate whatever an array's header promises, and free nested
+ * ones by recursion, until the stack ends.  Refuse more than we can have asked
+ * for; the reader then reports an error.
  */
 #if HIREDIS_MAJOR >= 1
 typedef size_t element_count;
@@ -242,7 +243,9 @@ static void *(*create_array) (const redisReadTask *, element_count);
 static void *
 create_small_array(const redisReadTask *task, element_count elements)
 {
-	array_refused = (size_t) elements > MAX_ELEMENTS;
+	/* nothing that we ask for has arrays in arrays in arrays */
+	array_refused = (size_t) elements > MAX_ELEMENTS ||
+		(task->parent != NULL && task->parent->parent != NULL);
 	return array_refused ? NULL : create_array(task, elements);
 }
 
