@@ -25,9 +25,9 @@
 -- A fence hash holds, beside the records, when it was begun (b) and since
 -- when the pair has been kept without loss (s).  The half begun later takes
 -- the records; when it is older than fence_ttl the other one is emptied and
--- takes its turn.  What was created before floor = max(s, b of the older half)
--- may have been overtaken by a write whose record is gone: it only deletes.
--- So does what was created later than now: the clock was set back.
+-- takes its turn.  What was not created after floor = max(s, b of the older
+-- half) may have been overtaken by a write whose record is gone: it only
+-- deletes.  So does what was created later than now: the clock was set back.
 --
 -- A record is 2 (a push) or 1 (a reader's fill), then a version; that of a tag
 -- is the version of its last invalidation.  All are digits, so that comparing
@@ -141,7 +141,7 @@ for i = 1, nops do
     older = older + 1
     removed[i] = nil     -- a newer one has settled the tags
   else
-    local keep = not isdel and created >= floor and created <= now
+    local keep = not isdel and created > floor and created <= now
     local newrec = pushed
     if rec and rec >= filled and rec < '2' then
       keep, newrec = false, '2' .. string.sub(rec, 2)
