@@ -454,6 +454,28 @@ make_cache(void)
 	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
 }
 
+/*
+ * Drops what has been invalidated: of tables that are gone nobody will ask
+ * again.  Somebody up the stack may be using one still, so their memory stays
+ * until the transaction ends.
+ */
+static void
+sweep_cache(void)
+{
+	HASH_SEQ_STATUS seq;
+	CacheEntry *entry;
+
+	hash_seq_init(&seq, cache);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+	{
+		if (entry->valid)
+			continue;
+		if (entry->att != NULL)
+			MemoryContextSetParent(entry->att->cxt, TopTransactionContext);
+		hash_search(cache, &entry->key, HASH_REMOVE, NULL);
+	}
+}
+
 WtcAttachment *
 wtc_attachment_get(Relation rel, const Trigger *trigger)
 {
@@ -463,21 +485,13 @@ wtc_attachment_get(Relation rel, const Trigger *trigger)
 
 	if (cache == NULL)
 		make_cache();
-	entry = hash_search(cache, &key, HASH_ENTER, &found);
-	if (!found)
-	{
-		entry->att = NULL;
-		entry->valid = false;
-	}
-	if (entry->valid)
+	entry = hash_search(cache, &key, HASH_FIND, NULL);
+	if (entry != NULL && entry->valid)
 		return entry->att;
 
-	/* somebody up the stack may be using the old one still */
-	if (entry->att != NULL)
-	{
-		MemoryContextSetParent(entry->att->cxt, TopTransactionContext);
-		entry->att = NULL;
-	}
+	sweep_cache();
+	entry = hash_search(cache, &key, HASH_ENTER, &found);
+	entry->att = NULL;
 
 	/* what invalidates it while it is being built must not be lost */
 	entry->valid = true;

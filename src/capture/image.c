@@ -51,10 +51,12 @@ bool
 wtc_key_is_reserved(const char *text)
 {
 	static const char own[] = "wtcache:";
+	const char *name = wtc_key_prefix[0] == '\0' ? text :
+	psprintf("%s%s", wtc_key_prefix, text);
 
-	return (wtc_tag_prefix[0] != '\0' &&
-			strncmp(text, wtc_tag_prefix, strlen(wtc_tag_prefix)) == 0) ||
-		(wtc_key_prefix[0] == '\0' && strncmp(text, own, strlen(own)) == 0);
+	return strncmp(name, own, strlen(own)) == 0 ||
+		(wtc_tag_prefix[0] != '\0' &&
+		 strncmp(text, wtc_tag_prefix, strlen(wtc_tag_prefix)) == 0);
 }
 
 bool
@@ -232,16 +234,18 @@ static bool
 is_too_large(WtcAttachment *att, TupleTableSlot *slot)
 {
 	uint64		size = 0;
+	int			n = att->ncolumns > 0 ? att->ncolumns : att->desc->natts;
 
-	for (int i = 0; i < att->desc->natts; i++)
+	for (int i = 0; i < n; i++)
 	{
-		Form_pg_attribute attr = TupleDescAttr(att->desc, i);
+		AttrNumber	attno = att->ncolumns > 0 ? att->columns[i] : i + 1;
+		Form_pg_attribute attr = TupleDescAttr(att->desc, attno - 1);
 		bool		isnull;
 		Datum		value;
 
 		if (attr->attisdropped || attr->attlen != -1)
 			continue;
-		value = slot_getattr(slot, attr->attnum, &isnull);
+		value = slot_getattr(slot, attno, &isnull);
 		if (!isnull)
 			size += toast_raw_datum_size(value);
 	}

@@ -502,6 +502,22 @@ ask(const char *command, const char *key, size_t len,
 	return status;
 }
 
+/*
+ * Reading tells less about Redis than pushing does: a value that we cannot
+ * take is somebody else's, and no outage.
+ */
+static void
+note_read(WtcStatus status)
+{
+	if (status == WTC_FAIL_PROTOCOL || status == WTC_FAIL_OOM)
+		wtc_count_failure(status);
+	else if (status == WTC_FAIL_WRONGTYPE)
+		wtc_breaker_success();
+	else
+		note_outcome(status);
+	CHECK_FOR_INTERRUPTS();
+}
+
 WtcStatus
 wtc_push_get(const char *key, size_t len, WtcValue *value)
 {
@@ -513,10 +529,7 @@ wtc_push_get(const char *key, size_t len, WtcValue *value)
 	status = ask("GET", key, len, NULL, 0, value);
 	if (status == WTC_FAIL_WRONGTYPE)
 		status = ask("HGETALL", key, len, NULL, 0, value);
-	if (status == WTC_FAIL_WRONGTYPE)
-		return status;			/* somebody else's list or set: no failure */
-	note_outcome(status);
-	CHECK_FOR_INTERRUPTS();
+	note_read(status);
 	return status;
 }
 
@@ -532,9 +545,6 @@ wtc_push_is_member(const char *set, size_t setlen, const char *key, size_t len,
 		return connect_status;
 	status = ask("SISMEMBER", set, setlen, key, len, &value);
 	*member = value.kind == WTC_VALUE_NUMBER && value.len > 0;
-	if (status == WTC_FAIL_WRONGTYPE)
-		return WTC_OK;
-	note_outcome(status);
-	CHECK_FOR_INTERRUPTS();
-	return status;
+	note_read(status);
+	return status == WTC_FAIL_WRONGTYPE ? WTC_OK : status;
 }

@@ -40,7 +40,7 @@
 
 local LEASE, DRAINS = 'wtcache:lease:', 'wtcache:drains'
 local LIMIT = 1000   -- members that one call may delete on behalf of a tag
-local call, pcall, ARGV, KEYS = redis.call, redis.pcall, ARGV, KEYS
+local call, try, ARGV, KEYS = redis.call, redis.pcall, ARGV, KEYS
 local ver, created, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local pushed, filled = '2' .. ver, '1' .. ver
 local ninv = tonumber(ARGV[4])
@@ -58,7 +58,7 @@ for i = 5, 4 + ninv do
   if not tagpos[tag] then
     nfields = nfields + 1
     tagpos[tag] = nfields
-    fields[nfields] = '\0' .. tag
+    fields[nfields] = '\0t' .. tag
   end
 end
 local a = 5 + ninv
@@ -81,7 +81,7 @@ for i = 1, nops do
         if not tagpos[tag] then
           nfields = nfields + 1
           tagpos[tag] = nfields
-          fields[nfields] = '\0' .. tag
+          fields[nfields] = '\0t' .. tag
         end
       end
       a = a + ARGV[a]
@@ -99,8 +99,8 @@ end
 local cur, prev = KEYS[1], KEYS[2]
 local hc, hp, floor, fresh, begin, since = {}, {}, 0
 if window > 0 then
-  hc = pcall('HMGET', cur, unpack(fields))
-  hp = pcall('HMGET', prev, unpack(fields))
+  hc = try('HMGET', cur, unpack(fields))
+  hp = try('HMGET', prev, unpack(fields))
   local bc, bp = tonumber(hc[1] or ''), tonumber(hp[1] or '')
   local sc, sp = tonumber(hc[2] or ''), tonumber(hp[2] or '')
   if not (bc and bp and sc and sp) then
@@ -179,7 +179,7 @@ if window > 0 then
     end
   end
   if #recs > 0 then
-    local r = pcall('HSET', cur, unpack(recs))
+    local r = try('HSET', cur, unpack(recs))
     if type(r) == 'table' and r.err then
       if not string.find(r.err, 'OOM', 1, true) then
         return r
@@ -192,11 +192,15 @@ if window > 0 then
   end
 end
 if #gone > 0 then
-  local r = pcall('UNLINK', unpack(gone))
+  local r = try('UNLINK', unpack(gone))
   if type(r) == 'table' then
-    -- not allowed to: take the records back, or a retry would be ignored
-    for i = 1, #recs, 2 do
-      pcall('HDEL', cur, recs[i])
+    -- not allowed to: put the records back, or a retry would be ignored
+    for p = 3, nfields do
+      if hc[p] then
+        try('HSET', cur, fields[p], hc[p])
+      else
+        try('HDEL', cur, fields[p])
+      end
     end
     return r
   end
@@ -209,18 +213,23 @@ if ninv > 0 then
   local budget = LIMIT
   for i = 5, 4 + ninv do
     local tag = ARGV[i]
-    local n = pcall('SCARD', tag)
+    local n = try('SCARD', tag)
     if type(n) == 'table' then
       wrong = wrong + 1
     elseif n > budget then
+      -- registered first: what is aside and nobody knows of would stay
       local aside = 'wtcache:drain:' .. ver .. ':' .. tag
+      local r = try('HSET', DRAINS, aside, tag)
+      if type(r) == 'table' then
+        call('UNLINK', DRAINS)
+        call('HSET', DRAINS, aside, tag)
+      end
       if call('EXISTS', aside) == 1 then
         call('SUNIONSTORE', aside, aside, tag)
         call('UNLINK', tag)
       else
         call('RENAME', tag, aside)
       end
-      call('HSET', DRAINS, aside, tag)
     elseif n > 0 then
       local list = call('SMEMBERS', tag)
       budget = budget - n
@@ -231,7 +240,11 @@ if ninv > 0 then
       call('UNLINK', unpack(list))
     end
   end
-  draining = call('HLEN', DRAINS)
+  draining = try('HLEN', DRAINS)
+  if type(draining) == 'table' then
+    call('UNLINK', DRAINS)
+    draining = 0
+  end
 end
 
 -- Tags: in with what is about to be stored, in one SADD per tag.  The set
@@ -258,7 +271,7 @@ if next(tags) then
     end
   end
   for _, tag in ipairs(names) do
-    local n = pcall('SADD', tag, unpack(members[tag]))
+    local n = try('SADD', tag, unpack(members[tag]))
     if type(n) == 'table' then
       wrong = wrong + 1
       bad = bad or {}
@@ -300,9 +313,9 @@ for _, i in ipairs(store) do
   if ok then
     local r
     if ARGV[p] == 's' then
-      r = pcall('SET', key, ARGV[p + 3], 'PX', ARGV[p + 1])
+      r = try('SET', key, ARGV[p + 3], 'PX', ARGV[p + 1])
     else
-      r = pcall('HSET', key, unpack(ARGV, p + 4, p + 3 + ARGV[p + 3]))
+      r = try('HSET', key, unpack(ARGV, p + 4, p + 3 + ARGV[p + 3]))
       if type(r) == 'number' then
         call('PEXPIRE', key, ARGV[p + 1])
       end
@@ -334,7 +347,7 @@ if next(removed) then
     end
   end
   for tag, keys in pairs(leave) do
-    pcall('SREM', tag, unpack(keys))
+    try('SREM', tag, unpack(keys))
   end
 end
 

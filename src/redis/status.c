@@ -82,6 +82,11 @@ wtc_status_of_error(const char *text)
 	if (strncmp(text, "ERR AUTH", 8) == 0 ||
 		strncmp(text, "ERR invalid password", 20) == 0)
 		return WTC_FAIL_AUTH;
+	/* the words for what a script may not do differ by version */
+	if (strstr(text, "ACL failure") != NULL ||
+		strstr(text, "can't run this command") != NULL ||
+		strstr(text, "can't access at least one of the keys") != NULL)
+		return WTC_FAIL_NOPERM;
 	if (strncmp(text, "ERR max number of clients", 25) == 0)
 		return WTC_FAIL_CONNECT;
 	return WTC_FAIL_OTHER;

@@ -177,8 +177,14 @@ xact_callback(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_COMMIT:
 			committed = first_batch != NULL;
+			/* late changes may have come to nothing, in a subtransaction */
 			if (!committed)
+			{
 				wtc_pending_reset();
+				if (batch_cxt != NULL)
+					wtc_inflight_drop();
+				forget();
+			}
 			break;
 		case XACT_EVENT_ABORT:
 			abort_transaction();
