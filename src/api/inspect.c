@@ -1,0 +1,279 @@
+/*-------------------------------------------------------------------------
+ *
+ * inspect.c
+ *	  wtcache.attachments() and preview(): what is attached, and what would
+ *	  be written for a row.
+ *
+ * Reads the triggers; writes nothing.  May raise errors.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "capture/attachment.h"
+#include "capture/image.h"
+#include "capture/settings.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "funcapi.h"
+#include "guc.h"
+#include "mb/pg_wchar.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/timestamp.h"
+
+PG_FUNCTION_INFO_V1(wtcache_attachments);
+PG_FUNCTION_INFO_V1(wtcache_preview);
+
+/*
+ * What is attached
+ */
+
+static Datum
+text_array(char **strings, int n)
+{
+	Datum	   *elems = palloc(sizeof(Datum) * (n + 1));
+
+	for (int i = 0; i < n; i++)
+		elems[i] = CStringGetTextDatum(strings[i]);
+	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false,
+										   TYPALIGN_INT));
+}
+
+/* The values of the arguments of this name. */
+static char **
+values_of(const Trigger *trigger, const char *name, int *n)
+{
+	char	  **values = palloc(sizeof(char *) * (trigger->tgnargs + 1));
+	size_t		len = strlen(name);
+
+	*n = 0;
+	for (int i = 0; i < trigger->tgnargs; i++)
+	{
+		if (strncmp(trigger->tgargs[i], name, len) == 0 &&
+			trigger->tgargs[i][len] == '=')
+			values[(*n)++] = trigger->tgargs[i] + len + 1;
+	}
+	return values;
+}
+
+static void
+put_attachment(ReturnSetInfo *rsinfo, Relation rel, const Trigger *trigger)
+{
+	Datum		values[9];
+	bool		nulls[9] = {0};
+	char	  **v;
+	int			n;
+	int			col = 0;
+
+	values[col++] = ObjectIdGetDatum(RelationGetRelid(rel));
+	v = values_of(trigger, "key", &n);
+	nulls[col] = n == 0;
+	values[col++] = n > 0 ? CStringGetTextDatum(v[0]) : (Datum) 0;
+	v = values_of(trigger, "ttl", &n);
+	nulls[col] = n == 0;
+	if (n > 0)
+	{
+		Interval   *ttl = palloc0(sizeof(Interval));
+
+		ttl->time = (int64) strtou64(v[0], NULL, 10) * 1000;
+		values[col] = IntervalPGetDatum(ttl);
+	}
+	col++;
+	v = values_of(trigger, "tag", &n);
+	values[col++] = text_array(v, n);
+	v = values_of(trigger, "invalidate", &n);
+	values[col++] = text_array(v, n);
+	v = values_of(trigger, "column", &n);
+	nulls[col] = n == 0;
+	values[col++] = text_array(v, n);
+	v = values_of(trigger, "condition", &n);
+	nulls[col] = n == 0;
+	values[col++] = n > 0 ? CStringGetTextDatum(v[0]) : (Datum) 0;
+	v = values_of(trigger, "format", &n);
+	values[col++] = CStringGetTextDatum(n > 0 ? v[0] : "json");
+	values[col++] = BoolGetDatum(trigger->tgenabled != TRIGGER_DISABLED);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+Datum
+wtcache_attachments(PG_FUNCTION_ARGS)
+{
+	Oid			function = wtc_capture_function();
+	Relation	triggers;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *relids = NIL;
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	triggers = table_open(TriggerRelationId, AccessShareLock);
+	scan = systable_beginscan(triggers, InvalidOid, false, NULL, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		if (form->tgfoid == function && !OidIsValid(form->tgparentid))
+			relids = list_append_unique_oid(relids, form->tgrelid);
+	}
+	systable_endscan(scan);
+	table_close(triggers, AccessShareLock);
+
+	foreach(lc, relids)
+	{
+		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
+		const Trigger *trigger = rel ? wtc_attachment_trigger(rel) : NULL;
+
+		if (trigger != NULL)
+			put_attachment((ReturnSetInfo *) fcinfo->resultinfo, rel, trigger);
+		if (rel != NULL)
+			relation_close(rel, AccessShareLock);
+	}
+	return (Datum) 0;
+}
+
+/*
+ * What would be written
+ */
+
+/* What is UTF-8 by then, in the server's encoding again. */
+static char *
+span_string(WtcSpan span)
+{
+	return pg_any_to_server(pnstrdup(span.data, span.len), (int) span.len,
+							PG_UTF8);
+}
+
+static Datum
+span_text(WtcSpan span)
+{
+	return CStringGetTextDatum(span_string(span));
+}
+
+static Datum
+list_array(const WtcList *list)
+{
+	WtcCursor	cursor = wtc_list_cursor(list);
+	char	  **strings = palloc(sizeof(char *) * (list->count + 1));
+	WtcSpan		string;
+	int			n = 0;
+
+	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &string))
+		strings[n++] = span_string(string);
+	return text_array(strings, n);
+}
+
+static Datum
+invalidated_array(WtcAttachment *att, TupleTableSlot *slot)
+{
+	char	  **strings = palloc(sizeof(char *) * (att->ninvalidates + 1));
+	int			n = 0;
+
+	for (int i = 0; i < att->ninvalidates; i++)
+	{
+		WtcSpan		tag;
+
+		if (wtc_render_invalidated(att, i, slot, &tag))
+			strings[n++] = span_string(tag);
+	}
+	return text_array(strings, n);
+}
+
+/* Columns: operation, key, value, ttl, tags, invalidates. */
+static void
+preview_row(WtcAttachment *att, TupleTableSlot *slot, Datum *values,
+			bool *nulls)
+{
+	WtcRendered row;
+	WtcOperation op = {0};
+	bool		stored = false;
+
+	wtc_render_row(att, slot, &row);
+	if (row.cached)
+		stored = wtc_enabled && !row.untaggable &&
+			wtc_render_image(att, slot, &op);
+
+	values[0] = CStringGetTextDatum(!row.cached ? "none" :
+									!stored ? "delete" : "set");
+	nulls[1] = !row.cached;
+	if (row.cached)
+		values[1] = span_text(row.key);
+	nulls[2] = nulls[3] = !stored;
+	if (stored)
+	{
+		Interval   *ttl = palloc0(sizeof(Interval));
+
+		values[2] = op.kind == WTC_OP_SET ? span_text(op.value) :
+			OidFunctionCall2(F_ARRAY_TO_STRING_ANYARRAY_TEXT,
+							 list_array(&op.fields),
+							 CStringGetTextDatum(" "));
+		ttl->time = (int64) op.ttl_ms * 1000;
+		values[3] = IntervalPGetDatum(ttl);
+	}
+	values[4] = list_array(&row.tags);
+	values[5] = invalidated_array(att, slot);
+}
+
+static TupleTableSlot *
+slot_of_row(Relation rel, HeapTupleHeader header)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel),
+													&TTSOpsHeapTuple);
+	HeapTuple	tuple = palloc0(sizeof(HeapTupleData));
+
+	if (HeapTupleHeaderGetTypeId(header) != rel->rd_rel->reltype)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("row is not of the row type of \"%s\"",
+						RelationGetRelationName(rel)),
+				 errhint("Pass a whole row, such as in SELECT wtcache.preview('t', t) FROM t.")));
+	tuple->t_len = HeapTupleHeaderGetDatumLength(header);
+	tuple->t_data = header;
+	ItemPointerSetInvalid(&tuple->t_self);
+	tuple->t_tableOid = RelationGetRelid(rel);
+	return ExecStoreHeapTuple(tuple, slot, false);
+}
+
+Datum
+wtcache_preview(PG_FUNCTION_ARGS)
+{
+	Relation	rel = relation_open(PG_GETARG_OID(0), AccessShareLock);
+	HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(1);
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+	WtcAttachment *att;
+	WtcPinned	pinned;
+	TupleDesc	desc;
+	TupleTableSlot *slot;
+	Datum		values[6] = {0};
+	bool		nulls[6] = {0};
+
+	if (trigger == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("table \"%s\" is not attached to wtcache",
+						RelationGetRelationName(rel))));
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	att = wtc_attachment_get(rel, trigger);
+	slot = slot_of_row(rel, header);
+	wtc_pin_settings(&pinned, att->exotic);
+	PG_TRY();
+	{
+		preview_row(att, slot, values, nulls);
+	}
+	PG_FINALLY();
+	{
+		wtc_unpin_settings(&pinned);
+	}
+	PG_END_TRY();
+	ExecDropSingleTupleTableSlot(slot);
+	relation_close(rel, AccessShareLock);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
+													  values, nulls)));
+}
