@@ -48,6 +48,7 @@ typedef struct CacheEntry
 {
 	CacheKey	key;
 	bool		valid;
+	bool		building;		/* in use although there is nothing yet */
 	WtcAttachment *att;
 } CacheEntry;
 
@@ -468,7 +469,7 @@ sweep_cache(void)
 	hash_seq_init(&seq, cache);
 	while ((entry = hash_seq_search(&seq)) != NULL)
 	{
-		if (entry->valid)
+		if (entry->valid || entry->building)
 			continue;
 		if (entry->att != NULL)
 			MemoryContextSetParent(entry->att->cxt, TopTransactionContext);
@@ -486,12 +487,18 @@ wtc_attachment_get(Relation rel, const Trigger *trigger)
 	if (cache == NULL)
 		make_cache();
 	entry = hash_search(cache, &key, HASH_FIND, NULL);
+	if (entry != NULL && entry->building)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("wtcache condition of table \"%s\" refers to itself",
+						RelationGetRelationName(rel))));
 	if (entry != NULL && entry->valid)
 		return entry->att;
 
 	sweep_cache();
 	entry = hash_search(cache, &key, HASH_ENTER, &found);
 	entry->att = NULL;
+	entry->building = true;
 
 	/* what invalidates it while it is being built must not be lost */
 	entry->valid = true;
@@ -503,9 +510,11 @@ wtc_attachment_get(Relation rel, const Trigger *trigger)
 	PG_CATCH();
 	{
 		entry->valid = false;
+		entry->building = false;
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	entry->building = false;
 	MemoryContextSetParent(entry->att->cxt, TopMemoryContext);
 	return entry->att;
 }
@@ -518,6 +527,22 @@ wtc_capture_function(void)
 						  0, NULL, true);
 }
 
+/* What we look at of a trigger; the relcache may rebuild its own at any time. */
+static const Trigger *
+copy_trigger(const Trigger *trigger)
+{
+	Trigger    *copy = palloc0(sizeof(Trigger));
+
+	copy->tgoid = trigger->tgoid;
+	copy->tgname = pstrdup(trigger->tgname);
+	copy->tgenabled = trigger->tgenabled;
+	copy->tgnargs = trigger->tgnargs;
+	copy->tgargs = palloc(sizeof(char *) * (trigger->tgnargs + 1));
+	for (int i = 0; i < trigger->tgnargs; i++)
+		copy->tgargs[i] = pstrdup(trigger->tgargs[i]);
+	return copy;
+}
+
 const Trigger *
 wtc_attachment_trigger(Relation rel)
 {
@@ -528,7 +553,7 @@ wtc_attachment_trigger(Relation rel)
 	for (int i = 0; i < rel->trigdesc->numtriggers; i++)
 	{
 		if (rel->trigdesc->triggers[i].tgfoid == function)
-			return &rel->trigdesc->triggers[i];
+			return copy_trigger(&rel->trigdesc->triggers[i]);
 	}
 	return NULL;
 }

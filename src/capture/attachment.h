@@ -66,7 +66,10 @@ extern WtcAttachment *wtc_attachment_build(Relation rel, int nargs,
 /* The same, from the cache of this backend. */
 extern WtcAttachment *wtc_attachment_get(Relation rel, const Trigger *trigger);
 
-/* The capture trigger of a table, or NULL. */
+/*
+ * The capture trigger of a table, or NULL: a palloc'd copy of its name and
+ * arguments.
+ */
 extern const Trigger *wtc_attachment_trigger(Relation rel);
 
 /* The SQL function that capture triggers call. */

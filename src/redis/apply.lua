@@ -221,7 +221,12 @@ if ninv > 0 then
       local aside = 'wtcache:drain:' .. ver .. ':' .. tag
       local r = try('HSET', DRAINS, aside, tag)
       if type(r) == 'table' then
-        call('UNLINK', DRAINS)
+        -- somebody else's, or the first write that a full server refuses
+        if string.find(r.err, 'WRONGTYPE', 1, true) then
+          call('UNLINK', DRAINS)
+        else
+          call('UNLINK', LEASE)
+        end
         call('HSET', DRAINS, aside, tag)
       end
       if call('EXISTS', aside) == 1 then
@@ -242,6 +247,9 @@ if ninv > 0 then
   end
   draining = try('HLEN', DRAINS)
   if type(draining) == 'table' then
+    if not string.find(draining.err, 'WRONGTYPE', 1, true) then
+      return draining
+    end
     call('UNLINK', DRAINS)
     draining = 0
   end
