@@ -50,8 +50,9 @@ typedef enum WtcPushOutcome
 }			WtcPushOutcome;
 
 /*
- * Pushes, and counts failures by class.  Raises nothing, allocates nothing but what hiredis mallocs for replies, takes no
- * lock and needs no resource owner.  Meant for after the commit record.
+ * Pushes, and counts failures by class.  Raises nothing, allocates nothing but
+ * what hiredis mallocs for replies, takes no lock and needs no resource owner.
+ * Meant for after the commit record.
  */
 extern WtcPushOutcome wtc_push_run(WtcPush *push, int64 deadline_us);
 

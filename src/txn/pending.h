@@ -61,9 +61,9 @@ extern bool wtc_pending_any_tag(bool (*look) (WtcSpan tag, void *arg),
 
 /*
  * Turns everything into batches, of about WTC_BATCH_BYTES at most unless one
- * operation is larger (a long record in WAL holds up other commits), and hands them to emit() one after the other, in the
- * order in which they are to be applied.  Each is palloc'd in the current
- * memory context.
+ * operation is larger (a long record in WAL holds up other commits), and hands
+ * them to emit() one after the other, in the order in which they are to be
+ * applied.  Each is palloc'd in the current memory context.
  */
 #define WTC_BATCH_BYTES		(4 * 1024 * 1024)
 extern void wtc_pending_encode(void (*emit) (const char *batch, size_t len));
