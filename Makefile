@@ -21,7 +21,7 @@ ISOLATION_OPTS = --temp-instance=tmp_check_iso \
 	--inputdir=test/isolation
 TAP_TESTS = 1
 
-LUA = src/redis/apply.lua src/redis/drain.lua
+LUA = $(sort $(wildcard src/redis/*.lua))
 LUA_STRINGS = $(LUA:=.h)
 EXTRA_CLEAN = $(LUA_STRINGS) test/regress.conf tmp_check_regress tmp_check_iso
 

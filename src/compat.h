@@ -10,10 +10,12 @@
 #ifndef WTC_COMPAT_H
 #define WTC_COMPAT_H
 
+#include "access/transam.h"
 #include "access/xlogdefs.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "replication/message.h"
+#include "replication/slot.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/rel.h"
@@ -23,9 +25,11 @@
 #endif
 
 #if PG_VERSION_NUM >= 170000
+#include "storage/procarray.h"
 #include "storage/procnumber.h"
 #else
 #include "storage/backendid.h"
+#include "storage/sinvaladt.h"
 #endif
 
 /* This backend's number, from 0; below MaxBackends for those that commit. */
@@ -50,6 +54,23 @@ wtc_my_procno(void)
 #endif
 }
 
+/*
+ * The xid of the transaction that a backend, by its number, is running and
+ * that is not yet visible to others; or InvalidTransactionId.
+ */
+static inline TransactionId
+wtc_backend_xid(int number)
+{
+#if PG_VERSION_NUM >= 170000
+	PGPROC	   *proc = ProcNumberGetProc(number);
+#else
+	PGPROC	   *proc = BackendIdGetProc(number + 1);
+#endif
+
+	return proc == NULL ? InvalidTransactionId :
+		*(volatile TransactionId *) &proc->xid;
+}
+
 /* A transactional logical message; returns the end of its record. */
 static inline XLogRecPtr
 wtc_log_message(const char *prefix, const char *data, size_t len)
@@ -58,6 +79,61 @@ wtc_log_message(const char *prefix, const char *data, size_t len)
 	return LogLogicalMessage(prefix, data, len, true, false);
 #else
 	return LogLogicalMessage(prefix, data, len, true);
+#endif
+}
+
+/* The same, not transactional: it names its transaction itself. */
+static inline XLogRecPtr
+wtc_log_named_message(const char *prefix, const char *data, size_t len)
+{
+#if PG_VERSION_NUM >= 170000
+	return LogLogicalMessage(prefix, data, len, false, false);
+#else
+	return LogLogicalMessage(prefix, data, len, false);
+#endif
+}
+
+/* A physical replication slot, made and taken by this process. */
+static inline void
+wtc_slot_create(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	ReplicationSlotCreate(name, false, RS_PERSISTENT, false, false, false);
+#else
+	ReplicationSlotCreate(name, false, RS_PERSISTENT, false);
+#endif
+}
+
+/* Takes an existing slot, waiting for who has it. */
+static inline void
+wtc_slot_acquire(const char *name)
+{
+#if PG_VERSION_NUM >= 180000
+	ReplicationSlotAcquire(name, false, false);
+#else
+	ReplicationSlotAcquire(name, false);
+#endif
+}
+
+/* Has the server taken the slot's WAL away? */
+static inline bool
+wtc_slot_is_invalid(const ReplicationSlot *slot)
+{
+#if PG_VERSION_NUM >= 160000
+	if (slot->data.invalidated != RS_INVAL_NONE)
+		return true;
+#endif
+	return XLogRecPtrIsInvalid(slot->data.restart_lsn);
+}
+
+/* The oldest transaction whose outcome can still be looked up. */
+static inline TransactionId
+wtc_oldest_known_xid(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return TransamVariables->oldestClogXid;
+#else
+	return ShmemVariableCache->oldestClogXid;
 #endif
 }
 

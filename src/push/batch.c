@@ -35,8 +35,8 @@ wtc_put_list(StringInfo buf, const WtcList *list)
 		appendBinaryStringInfo(buf, list->bytes.data, list->bytes.len);
 }
 
-static bool
-get_varint(WtcCursor *cursor, uint64 *v)
+bool
+wtc_get_varint(WtcCursor *cursor, uint64 *v)
 {
 	*v = 0;
 	for (int shift = 0; shift < 64; shift += 7)
@@ -58,7 +58,7 @@ wtc_get_string(WtcCursor *cursor, WtcSpan *span)
 {
 	uint64		len;
 
-	if (!get_varint(cursor, &len) ||
+	if (!wtc_get_varint(cursor, &len) ||
 		len > (uint64) (cursor->end - cursor->p))
 		return false;
 	span->data = cursor->p;
@@ -74,7 +74,7 @@ get_list(WtcCursor *cursor, WtcList *list)
 	WtcSpan		skipped;
 
 	/* a string takes a byte at least */
-	if (!get_varint(cursor, &count) ||
+	if (!wtc_get_varint(cursor, &count) ||
 		count > (uint64) (cursor->end - cursor->p))
 		return false;
 	list->count = (uint32) count;
@@ -116,14 +116,14 @@ wtc_get_operation(WtcCursor *cursor, WtcOperation *op)
 				return false;
 			break;
 		case WTC_OP_SET:
-			if (!get_varint(cursor, &op->ttl_ms) ||
+			if (!wtc_get_varint(cursor, &op->ttl_ms) ||
 				!wtc_get_string(cursor, &op->value) ||
 				!get_list(cursor, &op->tags) ||
 				!get_list(cursor, &op->removed))
 				return false;
 			break;
 		case WTC_OP_HASH:
-			if (!get_varint(cursor, &op->ttl_ms) ||
+			if (!wtc_get_varint(cursor, &op->ttl_ms) ||
 				!get_list(cursor, &op->fields) ||
 				!get_list(cursor, &op->tags) ||
 				!get_list(cursor, &op->removed))

@@ -82,7 +82,6 @@ extern void wtc_put_varint(StringInfo buf, uint64 v);
 extern void wtc_put_string(StringInfo buf, const char *data, uint32 len);
 extern void wtc_put_list(StringInfo buf, const WtcList *list);
 
-
 /*
  * Appends, in place of an operation that stores, the deletion of its key; any
  * other as it is.
@@ -92,6 +91,7 @@ extern void wtc_put_deletion(StringInfo buf, const char *op, size_t len);
 /* Reading.  False: the bytes are not a batch. */
 extern bool wtc_batch_open(WtcCursor *cursor, const char *data, size_t len);
 extern bool wtc_get_operation(WtcCursor *cursor, WtcOperation *op);
+extern bool wtc_get_varint(WtcCursor *cursor, uint64 *v);
 extern bool wtc_get_string(WtcCursor *cursor, WtcSpan *span);
 
 static inline bool

@@ -46,7 +46,11 @@ typedef enum WtcPushOutcome
 {
 	WTC_PUSH_DONE,				/* all of it is in Redis */
 	WTC_PUSH_SKIPPED,			/* not tried, the breaker was open */
-	WTC_PUSH_FAILED
+	WTC_PUSH_FAILED,
+	WTC_PUSH_UNCONFIRMED,		/* taken by a server that is not known to be
+								 * the one whose state the worker knows */
+	WTC_PUSH_COLD				/* all of it is settled, but some was deleted
+								 * where it should have been stored */
 }			WtcPushOutcome;
 
 /*
@@ -83,5 +87,71 @@ extern WtcStatus wtc_push_get(const char *key, size_t len, WtcValue *value);
 extern WtcStatus wtc_push_is_member(const char *set, size_t setlen,
 									const char *key, size_t len,
 									bool *member);
+
+/* --- for the worker --- */
+
+/*
+ * What a script answered: strings and numbers, all as text, palloc'd.
+ */
+typedef struct WtcAnswer
+{
+	int			n;
+	char	  **text;
+} WtcAnswer;
+
+/*
+ * Makes the connection stand, without asking the breaker.  *fresh: it was made
+ * just now.
+ */
+extern WtcStatus wtc_push_reach(bool *fresh);
+
+/* Closes the connection hard; what is under way is lost. */
+extern void wtc_push_hang_up(void);
+
+/*
+ * Runs a script on the standing connection; keys and arguments are ended by
+ * zero bytes.  An answer that is no array is one of one element.  Success
+ * closes the breaker.
+ */
+extern WtcStatus wtc_push_eval(const char *script, int nkeys, int nargs,
+							   const char *const *args, WtcAnswer *answer);
+
+/* The connection's socket, or -1; readable when nobody asked: it has broken. */
+extern int	wtc_push_socket(void);
+
+/* Notes Redis' clock as a script has just told it. */
+extern void wtc_push_note_clock(int64 server_us);
+
+/*
+ * Batches from WAL, one after the other.  next() fills in all fields, in
+ * memory that stays until its next call, and returns false at the end; it may
+ * raise an error, after which wtc_push_hang_up() is due.
+ */
+typedef struct WtcStreamBatch
+{
+	const char *data;
+	size_t		len;
+	TimeLineID	timeline;		/* version */
+	XLogRecPtr	lsn;
+	XLogRecPtr	start;			/* where it stands in WAL */
+	int64		created_us;
+} WtcStreamBatch;
+
+typedef struct WtcStream
+{
+	bool		(*next) (void *arg, WtcStreamBatch *batch);
+	void	   *arg;
+
+	/* out */
+	XLogRecPtr	settled;		/* the last batch that is in Redis, with all
+								 * before it; 0: none */
+	bool		stranger;		/* not the server that the worker knows */
+} WtcStream;
+
+/*
+ * Pushes a stream of batches, pipelined; as long as replies keep coming, each
+ * within push_timeout, it goes on.
+ */
+extern WtcStatus wtc_push_stream(WtcStream *stream);
 
 #endif							/* WTC_PUSH_PUSH_H */

@@ -23,8 +23,8 @@
 /* a tag's set outlives its longest member by this */
 #define TAG_OUTLIVES_MS	60000
 
-/* EVALSHA, digest, number of keys, two fences, four fixed arguments */
-#define FIXED_ARGS		9
+/* EVALSHA, digest, number of keys, two fences, five fixed arguments */
+#define FIXED_ARGS		10
 #define FIXED_ROOM		512
 
 static size_t
@@ -193,6 +193,7 @@ wtc_request_next(WtcRequest *request)
 	p = wtc_resp_arg(p, request->version, WTC_VERSION_LEN);
 	p = wtc_resp_number(p, request->created_us);
 	p = wtc_resp_number(p, request->fence_us);
+	p = wtc_resp_number(p, request->replay ? 1 : 0);
 	p = wtc_resp_number(p, chunk.tags);
 	p = put_chunk(p, request, &chunk, PASS_TAGS);
 	p = put_chunk(p, request, &chunk, PASS_OPERATIONS);

@@ -19,6 +19,7 @@ typedef struct WtcRequest
 	const char *version;		/* WTC_VERSION_LEN digits */
 	int64		created_us;		/* in Redis' clock, a lower bound */
 	int64		fence_us;		/* 0: no fence */
+	bool		replay;			/* from WAL, and not from its transaction */
 	char	   *buf;
 	size_t		size;
 } WtcRequest;

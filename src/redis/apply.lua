@@ -10,7 +10,9 @@
 --   ARGV[3]           fence_ttl in microseconds; 0 switches the fence off
 --                     (developers only: it is how the tests show that the
 --                     fence is needed)
---   ARGV[4]           how many tags to invalidate, then those tags
+--   ARGV[4]           1 for a replay from WAL, else 0: an invalidation that
+--                     comes so late spares the entries written after it
+--   ARGV[5]           how many tags to invalidate, then those tags
 --   then per operation:
 --     d nremoved removed...
 --     s ttl life value             ntags tag... nremoved removed...
@@ -19,11 +21,12 @@
 --   milliseconds
 --
 -- Returns { now, stored, older, degraded, oom, wrongtype, failed, draining,
--- version }.  Any of oom, wrongtype, failed above zero means that something
--- was deleted where it should have been stored.
+-- version, generation }.  Any of oom, wrongtype, failed above zero means that
+-- something was deleted where it should have been stored.
 --
--- A fence hash holds, beside the records, when it was begun (b) and since
--- when the pair has been kept without loss (s).  The half begun later takes
+-- A fence hash holds, beside the records, when it was begun (b), since when
+-- the pair has been kept without loss (s), and the generation (g): a number
+-- by which the replay worker recognises the server, see position.lua.  The half begun later takes
 -- the records; when it is older than fence_ttl the other one is emptied and
 -- takes its turn.  What was not created after floor = max(s, b of the older
 -- half) may have been overtaken by a write whose record is gone: it only
@@ -43,17 +46,18 @@ local LIMIT = 1000   -- members that one call may delete on behalf of a tag
 local call, try, ARGV, KEYS = redis.call, redis.pcall, ARGV, KEYS
 local ver, created, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local pushed, filled = '2' .. ver, '1' .. ver
-local ninv = tonumber(ARGV[4])
+local replay, ninv = ARGV[4] == '1', tonumber(ARGV[5])
 local nops = #KEYS - 2
 local t = call('TIME')
 local now = t[1] * 1000000 + t[2]
 
--- What to ask the fence: both marks, then a record per key, then per tag.
+-- What to ask the fence: both marks, then a record per key, then per tag,
+-- then the generation.
 -- Keys and tags are text and hold no zero byte, so nothing can collide.
 -- On the way, note where each operation's tags and removed tags stand.
 local fields, nfields, tagpos = {'\0b', '\0s'}, nops + 2, {}
 local at, tags, removed = {}, {}, {}
-for i = 5, 4 + ninv do
+for i = 6, 5 + ninv do
   local tag = ARGV[i]
   if not tagpos[tag] then
     nfields = nfields + 1
@@ -61,7 +65,7 @@ for i = 5, 4 + ninv do
     fields[nfields] = '\0t' .. tag
   end
 end
-local a = 5 + ninv
+local a = 6 + ninv
 for i = 1, nops do
   fields[i + 2] = KEYS[i + 2]
   at[i] = a
@@ -94,10 +98,12 @@ for i = 1, nops do
   end
   a = a + 1
 end
+local gpos = nfields + 1
+fields[gpos] = '\0g'
 
 -- The pair.  A half of another type counts as missing.
 local cur, prev = KEYS[1], KEYS[2]
-local hc, hp, floor, fresh, begin, since = {}, {}, 0
+local hc, hp, floor, generation, fresh, begin, since = {}, {}, 0, ''
 if window > 0 then
   hc = try('HMGET', cur, unpack(fields))
   hp = try('HMGET', prev, unpack(fields))
@@ -112,6 +118,7 @@ if window > 0 then
       cur, prev, hc, hp, bc, bp = prev, cur, hp, hc, bp, bc
     end
     since = math.max(sc, sp)
+    generation = hc[gpos] or hp[gpos] or ''
     if now - bc >= window then
       cur, prev, hc, hp, bp = prev, cur, {}, hc, bc
       fresh = {cur}
@@ -124,7 +131,7 @@ end
 -- Decide.
 local recs, gone, store = {}, {}, {}
 local older, degraded, stored = 0, 0, 0
-for i = 5, 4 + ninv do
+for i = 6, 5 + ninv do
   local p = tagpos[ARGV[i]]
   local rec = hc[p] or hp[p]
   if not rec or rec < ver then
@@ -175,7 +182,7 @@ if window > 0 then
     call('UNLINK', unpack(fresh))
     local b, s = string.format('%.0f', begin), string.format('%.0f', since)
     for _, name in ipairs(fresh) do
-      call('HSET', name, '\0b', b, '\0s', s)
+      call('HSET', name, '\0b', b, '\0s', s, '\0g', generation)
     end
   end
   if #recs > 0 then
@@ -211,7 +218,7 @@ end
 -- earlier push left unfinished is finished by whoever invalidates next.
 if ninv > 0 then
   local budget = LIMIT
-  for i = 5, 4 + ninv do
+  for i = 6, 5 + ninv do
     local tag = ARGV[i]
     local n = try('SCARD', tag)
     if type(n) == 'table' then
@@ -238,11 +245,29 @@ if ninv > 0 then
     elseif n > 0 then
       local list = call('SMEMBERS', tag)
       budget = budget - n
+      if replay and window > 0 then
+        local rc = call('HMGET', cur, unpack(list))
+        local rp = call('HMGET', prev, unpack(list))
+        local old = {}
+        for j = 1, n do
+          local rec = rc[j] or rp[j]
+          if not rec or rec <= pushed then
+            old[#old + 1] = list[j]
+          end
+        end
+        list, n = old, #old
+      end
       for j = 1, n do
         list[n + j] = LEASE .. list[j]
       end
-      list[#list + 1] = tag
-      call('UNLINK', unpack(list))
+      if not replay then
+        list[#list + 1] = tag
+      elseif n > 0 then
+        call('SREM', tag, unpack(list, 1, n))
+      end
+      if #list > 0 then
+        call('UNLINK', unpack(list))
+      end
     end
   end
   draining = try('HLEN', DRAINS)
@@ -359,4 +384,5 @@ if next(removed) then
   end
 end
 
-return {now, stored, older, degraded, oom, wrong, failed, draining, ver}
+return {now, stored, older, degraded, oom, wrong, failed, draining, ver,
+  generation}

@@ -17,5 +17,21 @@ const char	wtc_drain_text[] =
 #include "redis/drain.lua.h"
 		   ;
 
+const char	wtc_position_text[] =
+#include "redis/position.lua.h"
+		   ;
+
+const char	wtc_covers_text[] =
+#include "redis/covers.lua.h"
+		   ;
+
+const char	wtc_sweep_text[] =
+#include "redis/sweep.lua.h"
+		   ;
+
+const char	wtc_cold_text[] =
+#include "redis/cold.lua.h"
+		   ;
+
 /* *INDENT-ON* */
 const char	wtc_drain_sha[] = WTC_DRAIN_SHA;

@@ -3,8 +3,8 @@
  * script.h
  *	  The Lua scripts: their texts, digests and the fixed names they use.
  *
- * apply.lua and drain.lua are turned into strings by the Makefile, which also
- * computes the digests under which EVALSHA finds them.  The contract of each
+ * They are turned into strings by the Makefile, which also computes the
+ * digests under which EVALSHA finds apply.lua and drain.lua.  The contract of each
  * stands at its head.
  *
  *-------------------------------------------------------------------------
@@ -28,10 +28,19 @@
 #define WTC_FENCE_0			"wtcache:fence:0"
 #define WTC_FENCE_1			"wtcache:fence:1"
 
+#define WTC_POSITION		"wtcache:watermark"
+#define WTC_POSITIONS		"wtcache:positions"
+
 extern const char wtc_apply_text[];
 extern const char wtc_apply_sha[];
 extern const char wtc_drain_text[];
 extern const char wtc_drain_sha[];
+
+/* the worker's, sent whole: it needs them seldom */
+extern const char wtc_position_text[];
+extern const char wtc_covers_text[];
+extern const char wtc_sweep_text[];
+extern const char wtc_cold_text[];
 
 /* The elements of apply.lua's answer, in order. */
 enum
@@ -45,6 +54,7 @@ enum
 	WTC_REPLY_FAILED,
 	WTC_REPLY_DRAINING,
 	WTC_REPLY_VERSION,
+	WTC_REPLY_GENERATION,
 	WTC_REPLY_COUNT
 };
 

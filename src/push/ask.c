@@ -1,0 +1,305 @@
+/*-------------------------------------------------------------------------
+ *
+ * ask.c
+ *	  Reading from Redis, and running the worker's scripts.
+ *
+ * All of it belongs before the commit record, or into the worker.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <hiredis/hiredis.h>
+
+#include "miscadmin.h"
+#include "push/link.h"
+#include "push/push.h"
+#include "redis/resp.h"
+#include "redis/script.h"
+#include "shared/breaker.h"
+#include "shared/shmem.h"
+#include "utils/memutils.h"
+
+/* what a script of the worker may answer */
+#define EVAL_MAX_READ	(1024 * 1024)
+
+typedef struct Get
+{
+	const char *request;
+	size_t		len;
+	bool		asked;
+	WtcValue   *value;
+} Get;
+
+static int
+next_get(void *arg, const char **data, size_t *len)
+{
+	Get		   *get = arg;
+
+	if (get->asked)
+		return 0;
+	get->asked = true;
+	*data = get->request;
+	*len = get->len;
+	return 1;
+}
+
+static void *
+try_alloc(size_t size)
+{
+	return palloc_extended(size, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
+}
+
+/* An error must not leave the reply behind: nothing here may raise one. */
+static WtcStatus
+take_hash(WtcValue *value, const redisReply *reply)
+{
+	char	   *p;
+	size_t		room = 0;
+
+	for (size_t i = 0; i < reply->elements; i++)
+	{
+		if (reply->element[i]->type != REDIS_REPLY_STRING)
+			return WTC_FAIL_PROTOCOL;
+		room += sizeof(uint32) + reply->element[i]->len;
+	}
+	value->data = p = try_alloc(room + 1);
+	if (p == NULL)
+		return WTC_FAIL_OOM;
+	for (size_t i = 0; i < reply->elements; i++)
+	{
+		uint32		len = reply->element[i]->len;
+
+		memcpy(p, &len, sizeof(len));
+		memcpy(p + sizeof(len), reply->element[i]->str, len);
+		p += sizeof(len) + len;
+	}
+	value->kind = WTC_VALUE_HASH;
+	value->len = room;
+	return WTC_OK;
+}
+
+static WtcStatus
+get_reply(void *arg, const redisReply *reply)
+{
+	WtcValue   *value = ((Get *) arg)->value;
+
+	switch (reply->type)
+	{
+		case REDIS_REPLY_ERROR:
+			return wtc_status_of_error(reply->str);
+		case REDIS_REPLY_NIL:
+			value->kind = WTC_VALUE_NONE;
+			return WTC_OK;
+		case REDIS_REPLY_INTEGER:
+			value->kind = WTC_VALUE_NUMBER;
+			value->len = reply->integer;
+			return WTC_OK;
+		case REDIS_REPLY_STRING:
+			value->data = try_alloc(reply->len + 1);
+			if (value->data == NULL)
+				return WTC_FAIL_OOM;
+			memcpy(value->data, reply->str, reply->len);
+			value->data[reply->len] = '\0';
+			value->len = reply->len;
+			value->kind = WTC_VALUE_STRING;
+			return WTC_OK;
+		case REDIS_REPLY_ARRAY:
+			return take_hash(value, reply);
+		default:
+			return WTC_FAIL_PROTOCOL;
+	}
+}
+
+static WtcStatus
+ask(const char *command, const char *key, size_t len,
+	const char *member, size_t memberlen, WtcValue *value)
+{
+	char	   *buf = palloc(len + memberlen + 128);
+	char	   *p = wtc_resp_begin(buf, member != NULL ? 3 : 2);
+	Get			get = {.request = buf,.value = value};
+	WtcTalk		talk = {
+		.next = next_get,.reply = get_reply,.arg = &get,
+		.deadline_us = wtc_push_deadline(),.stop = wtc_link_told_to_stop,
+		.max_read = MaxAllocHugeSize
+	};
+	WtcStatus	status;
+
+	p = wtc_resp_arg(p, command, strlen(command));
+	p = wtc_resp_arg(p, key, len);
+	if (member != NULL)
+		p = wtc_resp_arg(p, member, memberlen);
+	get.len = p - buf;
+	memset(value, 0, sizeof(*value));
+	status = wtc_conn_talk(&wtc_link, &talk);
+	pfree(buf);
+	return status;
+}
+
+/*
+ * Reading tells less about Redis than pushing does: a value that we cannot
+ * take is somebody else's, and no outage.
+ */
+static void
+note_read(WtcStatus status)
+{
+	if (status == WTC_FAIL_PROTOCOL || status == WTC_FAIL_OOM)
+		wtc_count_failure(status);
+	else if (status == WTC_FAIL_WRONGTYPE)
+		wtc_breaker_success();
+	else
+		wtc_link_note(status);
+	CHECK_FOR_INTERRUPTS();
+}
+
+WtcStatus
+wtc_push_get(const char *key, size_t len, WtcValue *value)
+{
+	WtcStatus	status;
+
+	wtc_push_connect();
+	if (wtc_link_status != WTC_OK)
+		return wtc_link_status;
+	status = ask("GET", key, len, NULL, 0, value);
+	if (status == WTC_FAIL_WRONGTYPE)
+		status = ask("HGETALL", key, len, NULL, 0, value);
+	note_read(status);
+	return status;
+}
+
+WtcStatus
+wtc_push_is_member(const char *set, size_t setlen, const char *key, size_t len,
+				   bool *member)
+{
+	WtcValue	value;
+	WtcStatus	status;
+
+	wtc_push_connect();
+	if (wtc_link_status != WTC_OK)
+		return wtc_link_status;
+	status = ask("SISMEMBER", set, setlen, key, len, &value);
+	*member = value.kind == WTC_VALUE_NUMBER && value.len > 0;
+	note_read(status);
+	return status == WTC_FAIL_WRONGTYPE ? WTC_OK : status;
+}
+
+/* --- the worker's scripts --- */
+
+WtcStatus
+wtc_push_reach(bool *fresh)
+{
+	return wtc_link_open(fresh);
+}
+
+void
+wtc_push_hang_up(void)
+{
+	wtc_conn_reset(&wtc_link);
+}
+
+int
+wtc_push_socket(void)
+{
+	return wtc_link.ctx == NULL ? -1 : wtc_link.ctx->fd;
+}
+
+void
+wtc_push_note_clock(int64 server_us)
+{
+	wtc_conn_note_clock(&wtc_link, server_us);
+}
+
+typedef struct Eval
+{
+	const char *request;
+	size_t		len;
+	bool		asked;
+	WtcAnswer  *answer;
+} Eval;
+
+static int
+next_eval(void *arg, const char **data, size_t *len)
+{
+	Eval	   *eval = arg;
+
+	if (eval->asked)
+		return 0;
+	eval->asked = true;
+	*data = eval->request;
+	*len = eval->len;
+	return 1;
+}
+
+/* NULL: no memory, or neither string nor number. */
+static char *
+element_text(const redisReply *reply)
+{
+	size_t		len = reply->type == REDIS_REPLY_STRING ? reply->len : 24;
+	char	   *text = try_alloc(len + 1);
+
+	if (text == NULL)
+		return NULL;
+	if (reply->type == REDIS_REPLY_STRING)
+		memcpy(text, reply->str, len + 1);
+	else if (reply->type == REDIS_REPLY_INTEGER)
+		snprintf(text, len, "%lld", reply->integer);
+	else
+		return NULL;
+	return text;
+}
+
+static WtcStatus
+eval_reply(void *arg, const redisReply *reply)
+{
+	WtcAnswer  *answer = ((Eval *) arg)->answer;
+	bool		array = reply->type == REDIS_REPLY_ARRAY;
+
+	if (reply->type == REDIS_REPLY_ERROR)
+		return wtc_status_of_error(reply->str);
+	answer->n = array ? (int) reply->elements : 1;
+	answer->text = try_alloc(sizeof(char *) * (answer->n + 1));
+	if (answer->text == NULL)
+		return WTC_FAIL_OOM;
+	for (int i = 0; i < answer->n; i++)
+	{
+		answer->text[i] = element_text(array ? reply->element[i] : reply);
+		if (answer->text[i] == NULL)
+			return WTC_FAIL_PROTOCOL;
+	}
+	return WTC_OK;
+}
+
+WtcStatus
+wtc_push_eval(const char *script, int nkeys, int nargs,
+			  const char *const *args, WtcAnswer *answer)
+{
+	size_t		room = WTC_RESP_HEAD + WTC_RESP_BOUND(strlen(script)) + 64;
+	Eval		eval = {.answer = answer};
+	WtcTalk		talk = {
+		.next = next_eval,.reply = eval_reply,.arg = &eval,
+		.deadline_us = wtc_push_deadline(),.stop = wtc_link_told_to_stop,
+		.max_read = EVAL_MAX_READ
+	};
+	char	   *buf;
+	char	   *p;
+	WtcStatus	status;
+
+	for (int i = 0; i < nargs; i++)
+		room += WTC_RESP_BOUND(strlen(args[i]));
+	buf = palloc(room);
+	p = wtc_resp_begin(buf, 3 + nargs);
+	p = wtc_resp_arg(p, "EVAL", 4);
+	p = wtc_resp_arg(p, script, strlen(script));
+	p = wtc_resp_number(p, nkeys);
+	for (int i = 0; i < nargs; i++)
+		p = wtc_resp_arg(p, args[i], strlen(args[i]));
+	eval.request = buf;
+	eval.len = p - buf;
+	memset(answer, 0, sizeof(*answer));
+	status = wtc_conn_talk(&wtc_link, &talk);
+	pfree(buf);
+	/* commits need not wait for their own probe */
+	if (status == WTC_OK)
+		wtc_breaker_success();
+	return status;
+}

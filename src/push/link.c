@@ -1,0 +1,137 @@
+/*-------------------------------------------------------------------------
+ *
+ * link.c
+ *	  This process's one connection to Redis.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "guc.h"
+#include "miscadmin.h"
+#include "postmaster/interrupt.h"
+#include "push/link.h"
+#include "push/push.h"
+#include "shared/breaker.h"
+#include "shared/shmem.h"
+#include "storage/fd.h"
+#include "storage/ipc.h"
+
+WtcConn		wtc_link;
+WtcStatus	wtc_link_status = WTC_FAIL_CLOSED;
+bool		wtc_link_skipped = false;
+
+static uint64 link_generation;
+static bool exit_registered = false;
+
+bool
+wtc_link_told_to_stop(void)
+{
+	return QueryCancelPending || ProcDiePending || ShutdownRequestPending;
+}
+
+static int64
+cooldown_us(void)
+{
+	return (int64) wtc_breaker_cooldown * 1000;
+}
+
+void
+wtc_link_note(WtcStatus status)
+{
+	Assert(status != WTC_NOSCRIPT);
+	if (status != WTC_OK)
+		wtc_count_failure(status);
+	if (wtc_status_is_outage(status))
+		wtc_breaker_failure(wtc_clock_us(), wtc_breaker_failures,
+							cooldown_us());
+	else if (status != WTC_FAIL_CANCELLED)
+		wtc_breaker_success();
+}
+
+static void
+close_at_exit(int code, Datum arg)
+{
+	wtc_conn_close(&wtc_link);
+}
+
+/* The first line of password_file, or NULL: none set.  False: unreadable. */
+static bool
+read_password(char *buf, size_t size, const char **password)
+{
+	FILE	   *f;
+	bool		ok;
+
+	*password = NULL;
+	if (wtc_password_file == NULL || wtc_password_file[0] == '\0')
+		return true;
+	f = fopen(wtc_password_file, "r");
+	if (f == NULL)
+		return false;
+	ok = fgets(buf, size, f) != NULL;
+	fclose(f);
+	if (!ok)
+		return false;
+	buf[strcspn(buf, "\r\n")] = '\0';
+	*password = buf;
+	return true;
+}
+
+static WtcStatus
+open_connection(void)
+{
+	WtcEndpoint ep;
+	char		buf[512];
+	const char *password;
+	WtcStatus	status;
+
+	if (wtc_url_parse(wtc_url, &ep) != NULL ||
+		!read_password(buf, sizeof(buf), &password))
+		return WTC_FAIL_CONFIG;
+
+	/* the connection stays: count its descriptor among the reserved ones */
+	if (!exit_registered)
+	{
+		(void) AcquireExternalFD();
+		on_proc_exit(close_at_exit, (Datum) 0);
+		exit_registered = true;
+	}
+	status = wtc_conn_open(&wtc_link, &ep, password,
+						   (int64) wtc_fence_ttl * 1000000,
+						   wtc_clock_us() + (int64) wtc_connect_timeout * 1000,
+						   wtc_link_told_to_stop);
+	if (status == WTC_OK)
+		link_generation = wtc_endpoint_generation;
+	return status;
+}
+
+WtcStatus
+wtc_link_open(bool *fresh)
+{
+	wtc_link_status = WTC_OK;
+	if (link_generation != wtc_endpoint_generation ||
+		!wtc_conn_alive(&wtc_link))
+	{
+		wtc_conn_reset(&wtc_link);
+		wtc_link_status = wtc_url[0] == '\0' ? WTC_FAIL_CONFIG :
+			open_connection();
+		if (fresh != NULL)
+			*fresh = true;
+	}
+	return wtc_link_status;
+}
+
+void
+wtc_push_connect(void)
+{
+	wtc_link_skipped = wtc_url[0] == '\0' ||
+		!wtc_breaker_allows(wtc_clock_us(), cooldown_us());
+	if (wtc_link_skipped)
+	{
+		wtc_link_status = WTC_FAIL_CONNECT;
+		return;
+	}
+	if (wtc_link_open(NULL) != WTC_OK)
+		wtc_link_note(wtc_link_status);
+	CHECK_FOR_INTERRUPTS();
+}

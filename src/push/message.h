@@ -1,0 +1,62 @@
+/*-------------------------------------------------------------------------
+ *
+ * message.h
+ *	  The message in WAL: a batch, and whose it is.
+ *
+ * wtcache writes logical messages.  Everybody may do so, with
+ * pg_logical_emit_message(); so that nobody can put into the cache what he may
+ * not write into the tables, their prefix is "wtcache:" with a number that
+ * only the server and its standbys know.  Their content is
+ *
+ *	  message  := batch                              (begins with byte 1)
+ *	            | 2 xid timeline lsn batch
+ *	  xid, timeline, lsn := varint
+ *
+ * The first form is written at the end of a transaction, as a transactional
+ * message: the transaction is that of the WAL record, the version is the end
+ * of the record.  The second is not transactional and names its transaction
+ * itself, which may be a subtransaction; lsn 0 means that its version, too,
+ * is the end of its own record.  It is used for what a large transaction
+ * writes on its way, and by the worker to carry forward the batch of a
+ * transaction that stays prepared for long, which keeps its version.
+ *
+ * Reading allocates nothing, raises nothing, and never looks past the end,
+ * whatever the bytes are.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_PUSH_MESSAGE_H
+#define WTC_PUSH_MESSAGE_H
+
+#include "access/xlogdefs.h"
+#include "lib/stringinfo.h"
+#include "push/batch.h"
+
+#define WTC_MESSAGE_NAMED	2
+
+typedef struct WtcMessage
+{
+	TransactionId xid;			/* InvalidTransactionId: the record's */
+	TimeLineID	timeline;		/* of the version; meaningless if lsn is 0 */
+	XLogRecPtr	lsn;			/* version; 0: the end of the record */
+	WtcSpan		batch;			/* to be opened with wtc_batch_open() */
+} WtcMessage;
+
+/*
+ * The prefix of our messages.  Needs shared memory; raises nothing.
+ */
+extern const char *wtc_message_prefix(void);
+
+/*
+ * Begins a message of the second form: appends all but the batch.  May raise
+ * an error (out of memory).
+ */
+extern void wtc_put_message_head(StringInfo buf, TransactionId xid,
+								 TimeLineID timeline, XLogRecPtr lsn);
+
+/*
+ * Takes a message apart, and checks the batch to its end.  False: it is none.
+ */
+extern bool wtc_get_message(const char *data, size_t len, WtcMessage *message);
+
+#endif							/* WTC_PUSH_MESSAGE_H */

@@ -1,0 +1,37 @@
+-- sweep.lua: deletes what a lost part of a timeline has written (R25).
+--
+--   KEYS[1]  one of the fence hashes
+--   ARGV[1]  cursor, 0 to begin with
+--   ARGV[2]  version of the point where the timeline was left
+--   ARGV[3]  version of the beginning of the next one
+--
+-- Every key whose record lies between the two goes, with its lease and with
+-- the record.  Called until the cursor is 0 again.
+--
+-- Returns { cursor, deleted }.
+
+local r = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', 500)
+local gone, records = {}, {}
+for i = 1, #r[2], 2 do
+  local field, version = r[2][i], r[2][i + 1]
+  local mark = string.sub(field, 1, 2)
+  if mark == '\0t' then
+    if version > ARGV[2] and version < ARGV[3] then
+      records[#records + 1] = field
+    end
+  elseif string.sub(mark, 1, 1) ~= '\0' then
+    version = string.sub(version, 2)
+    if version > ARGV[2] and version < ARGV[3] then
+      records[#records + 1] = field
+      gone[#gone + 1] = field
+      gone[#gone + 1] = 'wtcache:lease:' .. field
+    end
+  end
+end
+if #gone > 0 then
+  redis.call('UNLINK', unpack(gone))
+end
+if #records > 0 then
+  redis.call('HDEL', KEYS[1], unpack(records))
+end
+return {r[1], #gone / 2}
