@@ -131,6 +131,13 @@ AS 'MODULE_PATHNAME', 'wtcache_get';
 COMMENT ON FUNCTION wtcache.get(text) IS
 'what the cache holds under a key, with the pending changes of this transaction';
 
+CREATE FUNCTION wtcache.flush(timeout interval DEFAULT '10 seconds')
+RETURNS boolean
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_flush';
+COMMENT ON FUNCTION wtcache.flush(interval) IS
+'waits until the cache holds everything that was committed before; false if that takes longer than the timeout';
+
 --
 -- Watching
 --
@@ -143,16 +150,24 @@ CREATE FUNCTION wtcache.status(
     OUT last_failure text,
     OUT last_failure_at timestamptz,
     OUT in_flight integer,
-    OUT replay_from pg_lsn)
+    OUT replay_from pg_lsn,
+    OUT worker_pid integer,
+    OUT worker_state text,
+    OUT watermark pg_lsn,
+    OUT lag_bytes bigint,
+    OUT parked integer,
+    OUT retained_from pg_lsn,
+    OUT cold_at timestamptz,
+    OUT cold_reason text)
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'wtcache_status';
 COMMENT ON FUNCTION wtcache.status() IS
-'state of the connection to Redis, one row';
+'state of the connection to Redis and of the replay, one row';
 
 CREATE VIEW wtcache.status AS
 SELECT * FROM wtcache.status();
 COMMENT ON VIEW wtcache.status IS
-'state of the connection to Redis, one row';
+'state of the connection to Redis and of the replay, one row';
 
 CREATE FUNCTION wtcache.stat(
     OUT pushes_ok bigint,
@@ -167,7 +182,11 @@ CREATE FUNCTION wtcache.stat(
     OUT bytes_sent bigint,
     OUT rollbacks bigint,
     OUT discarded bigint,
-    OUT images_dropped bigint,
+    OUT spilled bigint,
+    OUT replayed bigint,
+    OUT replay_batches bigint,
+    OUT unconfirmed bigint,
+    OUT cold_starts bigint,
     OUT fail_connect bigint,
     OUT fail_timeout bigint,
     OUT fail_closed bigint,
@@ -208,6 +227,7 @@ REVOKE ALL ON FUNCTION wtcache.capture_row(), wtcache.capture_truncate(),
     wtcache.delete(text[]),
     wtcache.invalidate_tag(text[]),
     wtcache.get(text),
+    wtcache.flush(interval),
     wtcache.status(), wtcache.stat()
 FROM PUBLIC;
 

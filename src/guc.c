@@ -20,13 +20,17 @@
 int			wtc_batch_memory;
 int			wtc_breaker_cooldown;
 int			wtc_breaker_failures;
+char	   *wtc_cold_pattern;
 int			wtc_connect_timeout;
 bool		wtc_debug_hold_push;
 bool		wtc_debug_no_fence;
 int			wtc_default_ttl;
 bool		wtc_enabled;
 int			wtc_fence_ttl;
+int			wtc_heal_window;
 char	   *wtc_key_prefix;
+int			wtc_max_wal_retained;
+int			wtc_mode;
 char	   *wtc_password_file;
 int			wtc_push_timeout;
 char	   *wtc_tag_prefix;
@@ -86,8 +90,8 @@ static void
 define_limits(void)
 {
 	DefineCustomIntVariable("wtcache.batch_memory",
-							"Limits the memory for the row images of one transaction.",
-							"Beyond it rows are deleted from the cache instead of stored.",
+							"Limits the memory for the pending changes of one transaction.",
+							"Beyond it they are written to WAL, and pushed from there once the transaction has committed.",
 							&wtc_batch_memory,
 							128 * 1024, 64, 512 * 1024,
 							PGC_SUSET,
@@ -128,6 +132,37 @@ define_limits(void)
 							2000, 1, INT_MAX,
 							PGC_SUSET,
 							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+}
+
+static void
+define_replay(void)
+{
+	DefineCustomStringVariable("wtcache.cold_pattern",
+							   "Sets which keys are deleted when the cache has to be emptied.",
+							   "A glob pattern of Redis; keys without a time to live are never deleted.",
+							   &wtc_cold_pattern,
+							   "*",
+							   PGC_SIGHUP,
+							   0,
+							   NULL, NULL, NULL);
+
+	DefineCustomIntVariable("wtcache.heal_window",
+							"Sets how far back a Redis that has lost writes can be healed.",
+							"WAL is kept for this time after it is in Redis.",
+							&wtc_heal_window,
+							600, 0, INT_MAX,
+							PGC_SIGHUP,
+							GUC_UNIT_S,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("wtcache.max_wal_retained",
+							"Limits the WAL that is kept to be replayed.",
+							"Beyond it the cache is emptied instead; -1 means no limit.",
+							&wtc_max_wal_retained,
+							4096, -1, INT_MAX,
+							PGC_SIGHUP,
+							GUC_UNIT_MB,
 							NULL, NULL, NULL);
 }
 
@@ -181,6 +216,25 @@ define_content(void)
 }
 
 static void
+define_mode(void)
+{
+	static const struct config_enum_entry modes[] = {
+		{"write_through", WTC_MODE_WRITE_THROUGH, false},
+		{"async", WTC_MODE_ASYNC, false},
+		{NULL, 0, false}
+	};
+
+	DefineCustomEnumVariable("wtcache.mode",
+							 "Sets whether a commit waits until the cache has its changes.",
+							 "What holds is the value at the end of the transaction.",
+							 &wtc_mode,
+							 WTC_MODE_WRITE_THROUGH, modes,
+							 PGC_USERSET,
+							 0,
+							 NULL, NULL, NULL);
+}
+
+static void
 define_endpoint(void)
 {
 	DefineCustomStringVariable("wtcache.password_file",
@@ -209,5 +263,7 @@ wtc_guc_init(void)
 	define_developer_settings();
 	define_endpoint();
 	define_limits();
+	define_mode();
+	define_replay();
 	MarkGUCPrefixReserved("wtcache");
 }

@@ -8,16 +8,27 @@
 #ifndef WTC_GUC_H
 #define WTC_GUC_H
 
+/* How a commit gets into the cache. */
+typedef enum WtcMode
+{
+	WTC_MODE_WRITE_THROUGH,		/* before COMMIT returns */
+	WTC_MODE_ASYNC				/* soon after */
+} WtcMode;
+
 extern int	wtc_batch_memory;	/* kB */
 extern int	wtc_breaker_cooldown;	/* ms */
 extern int	wtc_breaker_failures;
+extern char *wtc_cold_pattern;
 extern int	wtc_connect_timeout;	/* ms */
 extern bool wtc_debug_hold_push;
 extern bool wtc_debug_no_fence;
 extern int	wtc_default_ttl;	/* s */
 extern bool wtc_enabled;
 extern int	wtc_fence_ttl;		/* s */
+extern int	wtc_heal_window;	/* s */
 extern char *wtc_key_prefix;
+extern int	wtc_max_wal_retained;	/* MB; -1: no limit */
+extern int	wtc_mode;			/* WtcMode */
 extern char *wtc_password_file;
 extern int	wtc_push_timeout;	/* ms */
 extern char *wtc_tag_prefix;

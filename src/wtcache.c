@@ -15,8 +15,10 @@
  *				side of the commit record and never raises an error.
  *	redis/		URL, connection, protocol, scripts.  Returns a status; knows
  *				nothing of PostgreSQL.
- *	shared/		Shared memory: counters, circuit breaker, in-flight marks.
- *	worker/		The background worker.  For now it only writes the log.
+ *	shared/		Shared memory: counters, circuit breaker, in-flight marks, and
+ *				what is left to the worker.
+ *	worker/		The background worker: pushes from WAL what backends could not or
+ *				did not, and notes how far everything is in Redis.
  *	api/		The SQL functions.
  *
  * Includes point down this way only: api to all, worker to push and shared,

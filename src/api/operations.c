@@ -235,14 +235,20 @@ object_of_value(const WtcValue *value)
 	return object_of(strings, n);
 }
 
-/* Has this transaction done something to the key?  Then that is the answer. */
+/*
+ * Has this transaction done something to the key?  Then that is the answer.
+ * If some of what it has done is no longer in memory, it may have: a miss.
+ */
 static bool
 get_pending(WtcSpan key, Datum *result, bool *isnull)
 {
 	WtcOperation op;
 
 	if (!wtc_pending_find(key, &op))
-		return false;
+	{
+		*isnull = wtc_pending_spilled();
+		return *isnull;
+	}
 	*isnull = op.kind == WTC_OP_DELETE;
 	if (op.kind == WTC_OP_SET)
 		*result = parse_jsonb(op.value.data, op.value.len);

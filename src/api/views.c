@@ -11,7 +11,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/xlogdefs.h"
+#include "access/xlog.h"
 #include "funcapi.h"
 #include "guc.h"
 #include "redis/conn.h"
@@ -22,6 +22,8 @@
 #include "utils/builtins.h"
 #include "utils/pg_lsn.h"
 #include "utils/timestamp.h"
+#include "worker/position.h"
+#include "worker/worker.h"
 
 PG_FUNCTION_INFO_V1(wtcache_status);
 PG_FUNCTION_INFO_V1(wtcache_stat);
@@ -37,12 +39,39 @@ result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 											 values, nulls));
 }
 
+/* The columns of status that tell of the worker. */
+static void
+worker_columns(Datum *values, bool *nulls)
+{
+	uint32		pid = pg_atomic_read_u32(&wtc_shared->worker_pid);
+	uint64		watermark = pg_atomic_read_u64(&wtc_shared->watermark);
+	uint64		retained = pg_atomic_read_u64(&wtc_shared->retained);
+	uint64		cold_at = pg_atomic_read_u64(&wtc_shared->cold_at);
+
+	nulls[0] = pid == 0;
+	values[0] = Int32GetDatum((int32) pid);
+	values[1] = CStringGetTextDatum(pid == 0 ? "not running" :
+									wtc_worker_state_text(pg_atomic_read_u32(&wtc_shared->worker_state)));
+	nulls[2] = nulls[3] = watermark == InvalidXLogRecPtr;
+	values[2] = LSNGetDatum(watermark);
+	if (watermark != InvalidXLogRecPtr && !RecoveryInProgress())
+		values[3] = Int64GetDatum((int64) (GetXLogInsertRecPtr() - watermark));
+	else
+		nulls[3] = true;
+	values[4] = Int32GetDatum(pg_atomic_read_u32(&wtc_shared->parked));
+	nulls[5] = retained == InvalidXLogRecPtr;
+	values[5] = LSNGetDatum(retained);
+	nulls[6] = nulls[7] = cold_at == 0;
+	values[6] = TimestampTzGetDatum((TimestampTz) cold_at);
+	values[7] = CStringGetTextDatum(wtc_cold_reason_text(pg_atomic_read_u32(&wtc_shared->cold_reason)));
+}
+
 Datum
 wtcache_status(PG_FUNCTION_ARGS)
 {
 	static const char *const states[] = {"closed", "open", "half-open"};
-	Datum		values[8] = {0};
-	bool		nulls[8] = {0};
+	Datum		values[16] = {0};
+	bool		nulls[16] = {0};
 	WtcEndpoint ep;
 	char		endpoint[512];
 	TimestampTz since;
@@ -76,6 +105,7 @@ wtcache_status(PG_FUNCTION_ARGS)
 	replay_from = pg_atomic_read_u64(&wtc_shared->replay_from);
 	nulls[7] = replay_from == PG_UINT64_MAX;
 	values[7] = LSNGetDatum(replay_from);
+	worker_columns(values + 8, nulls + 8);
 	PG_RETURN_DATUM(result_row(fcinfo, values, nulls));
 }
 

@@ -26,12 +26,13 @@ WtcShared  *wtc_shared = NULL;
 static shmem_request_hook_type prev_request = NULL;
 static shmem_startup_hook_type prev_startup = NULL;
 static bool exit_registered = false;
+static bool is_worker = false;
 
 static Size
 shmem_size(void)
 {
 	return add_size(offsetof(WtcShared, slots),
-					mul_size(MaxBackends, sizeof(WtcSlot)));
+					mul_size(MaxBackends + 1, sizeof(WtcSlot)));
 }
 
 static void
@@ -61,11 +62,24 @@ shmem_startup(void)
 		pg_atomic_init_u32(&wtc_shared->last_failure, 0);
 		pg_atomic_init_u64(&wtc_shared->last_failure_at, 0);
 		pg_atomic_init_u64(&wtc_shared->replay_from, PG_UINT64_MAX);
+		pg_atomic_init_u64(&wtc_shared->replaying, 0);
+		pg_atomic_init_u64(&wtc_shared->parked_from, PG_UINT64_MAX);
+		pg_atomic_init_u64(&wtc_shared->watermark, 0);
+		pg_atomic_init_u64(&wtc_shared->generation, 0);
+		pg_atomic_init_u64(&wtc_shared->rounds_wanted, 0);
+		pg_atomic_init_u64(&wtc_shared->rounds_done, 0);
+		pg_atomic_init_u64(&wtc_shared->progress, 0);
+		pg_atomic_init_u32(&wtc_shared->worker_pid, 0);
+		pg_atomic_init_u32(&wtc_shared->worker_state, WTC_WORKER_STARTING);
+		pg_atomic_init_u32(&wtc_shared->parked, 0);
+		pg_atomic_init_u64(&wtc_shared->retained, 0);
+		pg_atomic_init_u64(&wtc_shared->cold_at, 0);
+		pg_atomic_init_u32(&wtc_shared->cold_reason, WTC_COLD_NONE);
 		pg_atomic_init_u32(&wtc_shared->worker_procno, PG_UINT32_MAX);
 		pg_atomic_init_u32(&wtc_shared->holding, 0);
 		pg_atomic_init_u32(&wtc_shared->released, 0);
-		wtc_shared->nslots = MaxBackends;
-		for (int i = 0; i < MaxBackends; i++)
+		wtc_shared->nslots = MaxBackends + 1;
+		for (int i = 0; i < wtc_shared->nslots; i++)
 		{
 			WtcSlot    *slot = &wtc_shared->slots[i];
 
@@ -91,9 +105,19 @@ wtc_my_shared_slot(void)
 {
 	int			n = wtc_my_slot();
 
-	if (wtc_shared == NULL || n < 0 || n >= wtc_shared->nslots)
+	if (wtc_shared == NULL)
+		return NULL;
+	if (is_worker)
+		return &wtc_shared->slots[wtc_shared->nslots - 1];
+	if (n < 0 || n >= wtc_shared->nslots - 1)
 		return NULL;
 	return &wtc_shared->slots[n];
+}
+
+void
+wtc_shmem_be_worker(void)
+{
+	is_worker = true;
 }
 
 void
@@ -134,6 +158,49 @@ wtc_inflight_count(void)
 	for (int i = 0; i < wtc_shared->nslots; i++)
 		n += pg_atomic_read_u64(&wtc_shared->slots[i].inflight) != 0;
 	return n;
+}
+
+uint64
+wtc_inflight_min(void)
+{
+	uint64		min = PG_UINT64_MAX;
+
+	for (int i = 0; i < wtc_shared->nslots; i++)
+	{
+		uint64		lsn = pg_atomic_read_u64(&wtc_shared->slots[i].inflight);
+
+		if (lsn != InvalidXLogRecPtr && lsn < min)
+			min = lsn;
+	}
+	return min;
+}
+
+uint64
+wtc_round_ask(void)
+{
+	uint64		number = pg_atomic_add_fetch_u64(&wtc_shared->rounds_wanted, 1);
+
+	wtc_worker_wake();
+	return number;
+}
+
+bool
+wtc_round_done(uint64 number)
+{
+	return pg_atomic_read_u64(&wtc_shared->rounds_done) >= number;
+}
+
+bool
+wtc_worker_busy(void)
+{
+	/* in the order in which a batch moves on, so that it cannot slip by */
+	if (pg_atomic_read_u64(&wtc_shared->replay_from) != PG_UINT64_MAX)
+		return true;
+	pg_read_barrier();
+	if (pg_atomic_read_u64(&wtc_shared->replaying) != PG_UINT64_MAX)
+		return true;
+	pg_read_barrier();
+	return pg_atomic_read_u64(&wtc_shared->parked_from) != PG_UINT64_MAX;
 }
 
 /*

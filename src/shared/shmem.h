@@ -32,12 +32,16 @@ typedef enum WtcCounter
 	WTC_BYTES_SENT,
 	WTC_ROLLBACKS,
 	WTC_DISCARDED,
-	WTC_IMAGES_DROPPED,
+	WTC_SPILLED,
+	WTC_REPLAYED,
+	WTC_REPLAY_BATCHES,
+	WTC_UNCONFIRMED,
+	WTC_COLD_STARTS,
 	WTC_FAIL_FIRST,				/* + status - 1 */
 	WTC_COUNTERS = WTC_FAIL_FIRST + WTC_FAIL_CLASSES
 } WtcCounter;
 
-/* One per backend; only its backend writes it. */
+/* One per backend, and one for the worker; only its owner writes it. */
 typedef struct WtcSlot
 {
 	/*
@@ -48,6 +52,29 @@ typedef struct WtcSlot
 	pg_atomic_uint64 counters[WTC_COUNTERS];
 	char		pad[128 - ((1 + WTC_COUNTERS) * sizeof(uint64)) % 128];
 } WtcSlot;
+
+/* What the worker does, for people to read; see wtc_worker_state_text(). */
+typedef enum WtcWorkerState
+{
+	WTC_WORKER_STARTING,
+	WTC_WORKER_IDLE,
+	WTC_WORKER_REPLAYING,
+	WTC_WORKER_NO_REDIS,
+	WTC_WORKER_COLD,
+	WTC_WORKER_STATES
+} WtcWorkerState;
+
+/* Why the cache was last made cold. */
+typedef enum WtcColdReason
+{
+	WTC_COLD_NONE,
+	WTC_COLD_GAP,				/* WAL that would be needed is gone */
+	WTC_COLD_SYSTEM,			/* Redis was written by another system */
+	WTC_COLD_TIMELINE,			/* on a timeline that is not in our history */
+	WTC_COLD_AHEAD,				/* Redis is ahead of our WAL */
+	WTC_COLD_PHANTOMS,			/* what a lost timeline wrote is not on record */
+	WTC_COLD_REASONS
+} WtcColdReason;
 
 typedef struct WtcShared
 {
@@ -62,11 +89,46 @@ typedef struct WtcShared
 	pg_atomic_uint64 last_failure_at;	/* TimestampTz */
 
 	/*
-	 * Every batch whose message starts before this is in Redis or is in some
-	 * slot's inflight; UINT64_MAX: nothing to replay.  Lowered by any
-	 * backend, raised by nobody yet.
+	 * What is left for the worker: batches whose push failed, or that nobody
+	 * pushes but the worker, begin at replay_from at the earliest; UINT64_MAX:
+	 * none.  Lowered by any backend, taken over by the worker, which notes it
+	 * in replaying first and then puts UINT64_MAX here.
 	 */
 	pg_atomic_uint64 replay_from;
+
+	/*
+	 * Written by the worker only.  It replays what lies from replaying on, 0
+	 * before it has begun; batches of transactions not yet over begin at
+	 * parked_from at the earliest; UINT64_MAX: none.  Every batch whose message
+	 * starts before watermark is in Redis or dead; 0: not known yet.
+	 */
+	pg_atomic_uint64 replaying;
+	pg_atomic_uint64 parked_from;
+	pg_atomic_uint64 watermark;
+
+	/*
+	 * Which life of which Redis server the worker knows; 0: none.  A push
+	 * counts only if Redis names the same number in its reply (R23).  Written
+	 * by the worker before it reads the watermark that Redis holds.
+	 */
+	pg_atomic_uint64 generation;
+
+	/*
+	 * Asking the worker to look: whoever wants it counts wanted up, and waits
+	 * until done has reached that number.  Written by any backend, and by the
+	 * worker, which counts progress up with every batch that it has pushed.
+	 */
+	pg_atomic_uint64 rounds_wanted;
+	pg_atomic_uint64 rounds_done;
+	pg_atomic_uint64 progress;
+
+	/* for people to read; written by the worker */
+	pg_atomic_uint32 worker_pid;	/* 0: not running */
+	pg_atomic_uint32 worker_state;	/* WtcWorkerState */
+	pg_atomic_uint32 parked;	/* how many batches */
+	pg_atomic_uint64 retained;	/* WAL is kept from here on; 0: no slot */
+	pg_atomic_uint64 cold_at;	/* TimestampTz; 0: never */
+	pg_atomic_uint32 cold_reason;	/* WtcColdReason */
 
 	/* number of the worker's PGPROC, or -1; written by the worker */
 	pg_atomic_uint32 worker_procno;
@@ -75,7 +137,7 @@ typedef struct WtcShared
 	pg_atomic_uint32 holding;
 	pg_atomic_uint32 released;
 
-	int			nslots;			/* set once at start-up */
+	int			nslots;			/* set once at start-up; the last is the worker's */
 	WtcSlot		slots[FLEXIBLE_ARRAY_MEMBER];
 } WtcShared;
 
@@ -106,5 +168,25 @@ extern uint64 wtc_counter_sum(WtcCounter counter);
 
 /* Wakes the worker, if there is one. */
 extern void wtc_worker_wake(void);
+
+/*
+ * Asks the worker for a round: to look again at everything that it has to
+ * replay and to push what is committed by now.  The number returned is for
+ * wtc_round_done(), which is true once such a round is over.
+ */
+extern uint64 wtc_round_ask(void);
+extern bool wtc_round_done(uint64 number);
+
+/*
+ * May there be anything for the worker to push?  False: neither is a batch
+ * left to it, nor does it know of one.
+ */
+extern bool wtc_worker_busy(void);
+
+/* The smallest in-flight mark, or UINT64_MAX. */
+extern uint64 wtc_inflight_min(void);
+
+/* The worker takes the last slot as its own. */
+extern void wtc_shmem_be_worker(void);
 
 #endif							/* WTC_SHARED_SHMEM_H */

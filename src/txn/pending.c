@@ -12,6 +12,37 @@
  * outer ones hold; so releasing a savepoint lets the inner operation take the
  * place of the outer one, and rolling back drops it.
  *
+ * A transaction that would need more than wtcache.batch_memory is spilled:
+ * all levels, from the outermost in, are handed out as messages for WAL, and
+ * their memory is freed, keys included.  A message names the subtransaction of
+ * its level, so a rollback to a savepoint makes it dead by itself.  What comes
+ * later in the transaction stands in a later message, has a later version
+ * and wins.
+ *
+ * What is lost is the merging with operations that are no longer here (see
+ * wtc_pending_add() for the rules).  That makes the cache colder, never wrong:
+ * - A store is never left out or added because of what is in memory, and the
+ *	 caller brings only row versions that are alive.  So every stored image was
+ *	 the last one of its row when it came, and whatever replaces it later
+ *	 comes later.  In memory or not, an older image cannot get a later version.
+ * - A deletion is left out for one reason only, namely that it yields to an
+ *	 operation that is in memory.  Not to find that one lets more deletions
+ *	 through: the older row version that a trigger on the same row brings last,
+ *	 weak or not (R1), and the old key of a swap (R2) then delete a key that
+ *	 has been stored before.  It is absent where it could have been present.
+ * - The tags that a key has left before the spill stand in the operation that
+ *	 was spilled.  If only the last operation of a key is pushed, the key stays
+ *	 a member of a tag that it no longer carries: invalidating that deletes it
+ *	 for nothing.  The tags it has are all in the last operation.
+ * - An invalidation is left out only if the same one is in memory, and so is
+ *	 written after everything that was spilled.  One that comes after a store
+ *	 that has been spilled takes its key away, which it would not have done
+ *	 within one batch (where invalidations come first).
+ * - A subtransaction's operation was merged with an outer one that stays what
+ *	 it is; rolled back, the outer one's message is the last that is not dead.
+ * - Versions are still in the order of the row's changes (F17): the row has
+ *	 been locked since before the message, and stays so until the end.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -19,6 +50,7 @@
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "guc.h"
+#include "push/message.h"
 #include "shared/shmem.h"
 #include "txn/pending.h"
 #include "utils/memutils.h"
@@ -64,17 +96,22 @@ same_key(const PendingOp *a, const PendingOp *b)
 typedef struct Level
 {
 	int			nestlevel;
+	TransactionId xid;			/* of the subtransaction that made the level */
+	uint64		spilled;		/* operations */
 	struct Level *outer;
-	opmap_hash *map;
+	opmap_hash *map;			/* NULL: nothing since the last spill */
 } Level;
 
 /* what an operation costs in the map, roughly */
 #define MAP_SHARE		48
 
-static MemoryContext pending_cxt = NULL;
+static MemoryContext level_cxt = NULL;	/* levels */
+static MemoryContext pending_cxt = NULL;	/* maps and operations */
 static Level *innermost = NULL;
 static uint64 used = 0;			/* bytes, an estimate of the peak */
+static bool sealed = false;
 static void (*late_change) (const char *op, size_t len) = NULL;
+static void (*spill_message) (char *message, size_t len) = NULL;
 
 /* kept from one transaction to the next */
 static StringInfoData scratch;
@@ -87,6 +124,10 @@ make_contexts(void)
 
 	if (scratch.data != NULL)
 		return;
+	if (level_cxt == NULL)
+		level_cxt = AllocSetContextCreate(TopMemoryContext,
+										  "wtcache pending levels",
+										  ALLOCSET_SMALL_SIZES);
 	if (pending_cxt == NULL)
 		pending_cxt = AllocSetContextCreate(TopMemoryContext,
 											"wtcache pending operations",
@@ -102,18 +143,29 @@ static Level *
 current_level(void)
 {
 	int			nestlevel = GetCurrentTransactionNestLevel();
-	Level	   *level;
+	Level	   *level = innermost;
 
 	make_contexts();
-	if (innermost != NULL && innermost->nestlevel == nestlevel)
-		return innermost;
-	Assert(innermost == NULL || innermost->nestlevel < nestlevel);
-	level = MemoryContextAlloc(pending_cxt, sizeof(Level));
-	level->nestlevel = nestlevel;
-	level->outer = innermost;
-	level->map = opmap_create(pending_cxt, 8, NULL);
-	innermost = level;
+	Assert(level == NULL || level->nestlevel <= nestlevel);
+	if (level == NULL || level->nestlevel != nestlevel)
+	{
+		TransactionId xid = GetCurrentTransactionId();
+
+		level = MemoryContextAllocZero(level_cxt, sizeof(Level));
+		level->nestlevel = nestlevel;
+		level->xid = xid;
+		level->outer = innermost;
+		innermost = level;
+	}
+	if (level->map == NULL)
+		level->map = opmap_create(pending_cxt, 8, NULL);
 	return level;
+}
+
+static uint64
+members(const Level *level)
+{
+	return level->map != NULL ? level->map->members : 0;
 }
 
 static uint64
@@ -145,7 +197,8 @@ find(PendingOp *probe)
 {
 	for (Level *level = innermost; level != NULL; level = level->outer)
 	{
-		OpEntry    *entry = opmap_lookup_hash(level->map, probe, probe->hash);
+		OpEntry    *entry = level->map == NULL ? NULL :
+			opmap_lookup_hash(level->map, probe, probe->hash);
 
 		if (entry != NULL)
 			return entry->op;
@@ -273,14 +326,103 @@ is_store(char kind)
 	return kind == WTC_OP_SET || kind == WTC_OP_HASH;
 }
 
-/* Would the operation take more memory than there may be for images? */
+/*
+ * Is it too much?  Asks the context as well: what it keeps of operations that
+ * have been replaced or rolled back may be of no use to the others.
+ */
 static bool
-over_budget(const WtcOperation *op)
+over_budget(void)
 {
-	uint64		bytes = (uint64) op->value.len + op->fields.bytes.len +
-	op->tags.bytes.len;
+	uint64		budget = (uint64) wtc_batch_memory * 1024;
 
-	return used + sizeof(PendingOp) + MAP_SHARE + 2 * bytes > (uint64) wtc_batch_memory * 1024;
+	return used > budget ||
+		MemoryContextMemAllocated(pending_cxt, false) > budget;
+}
+
+/* Forgets the operations, not the levels. */
+static void
+free_operations(void)
+{
+	for (Level *level = innermost; level != NULL; level = level->outer)
+		level->map = NULL;
+	used = 0;
+	MemoryContextReset(pending_cxt);
+}
+
+static void
+begin_batch(StringInfo buf, TransactionId xid)
+{
+	initStringInfo(buf);
+	if (TransactionIdIsValid(xid))
+		wtc_put_message_head(buf, xid, 0, InvalidXLogRecPtr);
+	appendStringInfoCharMacro(buf, WTC_BATCH_FORMAT);
+}
+
+/* Batches of a level, or if xid is valid, messages that name it. */
+static void
+encode_level(const Level *level, TransactionId xid,
+			 void (*emit) (char *data, size_t len))
+{
+	StringInfoData buf;
+	bool		empty = true;
+
+	if (members(level) == 0)
+		return;
+	begin_batch(&buf, xid);
+	for (int pass = 0; pass < 2; pass++)
+	{
+		opmap_iterator it;
+		OpEntry    *entry;
+
+		opmap_start_iterate(level->map, &it);
+		while ((entry = opmap_iterate(level->map, &it)) != NULL)
+		{
+			PendingOp  *op = entry->op;
+
+			if ((op->kind == WTC_OP_INVALIDATE) != (pass == 0))
+				continue;
+			if (!empty && (uint64) buf.len + op->len > WTC_BATCH_BYTES)
+			{
+				emit(buf.data, buf.len);
+				begin_batch(&buf, xid);
+			}
+			appendBinaryStringInfo(&buf, op->body, op->len);
+			empty = false;
+		}
+	}
+	emit(buf.data, buf.len);
+}
+
+/*
+ * Writes everything to WAL.  An error on the way leaves all of it in memory:
+ * what a rollback to a savepoint does not take is written again, later.
+ */
+static void
+spill(void)
+{
+	Level	  **levels;
+	int			n = 0;
+	int			i = 0;
+
+	/*
+	 * From the outermost in: of two operations on a key the inner one is the
+	 * later, and has to have the later version.
+	 */
+	for (Level *level = innermost; level != NULL; level = level->outer)
+		n++;
+	levels = palloc(sizeof(Level *) * n);
+	for (Level *level = innermost; level != NULL; level = level->outer)
+		levels[i++] = level;
+	while (i-- > 0)
+		encode_level(levels[i], levels[i]->xid, spill_message);
+	pfree(levels);
+
+	for (Level *level = innermost; level != NULL; level = level->outer)
+	{
+		wtc_count(WTC_SPILLED, members(level));
+		level->spilled += members(level);
+	}
+	free_operations();
 }
 
 void
@@ -297,13 +439,6 @@ wtc_pending_add(const WtcChange *change)
 	before = find(&probe);
 	if (op.kind == WTC_OP_INVALIDATE && before != NULL)
 		return;
-
-	if (is_store(op.kind) && over_budget(&op))
-	{
-		wtc_count(WTC_IMAGES_DROPPED, 1);
-		op.kind = WTC_OP_DELETE;
-		memset(&removed, 0, sizeof(removed));
-	}
 
 	if (before != NULL)
 	{
@@ -325,12 +460,35 @@ wtc_pending_add(const WtcChange *change)
 	}
 	compose(&op, &removed);
 	insert_scratch(&probe, &row);
+
+	if (!over_budget())
+		return;
+	if (sealed)
+		free_operations();		/* has been written by late_change() */
+	else
+		spill();
 }
 
 bool
 wtc_pending_any(void)
 {
-	return innermost != NULL;
+	for (Level *level = innermost; level != NULL; level = level->outer)
+	{
+		if (members(level) > 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+wtc_pending_spilled(void)
+{
+	for (Level *level = innermost; level != NULL; level = level->outer)
+	{
+		if (level->spilled > 0)
+			return true;
+	}
+	return false;
 }
 
 bool
@@ -355,6 +513,8 @@ wtc_pending_any_tag(bool (*look) (WtcSpan tag, void *arg), void *arg)
 		opmap_iterator it;
 		OpEntry    *entry;
 
+		if (level->map == NULL)
+			continue;
 		opmap_start_iterate(level->map, &it);
 		while ((entry = opmap_iterate(level->map, &it)) != NULL)
 		{
@@ -367,36 +527,10 @@ wtc_pending_any_tag(bool (*look) (WtcSpan tag, void *arg), void *arg)
 }
 
 void
-wtc_pending_encode(void (*emit) (const char *batch, size_t len))
+wtc_pending_encode(void (*emit) (char *batch, size_t len))
 {
-	StringInfoData buf;
-
 	Assert(innermost != NULL && innermost->outer == NULL);
-
-	initStringInfo(&buf);
-	appendStringInfoCharMacro(&buf, WTC_BATCH_FORMAT);
-	for (int pass = 0; pass < 2; pass++)
-	{
-		opmap_iterator it;
-		OpEntry    *entry;
-
-		opmap_start_iterate(innermost->map, &it);
-		while ((entry = opmap_iterate(innermost->map, &it)) != NULL)
-		{
-			PendingOp  *op = entry->op;
-
-			if ((op->kind == WTC_OP_INVALIDATE) != (pass == 0))
-				continue;
-			if (buf.len > 1 && (uint64) buf.len + op->len > WTC_BATCH_BYTES)
-			{
-				emit(buf.data, buf.len);
-				initStringInfo(&buf);
-				appendStringInfoCharMacro(&buf, WTC_BATCH_FORMAT);
-			}
-			appendBinaryStringInfo(&buf, op->body, op->len);
-		}
-	}
-	emit(buf.data, buf.len);
+	encode_level(innermost, InvalidTransactionId, emit);
 }
 
 /*
@@ -447,13 +581,18 @@ wtc_pending_subcommit(int nestlevel)
 	}
 
 	/* move the smaller one, lest a deep stack costs the square */
-	if (outer->map->members >= inner->map->members)
+	if (inner->map == NULL)
+		 /* nothing to move */ ;
+	else if (outer->map == NULL)
+		outer->map = inner->map;
+	else if (members(outer) >= members(inner))
 		merge_maps(outer->map, inner->map, true);
 	else
 	{
 		merge_maps(inner->map, outer->map, false);
 		outer->map = inner->map;
 	}
+	outer->spilled += inner->spilled;
 	innermost = outer;
 	pfree(inner);
 }
@@ -467,11 +606,14 @@ wtc_pending_subabort(int nestlevel)
 		opmap_iterator it;
 		OpEntry    *entry;
 
-		wtc_count(WTC_DISCARDED, level->map->members);
-		opmap_start_iterate(level->map, &it);
-		while ((entry = opmap_iterate(level->map, &it)) != NULL)
-			drop_op(entry->op);
-		opmap_destroy(level->map);
+		wtc_count(WTC_DISCARDED, members(level) + level->spilled);
+		if (level->map != NULL)
+		{
+			opmap_start_iterate(level->map, &it);
+			while ((entry = opmap_iterate(level->map, &it)) != NULL)
+				drop_op(entry->op);
+			opmap_destroy(level->map);
+		}
 		innermost = level->outer;
 		pfree(level);
 	}
@@ -483,13 +625,14 @@ wtc_pending_reset(void)
 	uint64		n = 0;
 
 	late_change = NULL;
+	sealed = false;
 	if (innermost == NULL)
 		return 0;
 	for (Level *level = innermost; level != NULL; level = level->outer)
-		n += level->map->members;
+		n += members(level) + level->spilled;
+	free_operations();
 	innermost = NULL;
-	used = 0;
-	MemoryContextReset(pending_cxt);
+	MemoryContextReset(level_cxt);
 
 	/* room for a giant image must not stay for the life of the backend */
 	if (scratch.data != NULL && scratch.maxlen > 1024 * 1024)
@@ -505,4 +648,11 @@ wtc_pending_seal(void (*late) (const char *op, size_t len))
 {
 	wtc_pending_reset();
 	late_change = late;
+	sealed = true;
+}
+
+void
+wtc_pending_init(void (*spilled) (char *message, size_t len))
+{
+	spill_message = spilled;
 }

@@ -4,7 +4,8 @@
  *	  What the current transaction will do to the cache if it commits.
  *
  * At most one operation per key and per tag, whatever the transaction did to
- * the row; savepoints are kept apart until they are released.  All of this
+ * the row, except for what did not fit into memory; savepoints are kept apart
+ * until they are released.  All of this
  * may raise an error and belongs before the commit record, except for
  * wtc_pending_reset().
  *
@@ -46,8 +47,14 @@ typedef struct WtcChange
  */
 extern void wtc_pending_add(const WtcChange *change);
 
-/* Is there anything? */
+/* Is there anything in memory? */
 extern bool wtc_pending_any(void);
+
+/*
+ * Has anything that may still be committed left the memory?  Then what
+ * wtc_pending_find() does not find may yet have a pending operation.
+ */
+extern bool wtc_pending_spilled(void);
 
 /* This transaction's own operation on a key; points into it, or false. */
 extern bool wtc_pending_find(WtcSpan key, WtcOperation *op);
@@ -60,19 +67,22 @@ extern bool wtc_pending_any_tag(bool (*look) (WtcSpan tag, void *arg),
 								void *arg);
 
 /*
- * Turns everything into batches, of about WTC_BATCH_BYTES at most unless one
- * operation is larger (a long record in WAL holds up other commits), and hands
- * them to emit() one after the other, in the order in which they are to be
- * applied.  Each is palloc'd in the current memory context.
+ * Turns what is in memory into batches, of about WTC_BATCH_BYTES at most unless
+ * one operation is larger (a long record in WAL holds up other commits), and
+ * hands them to emit() one after the other, in the order in which they are to
+ * be applied.  Each is palloc'd in the current memory context, and emit()'s.
  */
 #define WTC_BATCH_BYTES		(4 * 1024 * 1024)
-extern void wtc_pending_encode(void (*emit) (const char *batch, size_t len));
+extern void wtc_pending_encode(void (*emit) (char *batch, size_t len));
 
 /* A subtransaction ends; nestlevel is its own. */
 extern void wtc_pending_subcommit(int nestlevel);
 extern void wtc_pending_subabort(int nestlevel);
 
-/* Forgets everything, raising nothing; returns how many operations it was. */
+/*
+ * Forgets everything, raising nothing; returns how many operations it was,
+ * including those that were spilled.
+ */
 extern uint64 wtc_pending_reset(void);
 
 /*
@@ -80,5 +90,12 @@ extern uint64 wtc_pending_reset(void);
  * one operation at a time.
  */
 extern void wtc_pending_seal(void (*late) (const char *op, size_t len));
+
+/*
+ * Sets what takes the messages when a transaction needs more memory than it
+ * may have.  They name their subtransaction (see push/message.h), are of the
+ * same size as batches, palloc'd, and spilled()'s.  Once, from _PG_init.
+ */
+extern void wtc_pending_init(void (*spilled) (char *message, size_t len));
 
 #endif							/* WTC_TXN_PENDING_H */

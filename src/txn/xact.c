@@ -12,6 +12,12 @@
  * AFTER_LOCKS	the push.  Locks are gone, so nobody who waited for a row of
  *				ours waits for Redis (F12); the client has no answer yet.
  *
+ * Three kinds of transactions leave the push to the worker, which reads the
+ * messages in WAL: one in async mode, one that has been prepared, and one that
+ * was too large for wtcache.batch_memory and has written messages on its way.
+ * After the last kind, and after COMMIT PREPARED, the backend waits for the
+ * worker in AFTER_LOCKS, so that it reads its own write there as well.
+ *
  * From COMMIT on nothing may raise an error (F5), allocate with palloc, or
  * look at a catalog; interrupts are held off.  There is no PG_TRY: it would
  * not help, and it would break the holding off of interrupts (F6).
@@ -23,10 +29,16 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "compat.h"
+#include "guc.h"
+#include "miscadmin.h"
 #include "pgstat.h"
+#include "push/message.h"
 #include "push/push.h"
+#include "redis/conn.h"
+#include "shared/breaker.h"
 #include "shared/shmem.h"
 #include "txn/pending.h"
+#include "txn/twophase.h"
 #include "txn/xact.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -38,10 +50,20 @@ typedef struct Batch
 	struct Batch *next;
 } Batch;
 
-/* All of it lives in TopTransactionContext. */
+/* how often to look whether the worker is done, in microseconds */
+#define POLL_US		1000
+
+/* What we push ourselves; all of it lives in TopTransactionContext. */
 static MemoryContext batch_cxt = NULL;
 static Batch *first_batch = NULL;
 static Batch **last_link = &first_batch;
+
+static bool marked = false;		/* the in-flight mark is published */
+static bool spilled = false;	/* messages were written on the way */
+static bool leave = false;		/* the worker pushes */
+static bool await = false;		/* wait for it after the commit */
+static bool resolved = false;	/* COMMIT PREPARED has been run */
+static uint64 messages = 0;		/* how many have been written */
 static bool committed = false;
 
 static void
@@ -50,7 +72,40 @@ forget(void)
 	batch_cxt = NULL;
 	first_batch = NULL;
 	last_link = &first_batch;
+	marked = false;
+	spilled = false;
+	leave = false;
+	await = false;
+	resolved = false;
+	messages = 0;
 	committed = false;
+}
+
+/*
+ * To be called before a message is written.  There is one mark, at or before
+ * the first message, for all those of a transaction.
+ */
+static void
+mark_in_flight(void)
+{
+	if (!marked)
+		wtc_inflight_publish(GetXLogInsertRecPtr());
+	marked = true;
+	messages++;
+}
+
+/*
+ * Writes a message of a transaction that is too large.  No push is prepared
+ * and nothing is kept.
+ */
+static void
+spill(char *message, size_t len)
+{
+	CHECK_FOR_INTERRUPTS();
+	mark_in_flight();
+	spilled = true;
+	(void) wtc_log_named_message(wtc_message_prefix(), message, len);
+	pfree(message);
 }
 
 /*
@@ -60,15 +115,23 @@ forget(void)
  * A giant transaction has several, and a key is in one of them only.
  */
 static void
-emit(const char *data, size_t len)
+emit(char *data, size_t len)
 {
-	Batch	   *batch = palloc(sizeof(Batch));
-	int64		created = wtc_push_created();
+	Batch	   *batch;
+	int64		created;
 	XLogRecPtr	lsn;
 
-	if (first_batch == NULL)
-		wtc_inflight_publish(GetXLogInsertRecPtr());
-	lsn = wtc_log_message("wtcache", data, len);
+	mark_in_flight();
+	if (leave)
+	{
+		(void) wtc_log_message(wtc_message_prefix(), data, len);
+		pfree(data);
+		return;
+	}
+
+	batch = palloc(sizeof(Batch));
+	created = wtc_push_created();
+	lsn = wtc_log_message(wtc_message_prefix(), data, len);
 
 	batch->push = wtc_push_prepare(data, len, lsn, created);
 	batch->next = NULL;
@@ -76,29 +139,49 @@ emit(const char *data, size_t len)
 	last_link = &batch->next;
 }
 
-/* What has to be done before the first batch of a transaction. */
+/*
+ * What has to be done before the first batch at the end of a transaction.
+ */
 static void
 prepare_batches(void)
 {
 	if (batch_cxt != NULL)
 		return;
-	wtc_push_connect();
-
-	/*
-	 * What others can see but a crash takes back must not get into the cache,
-	 * neither through us nor through a reader's fill (R14).
-	 */
-	ForceSyncCommit();
-
+	if (!leave)
+		wtc_push_connect();
 	batch_cxt = AllocSetContextCreate(TopTransactionContext,
 									  "wtcache batch",
 									  ALLOCSET_SMALL_SIZES);
 }
 
 /*
- * Another extension's PRE_COMMIT callback has changed a row after ours (R3).
- * Its batch follows, with a later version.  A subtransaction may yet be
- * rolled back and cannot recall it, so its rows are deleted and not stored.
+ * What others can see but a crash takes back must not get into the cache,
+ * neither through us nor through a reader's fill (R14).  In async mode the
+ * worker pushes what has been flushed, whenever that is.
+ */
+static void
+flush_commit(void)
+{
+	if (wtc_mode != WTC_MODE_ASYNC)
+		ForceSyncCommit();
+}
+
+static void
+write_batches(void)
+{
+	MemoryContext old;
+
+	prepare_batches();
+	old = MemoryContextSwitchTo(batch_cxt);
+	wtc_pending_encode(emit);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Another extension's callback has changed a row after ours has been called
+ * (R3).  Its batch follows, with a later version.  A subtransaction may yet
+ * be rolled back: the worker sees that, but a push that has been prepared
+ * cannot be recalled, so there its rows are deleted and not stored.
  */
 static void
 late_change(const char *op, size_t len)
@@ -106,11 +189,23 @@ late_change(const char *op, size_t len)
 	MemoryContext old;
 	StringInfoData buf;
 
+	flush_commit();
 	prepare_batches();
+
+	/* more than may be kept: then the worker pushes all of it */
+	if (!leave && MemoryContextMemAllocated(batch_cxt, true) >
+		2 * (uint64) wtc_batch_memory * 1024)
+	{
+		leave = await = true;
+		first_batch = NULL;
+		last_link = &first_batch;
+		MemoryContextReset(batch_cxt);
+	}
+
 	old = MemoryContextSwitchTo(batch_cxt);
 	initStringInfo(&buf);
 	appendStringInfoCharMacro(&buf, WTC_BATCH_FORMAT);
-	if (GetCurrentTransactionNestLevel() > 1)
+	if (!leave && GetCurrentTransactionNestLevel() > 1)
 		wtc_put_deletion(&buf, op, len);
 	else
 		appendBinaryStringInfo(&buf, op, len);
@@ -121,15 +216,24 @@ late_change(const char *op, size_t len)
 static void
 pre_commit(void)
 {
-	MemoryContext old;
-
+	leave = spilled || resolved || wtc_mode == WTC_MODE_ASYNC;
+	await = (spilled || resolved) && wtc_mode != WTC_MODE_ASYNC;
+	if (spilled || wtc_pending_any())
+		flush_commit();
 	if (wtc_pending_any())
-	{
-		prepare_batches();
-		old = MemoryContextSwitchTo(batch_cxt);
-		wtc_pending_encode(emit);
-		MemoryContextSwitchTo(old);
-	}
+		write_batches();
+	wtc_pending_seal(late_change);
+}
+
+/*
+ * PREPARE makes its record durable by itself, and so does COMMIT PREPARED.
+ */
+static void
+pre_prepare(void)
+{
+	leave = true;
+	if (wtc_pending_any())
+		write_batches();
 	wtc_pending_seal(late_change);
 }
 
@@ -138,33 +242,42 @@ abort_transaction(void)
 {
 	uint64		discarded = wtc_pending_reset();
 
-	if (discarded > 0 || first_batch != NULL)
+	if (discarded > 0 || messages > 0)
 		wtc_count(WTC_ROLLBACKS, 1);
 	wtc_count(WTC_DISCARDED, discarded);
-	if (first_batch != NULL || batch_cxt != NULL)
+	if (marked)
 		wtc_inflight_drop();
 	forget();
 }
 
-static void refuse_late_prepare(const char *op, size_t len);
-
+/*
+ * The transaction is prepared.  The worker keeps its messages until it is
+ * committed or rolled back; a commit, by whatever session, wakes it.
+ */
 static void
-refuse_prepare(void)
+hand_over_prepared(void)
 {
-	if (!wtc_pending_any())
-		wtc_pending_seal(refuse_late_prepare);
-	else
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot PREPARE a transaction that has pending cache operations"),
-				 errdetail("The transaction has changed a table that is attached to wtcache, or called one of its functions.")));
+	if (marked)
+	{
+		wtc_inflight_settle(false);
+		wtc_worker_wake();
+	}
+	wtc_pending_reset();
+	forget();
 }
 
-/* The same for what another extension's callback does after ours. */
+/* The commit record is written. */
 static void
-refuse_late_prepare(const char *op, size_t len)
+note_commit(void)
 {
-	refuse_prepare();
+	/* late changes may have come to nothing, in a subtransaction */
+	committed = resolved || first_batch != NULL || (leave && marked);
+	if (committed)
+		return;
+	wtc_pending_reset();
+	if (marked)
+		wtc_inflight_drop();
+	forget();
 }
 
 static void
@@ -176,25 +289,16 @@ xact_callback(XactEvent event, void *arg)
 			pre_commit();
 			break;
 		case XACT_EVENT_COMMIT:
-			committed = first_batch != NULL;
-			/* late changes may have come to nothing, in a subtransaction */
-			if (!committed)
-			{
-				wtc_pending_reset();
-				if (batch_cxt != NULL)
-					wtc_inflight_drop();
-				forget();
-			}
+			note_commit();
 			break;
 		case XACT_EVENT_ABORT:
 			abort_transaction();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
-			refuse_prepare();
+			pre_prepare();
 			break;
 		case XACT_EVENT_PREPARE:
-			wtc_pending_reset();
-			forget();
+			hand_over_prepared();
 			break;
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
 		case XACT_EVENT_PARALLEL_COMMIT:
@@ -222,19 +326,111 @@ subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 	}
 }
 
+/* Is there no point in waiting for the worker? */
+static bool
+hopeless(void)
+{
+	TimestampTz since;
+	int			failures;
+
+	return wtc_url[0] == '\0' ||
+		pg_atomic_read_u32(&wtc_shared->worker_procno) == PG_UINT32_MAX ||
+		pg_atomic_read_u32(&wtc_shared->worker_state) == WTC_WORKER_NO_REDIS ||
+		wtc_breaker_state(wtc_clock_us(), &since, &failures) == WTC_BREAKER_OPEN;
+}
+
+/*
+ * Waits until the worker has pushed what has been left to it: as long as it
+ * gets on, but no longer than max_us, and not once we are told to stop.  (The
+ * flags stay, as with a push.)  No latch: see F11.
+ */
 static void
-count_outcome(WtcPushOutcome outcome)
+await_worker(int64 max_us)
+{
+	uint64		round = wtc_round_ask();
+	int64		patience_us = (int64) wtc_push_timeout * 1000;
+	int64		begun = wtc_clock_us();
+	int64		progressed = begun;
+	uint64		progress = pg_atomic_read_u64(&wtc_shared->progress);
+
+	while (!wtc_round_done(round) && !hopeless() &&
+		   !QueryCancelPending && !ProcDiePending)
+	{
+		int64		now = wtc_clock_us();
+		uint64		seen = pg_atomic_read_u64(&wtc_shared->progress);
+
+		if (seen != progress)
+			progressed = now;
+		progress = seen;
+		if (now - progressed > patience_us || now - begun > max_us)
+			break;
+		pg_usleep(POLL_US);
+	}
+}
+
+static void
+leave_to_worker(void)
+{
+	if (marked)
+		wtc_inflight_settle(false);
+	else if (!wtc_worker_busy())
+		return;
+
+	if (await && !hopeless())
+		await_worker((int64) wtc_push_timeout * 1000 * Max(messages, 1));
+	else
+		wtc_worker_wake();
+}
+
+/*
+ * Pushes the batches until one cannot be pushed; says how the worst went.
+ */
+static WtcPushOutcome
+push_batches(void)
+{
+	int64		deadline = wtc_push_deadline();
+	WtcPushOutcome outcome = WTC_PUSH_DONE;
+
+	for (Batch *batch = first_batch; batch != NULL; batch = batch->next)
+	{
+		WtcPushOutcome this = wtc_push_run(batch->push, deadline);
+
+		if (this == WTC_PUSH_FAILED || this == WTC_PUSH_SKIPPED)
+			return this;
+		if (this == WTC_PUSH_UNCONFIRMED || outcome == WTC_PUSH_DONE)
+			outcome = this;
+	}
+	return outcome;
+}
+
+static void
+settle(WtcPushOutcome outcome)
 {
 	switch (outcome)
 	{
 		case WTC_PUSH_DONE:
+			wtc_inflight_settle(true);
 			wtc_count(WTC_PUSHES_OK, 1);
 			break;
+		case WTC_PUSH_COLD:
+			/* Redis has had its say: a replay would change nothing */
+			wtc_inflight_settle(true);
+			wtc_count(WTC_PUSHES_FAILED, 1);
+			break;
 		case WTC_PUSH_SKIPPED:
+			/* the worker looks by itself, now and then */
+			wtc_inflight_settle(false);
 			wtc_count(WTC_PUSHES_SKIPPED, 1);
 			break;
 		case WTC_PUSH_FAILED:
+			wtc_inflight_settle(false);
 			wtc_count(WTC_PUSHES_FAILED, 1);
+			wtc_worker_wake();
+			break;
+		case WTC_PUSH_UNCONFIRMED:
+			wtc_inflight_settle(false);
+			wtc_count(WTC_UNCONFIRMED, 1);
+			wtc_worker_wake();
 			break;
 	}
 }
@@ -248,8 +444,6 @@ release_callback(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
 				 void *arg)
 {
 	ResourceOwner owner = CurrentResourceOwner;
-	int64		deadline;
-	WtcPushOutcome outcome = WTC_PUSH_DONE;
 
 	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !committed || !isCommit ||
 		!isTopLevel || owner != TopTransactionResourceOwner)
@@ -258,13 +452,11 @@ release_callback(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
 	/* an owner being released takes nothing: better to have none (F11) */
 	CurrentResourceOwner = NULL;
 	pgstat_report_wait_start(PG_WAIT_EXTENSION);
-	deadline = wtc_push_deadline();
-	for (Batch *batch = first_batch;
-		 batch != NULL && outcome == WTC_PUSH_DONE; batch = batch->next)
-		outcome = wtc_push_run(batch->push, deadline);
+	if (leave)
+		leave_to_worker();
+	else
+		settle(push_batches());
 	pgstat_report_wait_end();
-	wtc_inflight_settle(outcome == WTC_PUSH_DONE);
-	count_outcome(outcome);
 	CurrentResourceOwner = owner;
 
 	wtc_pending_reset();
@@ -272,9 +464,17 @@ release_callback(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
 }
 
 void
+wtc_xact_resolved(void)
+{
+	resolved = true;
+}
+
+void
 wtc_xact_init(void)
 {
+	wtc_pending_init(spill);
 	RegisterXactCallback(xact_callback, NULL);
 	RegisterSubXactCallback(subxact_callback, NULL);
 	RegisterResourceReleaseCallback(release_callback, NULL);
+	wtc_twophase_init();
 }

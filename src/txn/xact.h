@@ -11,4 +11,10 @@
 /* Registers the callbacks; from _PG_init only. */
 extern void wtc_xact_init(void);
 
+/*
+ * The current transaction has committed a prepared one: at its end, what that
+ * one has left to the worker will be asked for.
+ */
+extern void wtc_xact_resolved(void);
+
 #endif							/* WTC_TXN_XACT_H */

@@ -1,168 +1,340 @@
 /*-------------------------------------------------------------------------
  *
  * worker.c
- *	  The background worker: says in the server log what backends may not.
+ *	  The background worker: sees to it that Redis gets all that is committed.
  *
- * A backend that fails to push is past its commit and must not call ereport
- * (F7), so it counts and wakes this process.  It has no database connection,
- * opens no transaction, and sleeps without a time-out while all is well.
+ * There is one for the server, with no database connection.  While all is
+ * well it wakes every few seconds, notes how far everything is in Redis, and
+ * stores that there.  When a backend leaves a batch to it, it reads the batch
+ * back from WAL and pushes it.
+ *
+ *	report.c	what backends may not say in the log
+ *	slot.c		the replication slot that keeps WAL
+ *	wal.c		our messages, read from WAL
+ *	replay.c	pushing them
+ *	position.c	which Redis it is, and how far it has come
+ *	watermark.c	how far everything is in Redis
+ *
+ * An error ends a turn, never the worker: it is logged, the connection is
+ * closed, and the next turn begins from what shared memory says.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "compat.h"
 #include "guc.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "push/push.h"
 #include "redis/conn.h"
-#include "redis/status.h"
-#include "redis/url.h"
-#include "shared/breaker.h"
-#include "shared/shmem.h"
+#include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/lwlock.h"
 #include "utils/guc.h"
-#include "utils/timestamp.h"
+#include "utils/memutils.h"
+#include "worker/position.h"
+#include "worker/replay.h"
+#include "worker/report.h"
+#include "worker/slot.h"
+#include "worker/wal.h"
+#include "worker/watermark.h"
 #include "worker/worker.h"
 
-/* failures are summed up and logged no more often than this */
-#define LOG_INTERVAL_MS		5000
+/* how long after a failure Redis is tried again: doubled each time */
+#define FIRST_PAUSE_MS	50
+#define LAST_PAUSE_MS	500
+/* how often parked transactions are looked at: doubled each time */
+#define FIRST_LOOK_MS	10
+#define LAST_LOOK_MS	1000
 
-static uint64 logged[WTC_STATUS_COUNT];
-static uint64 logged_skipped;
-static uint32 logged_opened;
-static bool logged_open;
+static bool slot_opened = false;
+static bool broken = false;		/* Redis has closed the connection */
+static int64 beat_due = 0;
+static int64 retry_due = 0;
+static int64 look_due = 0;
+static int64 pause_ms = 0;
+static int64 look_ms = FIRST_LOOK_MS;
+
+static const char *const states[WTC_WORKER_STATES] = {
+	[WTC_WORKER_STARTING] = "starting",
+	[WTC_WORKER_IDLE] = "idle: everything committed is in Redis",
+	[WTC_WORKER_REPLAYING] = "replaying WAL",
+	[WTC_WORKER_NO_REDIS] = "waiting for Redis",
+	[WTC_WORKER_COLD] = "emptying the cache",
+};
+
+const char *
+wtc_worker_state_text(WtcWorkerState state)
+{
+	return (unsigned) state < WTC_WORKER_STATES ? states[state] : "unknown";
+}
+
+static void
+set_state(WtcWorkerState state)
+{
+	pg_atomic_write_u32(&wtc_shared->worker_state, state);
+}
+
+void
+wtc_worker_check(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	/* not 0: whoever is terminated by hand shall be started again */
+	if (ShutdownRequestPending)
+		proc_exit(1);
+}
 
 static void
 sign_off(int code, Datum arg)
 {
 	pg_atomic_write_u32(&wtc_shared->worker_procno, PG_UINT32_MAX);
+	pg_atomic_write_u32(&wtc_shared->worker_pid, 0);
+	set_state(WTC_WORKER_STARTING);
 }
 
+/*
+ * Everything is to be replayed that may not have been, as far as this server
+ * knows; wtc_position_meet() then finds out what Redis knows.
+ */
 static void
-describe_endpoint(char *buf, size_t size)
+begin(void)
 {
-	WtcEndpoint ep;
+	XLogRecPtr	start = pg_atomic_read_u64(&wtc_shared->watermark);
 
-	if (wtc_url[0] == '\0' || wtc_url_parse(wtc_url, &ep) != NULL)
-		strlcpy(buf, "nowhere", size);
-	else
-		wtc_endpoint_describe(&ep, buf, size);
+	wtc_slot_open();
+	if (start == InvalidXLogRecPtr)
+		start = wtc_slot_position();
+	if (start == InvalidXLogRecPtr)
+		start = GetXLogInsertRecPtr();
+	wtc_replay_restart(start);
+	pg_atomic_write_u64(&wtc_shared->parked_from, PG_UINT64_MAX);
+	slot_opened = true;
 }
 
-/* Logs the failures since the last time; false if there were none. */
 static bool
-log_failures(void)
+round_asked(void)
 {
-	StringInfoData classes;
-	char		endpoint[512];
-	uint64		total = 0;
+	return pg_atomic_read_u64(&wtc_shared->rounds_done) <
+		pg_atomic_read_u64(&wtc_shared->rounds_wanted);
+}
 
-	initStringInfo(&classes);
-	for (int i = 1; i < WTC_STATUS_COUNT; i++)
-	{
-		uint64		now = wtc_counter_sum(WTC_FAIL_FIRST + i - 1);
-		uint64		new = now - logged[i];
-
-		if (new > 0)
-			appendStringInfo(&classes, "%s%s " UINT64_FORMAT,
-							 total > 0 ? ", " : "",
-							 wtc_status_name((WtcStatus) i), new);
-		total += new;
-		logged[i] = now;
-	}
-	if (total > 0)
-	{
-		describe_endpoint(endpoint, sizeof(endpoint));
-		ereport(LOG,
-				(errmsg("wtcache: talking to Redis at %s failed " UINT64_FORMAT " times: %s",
-						endpoint, total, classes.data)));
-	}
-	pfree(classes.data);
-	return total > 0;
+static bool
+look_wanted(int64 now)
+{
+	return pg_atomic_read_u32(&wtc_shared->parked) > 0 && now >= look_due;
 }
 
 static void
-log_breaker(void)
+plan_look(uint32 parked_before)
 {
-	TimestampTz since;
-	int			failures;
-	bool		open = wtc_breaker_state(wtc_clock_us(), &since, &failures) !=
-	WTC_BREAKER_CLOSED;
-	uint32		opened = pg_atomic_read_u32(&wtc_shared->opened);
-	uint64		skipped = wtc_counter_sum(WTC_PUSHES_SKIPPED);
+	uint32		parked = pg_atomic_read_u32(&wtc_shared->parked);
 
-	if (open && !logged_open)
-		ereport(LOG,
-				(errmsg("wtcache: circuit breaker opened after %d failures in a row",
-						failures),
-				 errdetail("Commits go on without waiting for Redis.")));
-	else if (!open && (logged_open || opened != logged_opened))
-		ereport(LOG,
-				(errmsg("wtcache: circuit breaker closed, " UINT64_FORMAT " commits were not pushed meanwhile",
-						skipped - logged_skipped)));
-	if (!open)
-		logged_skipped = skipped;
-	logged_open = open;
-	logged_opened = opened;
+	look_ms = parked != parked_before ? FIRST_LOOK_MS :
+		Min(look_ms * 2, LAST_LOOK_MS);
+	look_due = wtc_clock_us() + look_ms * 1000;
 }
 
-/* What happened before this worker was started has been said, or is lost. */
-static void
-start_counting(void)
+/* One round, and what its result asks for. */
+static WtcStatus
+run_round(void)
 {
-	for (int i = 1; i < WTC_STATUS_COUNT; i++)
-		logged[i] = wtc_counter_sum(WTC_FAIL_FIRST + i - 1);
-	logged_skipped = wtc_counter_sum(WTC_PUSHES_SKIPPED);
-	logged_opened = pg_atomic_read_u32(&wtc_shared->opened);
-	logged_open = false;
+	uint32		parked = pg_atomic_read_u32(&wtc_shared->parked);
+	WtcStatus	status;
+
+	if (wtc_replay_wanted())
+		set_state(WTC_WORKER_REPLAYING);
+	switch (wtc_replay_round(&status))
+	{
+		case WTC_REPLAY_DONE:
+			plan_look(parked);
+			break;
+		case WTC_REPLAY_FAILED:
+			/* scripts were flushed and are there again */
+			if (status == WTC_NOSCRIPT)
+				status = WTC_OK;
+			break;
+		case WTC_REPLAY_STRANGER:
+			wtc_position_doubt();
+			status = WTC_OK;
+			break;
+		case WTC_REPLAY_GAP:
+			status = WTC_OK;	/* the next turn sees to it */
+			break;
+	}
+	return status;
+}
+
+/* What there is to do with Redis. */
+static WtcStatus
+talk(int64 now)
+{
+	bool		fresh = false;
+	WtcStatus	status = wtc_push_reach(&fresh);
+
+	broken = false;
+	if (status == WTC_OK && (fresh || !wtc_position_known()))
+		status = wtc_position_meet();
+	if (status == WTC_OK && wtc_replay_has_gap() && wtc_position_known())
+		status = wtc_position_go_cold(WTC_COLD_GAP);
+	if (status == WTC_OK &&
+		(wtc_replay_wanted() || round_asked() || look_wanted(now)))
+		status = run_round();
+	if (status == WTC_OK && now >= beat_due && wtc_position_known())
+		status = wtc_position_store(wtc_watermark_move());
+	return status;
+}
+
+static void
+note_status(WtcStatus status, int64 now)
+{
+	wtc_report_link(status);
+	if (status == WTC_OK)
+	{
+		pause_ms = 0;
+		retry_due = 0;
+		if (!wtc_replay_wanted() && wtc_position_known())
+			set_state(WTC_WORKER_IDLE);
+		return;
+	}
+	wtc_push_hang_up();
+	set_state(WTC_WORKER_NO_REDIS);
+	pause_ms = pause_ms == 0 ? FIRST_PAUSE_MS : Min(pause_ms * 2, LAST_PAUSE_MS);
+	retry_due = wtc_clock_us() + pause_ms * 1000;
+}
+
+static bool
+reason_to_talk(int64 now)
+{
+	return broken || !wtc_position_known() || wtc_replay_has_gap() ||
+		wtc_replay_wanted() || round_asked() || look_wanted(now);
+}
+
+/* One turn; returns for how many milliseconds there is nothing to do, or -1. */
+static long
+turn(void)
+{
+	int64		now = wtc_clock_us();
+	int64		due;
+
+	if (wtc_url[0] == '\0')
+		return -1;
+	if (!slot_opened)
+		begin();
+	if (now >= retry_due &&
+		(retry_due > 0 || now >= beat_due || reason_to_talk(now)))
+		note_status(talk(now), now);
+	if (now >= beat_due)
+	{
+		if (retry_due > 0 && !wtc_replay_has_gap())
+			wtc_replay_skim();
+		wtc_watermark_retain();
+		beat_due = now + WTC_BEAT_MS * INT64CONST(1000);
+	}
+	else
+		(void) wtc_watermark_move();
+
+	due = beat_due;
+	if (retry_due > 0)
+		due = Min(due, retry_due);
+	else if (reason_to_talk(now))
+		due = 0;
+	else if (pg_atomic_read_u32(&wtc_shared->parked) > 0)
+		due = Min(due, look_due);
+	now = wtc_clock_us();
+	return due <= now ? 0 : (long) ((due - now) / 1000) + 1;
+}
+
+/* Is an error about WAL that cannot be read, and never will? */
+static bool
+is_gap(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_UNDEFINED_FILE ||
+		error->sqlerrcode == ERRCODE_DATA_CORRUPTED;
+}
+
+static long
+guarded_turn(MemoryContext turn_cxt)
+{
+	volatile long wait = 0;
+
+	PG_TRY();
+	{
+		wait = turn();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		HOLD_INTERRUPTS();
+		MemoryContextSwitchTo(turn_cxt);
+		error = CopyErrorData();
+		EmitErrorReport();
+		FlushErrorState();
+		LWLockReleaseAll();
+		ConditionVariableCancelSleep();
+		pgstat_report_wait_end();
+		wtc_push_hang_up();
+		wtc_replay_reset(is_gap(error));
+		retry_due = wtc_clock_us() + 2 * LAST_PAUSE_MS * INT64CONST(1000);
+		wait = 2 * LAST_PAUSE_MS;
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(turn_cxt);
+	MemoryContextReset(turn_cxt);
+	return wait;
 }
 
 void
 wtc_worker_main(Datum arg)
 {
-	TimestampTz last = 0;
+	MemoryContext turn_cxt;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	BackgroundWorkerUnblockSignals();
 
-	start_counting();
+	turn_cxt = AllocSetContextCreate(TopMemoryContext, "wtcache worker turn",
+									 ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(turn_cxt);
+	wtc_shmem_be_worker();
+	wtc_report_start();
 	before_shmem_exit(sign_off, (Datum) 0);
+	pg_atomic_write_u32(&wtc_shared->worker_pid, MyProcPid);
 	pg_atomic_write_u32(&wtc_shared->worker_procno, wtc_my_procno());
 
 	for (;;)
 	{
-		TimestampTz now = GetCurrentTimestamp();
-		long		wait = -1;
+		long		report;
+		long		wait;
+		int			events;
 
-		CHECK_FOR_INTERRUPTS();
-		/* not 0: whoever is terminated by hand shall be started again */
-		if (ShutdownRequestPending)
-			proc_exit(1);
+		wtc_worker_check();
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			retry_due = 0;
 		}
 
-		if (TimestampDifferenceExceeds(last, now, LOG_INTERVAL_MS))
-		{
-			log_breaker();
-			if (log_failures())
-				last = now;
-		}
-		else
-			wait = TimestampDifferenceMilliseconds(now, last) + LOG_INTERVAL_MS;
-
-		(void) WaitLatch(MyLatch,
-						 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH |
-						 (wait > 0 ? WL_TIMEOUT : 0),
-						 wait, PG_WAIT_EXTENSION);
+		report = wtc_report();
+		wait = guarded_turn(turn_cxt);
+		if (report >= 0 && (wait < 0 || report < wait))
+			wait = report;
+		events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+		if (wait >= 0)
+			events |= WL_TIMEOUT;
+		/* a server that has gone may be back without its data */
+		if (wtc_push_socket() >= 0)
+			events |= WL_SOCKET_READABLE;
+		events = WaitLatchOrSocket(MyLatch, events, wtc_push_socket(), wait,
+								   PG_WAIT_EXTENSION);
+		broken |= (events & WL_SOCKET_READABLE) != 0;
 		ResetLatch(MyLatch);
 	}
 }
@@ -174,8 +346,8 @@ wtc_worker_register(void)
 		.bgw_name = "wtcache worker",
 		.bgw_type = "wtcache worker",
 		.bgw_flags = BGWORKER_SHMEM_ACCESS,
-		.bgw_start_time = BgWorkerStart_ConsistentState,
-		.bgw_restart_time = 5,
+		.bgw_start_time = BgWorkerStart_RecoveryFinished,
+		.bgw_restart_time = 1,
 		.bgw_library_name = "wtcache",
 		.bgw_function_name = "wtc_worker_main"
 	};

@@ -44,7 +44,9 @@ sub start_new
 
 	$node->init(%{ $o{init} || {} });
 	$node->append_conf('postgresql.conf',
-		"log_statement = none\nshared_preload_libraries = 'wtcache'\n");
+		"log_statement = none\nshared_preload_libraries = 'wtcache'\n"
+		  # What servers have by default; the harness reduces them.
+		  . "wal_level = replica\nmax_replication_slots = 10\n");
 	$node->set('wtcache.url' => $o{url}) if defined $o{url};
 	$node->set(%{ $o{conf} }) if $o{conf};
 	$node->start;

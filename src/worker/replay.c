@@ -1,0 +1,754 @@
+/*-------------------------------------------------------------------------
+ *
+ * replay.c
+ *	  Pushing what backends have not pushed, from WAL.
+ *
+ * A round reads WAL from where something may be missing up to its end P, and
+ * pushes what is committed.  The rules, see CORRECTNESS:
+ *
+ * - A transaction is asked first whether it is in progress and only then
+ *	 whether it committed (R8).  In progress, prepared included: its batch is
+ *	 parked, and looked at again in later rounds.
+ * - What is committed may not be flushed yet where synchronous_commit is off:
+ *	 WAL is flushed before anything is pushed (R14).
+ * - Of each key only the last operation is pushed, lest readers see its
+ *	 history pass by.  So all of WAL up to P is read before the first push.
+ * - It is pushed with the version of its message, and as created at a time t
+ *	 of Redis' clock that was read before P: who was pushed before t was
+ *	 flushed before P, so nothing newer than what is pushed here can have
+ *	 been recorded in a fence that was lost before t.  For a parked batch it is
+ *	 the time at which it was last seen in progress: whoever changes the same
+ *	 row is pushed after that.
+ *
+ * What has been read, from first up to next, is either settled or parked.  So
+ * when backends name a position in between there is nothing to read again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xlog.h"
+#include "common/hashfn.h"
+#include "compat.h"
+#include "guc.h"
+#include "lib/stringinfo.h"
+#include "push/message.h"
+#include "push/push.h"
+#include "shared/shmem.h"
+#include "storage/procarray.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "worker/replay.h"
+#include "worker/wal.h"
+#include "worker/worker.h"
+
+/* batches are kept in memory between the two passes up to this size */
+#define KEEP_BYTES		(16 * 1024 * 1024)
+/* keys whose last position is known at a time; more are done in parts */
+#define MAX_KEYS		(1024 * 1024)
+
+/* The last version of a key or tag, by hash. */
+typedef struct LastEntry
+{
+	uint64		hash;
+	XLogRecPtr	lsn;
+	char		status;
+} LastEntry;
+
+#define SH_PREFIX last
+#define SH_ELEMENT_TYPE LastEntry
+#define SH_KEY_TYPE uint64
+#define SH_KEY hash
+#define SH_HASH_KEY(tb, key) ((uint32) ((key) ^ ((key) >> 32)))
+#define SH_EQUAL(tb, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+/* A batch whose transaction was in progress when it was last looked at. */
+typedef struct Parked
+{
+	XLogRecPtr	start;			/* its message is here or further on */
+	TransactionId xid;
+	TimeLineID	timeline;
+	XLogRecPtr	lsn;
+	int64		created_us;		/* last seen in progress */
+	bool		due;			/* over, and to be pushed */
+	bool		blind;			/* nobody knows whether it committed */
+} Parked;
+
+/* A batch in memory. */
+typedef struct Kept
+{
+	WtcWalMessage message;
+	int64		created_us;
+	bool		blind;			/* nobody knows whether it committed */
+} Kept;
+
+/* all of it in parked_cxt, but for what a round makes in round_cxt */
+static MemoryContext parked_cxt = NULL;
+static MemoryContext round_cxt = NULL;
+static Parked *parked = NULL;
+static int	nparked = 0;
+static int	parked_room = 0;
+
+/* what has been read */
+static XLogRecPtr first = InvalidXLogRecPtr;
+static XLogRecPtr next = InvalidXLogRecPtr;
+
+/* WAL that has to be replayed cannot be read */
+static bool gap = false;
+
+/* how far wtc_replay_skim() has seen nothing */
+static XLogRecPtr skimmed = InvalidXLogRecPtr;
+
+/* The round under way. */
+typedef struct Round
+{
+	XLogRecPtr	from;			/* UINT64_MAX: nothing to read */
+	XLogRecPtr	upto;
+	int64		created_us;
+	uint32		part;
+	uint32		parts;
+	bool		known;			/* in-progress transactions are parked already */
+	last_hash  *last;
+
+	/* where the second pass stands */
+	bool		all_kept;
+	Size		kept_bytes;
+	Kept	   *kept;
+	int			nkept;
+	int			kept_room;
+	int			pos;			/* in parked, then in kept */
+	bool		reading;
+	StringInfoData out;
+	StringInfoData content;
+} Round;
+
+static void
+publish_parked(void)
+{
+	uint64		min = PG_UINT64_MAX;
+
+	for (int i = 0; i < nparked; i++)
+		min = Min(min, parked[i].start);
+	pg_atomic_write_u64(&wtc_shared->parked_from, min);
+	pg_atomic_write_u32(&wtc_shared->parked, nparked);
+}
+
+static Parked *
+find_parked(XLogRecPtr lsn)
+{
+	for (int i = 0; i < nparked; i++)
+	{
+		if (parked[i].lsn == lsn)
+			return &parked[i];
+	}
+	return NULL;
+}
+
+static void
+park(const WtcWalMessage *message, int64 created_us)
+{
+	Parked	   *p;
+
+	if (nparked >= parked_room)
+	{
+		parked_room = Max(64, parked_room * 2);
+		parked = parked == NULL ?
+			MemoryContextAllocHuge(parked_cxt, sizeof(Parked) * parked_room) :
+			repalloc_huge(parked, sizeof(Parked) * parked_room);
+	}
+	p = &parked[nparked++];
+	p->start = message->start;
+	p->xid = message->xid;
+	p->timeline = message->timeline;
+	p->lsn = message->lsn;
+	p->created_us = created_us;
+	p->due = p->blind = false;
+}
+
+static void
+unpark(int i)
+{
+	parked[i] = parked[--nparked];
+}
+
+/* --- the fate of a transaction --- */
+
+typedef enum Fate
+{
+	FATE_OPEN,					/* in progress or prepared */
+	FATE_COMMITTED,
+	FATE_DEAD,
+	FATE_UNKNOWN				/* too long ago to be on record */
+} Fate;
+
+/*
+ * TransactionIdIsInProgress() believes that what precedes RecentXmin is over,
+ * and looks for no parents beyond TransactionXmin.  Nobody sets them for a
+ * process without snapshots, and half of all transactions precede their initial
+ * values.
+ */
+static void
+know_horizon(void)
+{
+	RecentXmin = TransactionXmin = GetOldestTransactionIdConsideredRunning();
+}
+
+static Fate
+fate_of(TransactionId xid)
+{
+	if (TransactionIdIsInProgress(xid))
+		return FATE_OPEN;
+	if (TransactionIdPrecedes(xid, wtc_oldest_known_xid()))
+		return FATE_UNKNOWN;
+	return TransactionIdDidCommit(xid) ? FATE_COMMITTED : FATE_DEAD;
+}
+
+/* --- taking over from the backends --- */
+
+static uint64
+replaying(void)
+{
+	return pg_atomic_read_u64(&wtc_shared->replaying);
+}
+
+static void
+set_replaying(uint64 lsn)
+{
+	pg_atomic_write_u64(&wtc_shared->replaying, lsn);
+	pg_memory_barrier();
+}
+
+/*
+ * Noted in replaying before it is taken out of replay_from: at every moment
+ * one of the two names the batch.  Everything before the watermark is in Redis.
+ */
+static void
+take_over(void)
+{
+	uint64		from = pg_atomic_read_u64(&wtc_shared->replay_from);
+	uint64		mark = pg_atomic_read_u64(&wtc_shared->watermark);
+
+	while (from != PG_UINT64_MAX)
+	{
+		set_replaying(Min(replaying(), Max(from, mark)));
+		if (pg_atomic_compare_exchange_u64(&wtc_shared->replay_from, &from,
+										   PG_UINT64_MAX))
+			break;
+	}
+}
+
+bool
+wtc_replay_wanted(void)
+{
+	return pg_atomic_read_u64(&wtc_shared->replay_from) != PG_UINT64_MAX ||
+		replaying() != PG_UINT64_MAX;
+}
+
+/* --- what a round pushes --- */
+
+/* Makes a copy in memory, as long as there is room for all of them. */
+static void
+keep(Round *r, const WtcWalMessage *message, bool blind)
+{
+	Kept	   *k;
+	char	   *copy;
+
+	if (!r->all_kept)
+		return;
+	r->kept_bytes += sizeof(Kept) + message->len;
+	if (r->kept_bytes > KEEP_BYTES)
+	{
+		r->all_kept = false;
+		return;
+	}
+	if (r->nkept >= r->kept_room)
+	{
+		r->kept_room = Max(64, r->kept_room * 2);
+		r->kept = r->kept == NULL ? palloc(sizeof(Kept) * r->kept_room) :
+			repalloc_huge(r->kept, sizeof(Kept) * r->kept_room);
+	}
+	copy = palloc(message->len);
+	memcpy(copy, message->batch, message->len);
+	k = &r->kept[r->nkept++];
+	k->message = *message;
+	k->message.batch = copy;
+	k->created_us = r->created_us;
+	k->blind = blind;
+}
+
+/*
+ * Is the message one to push?  In the first pass, what is not over is parked;
+ * later it is known by that.
+ */
+static bool
+wanted(Round *r, const WtcWalMessage *message, bool *blind)
+{
+	Fate		fate;
+
+	if (find_parked(message->lsn) != NULL)
+		return false;
+	fate = fate_of(message->xid);
+	*blind = fate == FATE_UNKNOWN;
+	if (fate == FATE_OPEN && !r->known)
+		park(message, r->created_us);
+	return fate == FATE_COMMITTED || fate == FATE_UNKNOWN;
+}
+
+/* A tag and a key of the same name are different things. */
+static uint64
+hash_operation(const WtcOperation *op)
+{
+	return hash_bytes_extended((const unsigned char *) op->key.data,
+							   op->key.len,
+							   op->kind == WTC_OP_INVALIDATE ? 1 : 0);
+}
+
+/* Notes the positions of the batch's keys; false: they are too many. */
+static bool
+note_keys(Round *r, const WtcWalMessage *message)
+{
+	WtcCursor	cursor;
+	WtcOperation op;
+
+	if (!wtc_batch_open(&cursor, message->batch, message->len))
+		return true;
+	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op))
+	{
+		uint64		hash = hash_operation(&op);
+		LastEntry  *entry;
+		bool		found;
+
+		if (r->parts > 1 && hash % r->parts != r->part)
+			continue;
+		entry = last_insert(r->last, hash, &found);
+		if (!found || entry->lsn < message->lsn)
+			entry->lsn = message->lsn;
+		if (r->last->members > MAX_KEYS)
+			return false;
+	}
+	return true;
+}
+
+/* Reads the message of a parked batch again; valid until wtc_wal_close(). */
+static bool
+reopen(const Parked *p, WtcWalMessage *message)
+{
+	wtc_wal_open(p->start, PG_UINT64_MAX);
+	while (wtc_wal_next(message))
+	{
+		if (message->xid == p->xid && message->lsn == p->lsn)
+			return true;
+	}
+	/* it was there, and nobody has taken it away */
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("could not find a batch at %X/%X in WAL again",
+					LSN_FORMAT_ARGS(p->lsn))));
+	return false;
+}
+
+/*
+ * The first pass: which batches, and the last position of each key.  False: a
+ * part has too many keys.
+ */
+static bool
+first_pass(Round *r)
+{
+	WtcWalMessage message;
+	bool		fits = true;
+	bool		blind;
+
+	last_reset(r->last);
+	r->all_kept = r->parts == 1;
+	r->nkept = 0;
+	r->kept_bytes = 0;
+	for (int i = 0; i < nparked && fits; i++)
+	{
+		if (!parked[i].due)
+			continue;
+		reopen(&parked[i], &message);
+		fits = note_keys(r, &message);
+		wtc_wal_close();
+	}
+	if (r->from == PG_UINT64_MAX || !fits)
+		return fits;
+
+	wtc_wal_open(r->from, r->upto);
+	while (fits && wtc_wal_next(&message))
+	{
+		if (!wanted(r, &message, &blind))
+			continue;
+		fits = note_keys(r, &message);
+		keep(r, &message, blind);
+	}
+	wtc_wal_close();
+	return fits;
+}
+
+/*
+ * Writes what is to be pushed of a batch into out: the operations that are
+ * the last of their key.  One that is not may have taken the key out of tags,
+ * and does that still, as a deletion.
+ */
+static bool
+compact(Round *r, const WtcWalMessage *message, bool blind)
+{
+	WtcCursor	cursor;
+	WtcOperation op;
+
+	resetStringInfo(&r->out);
+	appendStringInfoCharMacro(&r->out, WTC_BATCH_FORMAT);
+	if (!wtc_batch_open(&cursor, message->batch, message->len))
+		return false;
+	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op))
+	{
+		uint64		hash = hash_operation(&op);
+		LastEntry  *entry;
+
+		if (r->parts > 1 && hash % r->parts != r->part)
+			continue;
+		entry = last_lookup(r->last, hash);
+		if (entry != NULL && entry->lsn > message->lsn)
+		{
+			if (op.removed.count > 0)
+				wtc_put_deletion(&r->out, op.whole.data, op.whole.len);
+		}
+		else if (blind)
+			wtc_put_deletion(&r->out, op.whole.data, op.whole.len);
+		else
+			appendBinaryStringInfo(&r->out, op.whole.data, op.whole.len);
+	}
+	return r->out.len > 1;
+}
+
+static bool
+hand_out(Round *r, const WtcWalMessage *message, int64 created_us, bool blind,
+		 WtcStreamBatch *batch)
+{
+	if (!compact(r, message, blind))
+		return false;
+	batch->data = r->out.data;
+	batch->len = r->out.len;
+	batch->timeline = message->timeline;
+	batch->lsn = message->lsn;
+	batch->start = message->start;
+	batch->created_us = created_us;
+	return true;
+}
+
+/* The second pass hands out the next batch; the callback of the stream. */
+static bool
+next_batch(void *arg, WtcStreamBatch *batch)
+{
+	Round	   *r = arg;
+	WtcWalMessage message;
+	bool		blind = false;
+	bool		any;
+
+	wtc_worker_check();
+	while (r->pos < nparked)
+	{
+		Parked	   *p = &parked[r->pos++];
+
+		if (!p->due)
+			continue;
+		reopen(p, &message);
+		any = hand_out(r, &message, p->created_us, p->blind, batch);
+		wtc_wal_close();
+		/* not a place to begin again from */
+		batch->start = InvalidXLogRecPtr;
+		if (any)
+			return true;
+	}
+	if (r->all_kept)
+	{
+		while (r->pos - nparked < r->nkept)
+		{
+			Kept	   *k = &r->kept[r->pos++ - nparked];
+
+			if (hand_out(r, &k->message, k->created_us, k->blind, batch))
+				return true;
+		}
+		return false;
+	}
+	if (!r->reading)
+	{
+		wtc_wal_open(r->from, r->upto);
+		r->reading = true;
+	}
+	while (wtc_wal_next(&message))
+	{
+		if (wanted(r, &message, &blind) &&
+			hand_out(r, &message, r->created_us, blind, batch))
+			return true;
+	}
+	return false;
+}
+
+/* Both passes, for one part of the keys. */
+static WtcReplayResult
+push_part(Round *r, WtcStatus *status)
+{
+	WtcStream	stream = {.next = next_batch,.arg = r};
+
+	r->pos = 0;
+	r->reading = false;
+	*status = wtc_push_stream(&stream);
+	wtc_wal_close();
+	if (stream.stranger)
+		return WTC_REPLAY_STRANGER;
+	if (*status == WTC_OK)
+		return WTC_REPLAY_DONE;
+
+	/* what is in Redis need not be pushed again, if it was all of the keys */
+	if (r->parts == 1 && stream.settled > r->from)
+	{
+		set_replaying(stream.settled);
+		first = next = InvalidXLogRecPtr;
+	}
+	return WTC_REPLAY_FAILED;
+}
+
+static WtcReplayResult
+push_all(Round *r, WtcStatus *status)
+{
+	r->parts = 1;
+	for (r->part = 0; r->part < r->parts; r->part++)
+	{
+		WtcReplayResult result;
+
+		while (!first_pass(r))
+		{
+			/* begin again; what has been pushed already does no harm */
+			r->part = 0;
+			r->parts *= 2;
+		}
+		r->known = true;
+		/* nobody may see what a crash would take back (R14) */
+		wtc_wal_flush(GetXLogInsertRecPtr());
+		result = push_part(r, status);
+		if (result != WTC_REPLAY_DONE)
+			return result;
+	}
+	return WTC_REPLAY_DONE;
+}
+
+/*
+ * Looks at the parked transactions; true if there is something to push.  The
+ * clock has been read before.
+ */
+static bool
+examine_parked(int64 created_us)
+{
+	bool		any = false;
+
+	for (int i = nparked - 1; i >= 0; i--)
+	{
+		Parked	   *p = &parked[i];
+		Fate		fate = p->due ? FATE_COMMITTED : fate_of(p->xid);
+
+		switch (fate)
+		{
+			case FATE_OPEN:
+				p->created_us = created_us;
+				break;
+			case FATE_COMMITTED:
+				p->due = any = true;
+				break;
+			case FATE_UNKNOWN:
+				p->due = p->blind = any = true;
+				break;
+			case FATE_DEAD:
+				unpark(i);
+				break;
+		}
+	}
+	return any;
+}
+
+static void
+make_contexts(void)
+{
+	if (parked_cxt != NULL)
+		return;
+	parked_cxt = AllocSetContextCreate(TopMemoryContext,
+									   "wtcache parked batches",
+									   ALLOCSET_DEFAULT_SIZES);
+	round_cxt = AllocSetContextCreate(TopMemoryContext, "wtcache replay round",
+									  ALLOCSET_DEFAULT_SIZES);
+}
+
+/* What the round has read joins what had been read, where they meet. */
+static void
+round_over(const Round *r)
+{
+	for (int i = nparked - 1; i >= 0; i--)
+	{
+		if (parked[i].due)
+			unpark(i);
+	}
+	/* first what is parked, then what is not to be replayed any more */
+	publish_parked();
+	pg_write_barrier();
+	if (r->from != PG_UINT64_MAX)
+	{
+		if (first == InvalidXLogRecPtr || r->from < first || r->from > next)
+			first = r->from;
+		next = r->upto;
+		set_replaying(PG_UINT64_MAX);
+	}
+}
+
+static WtcReplayResult
+run_round(WtcStatus *status)
+{
+	Round		r = {.from = PG_UINT64_MAX};
+	bool		any;
+	WtcReplayResult result = WTC_REPLAY_DONE;
+
+	r.created_us = wtc_push_created();
+	know_horizon();
+	any = examine_parked(r.created_us);
+	r.from = replaying();
+	if (r.from != PG_UINT64_MAX)
+	{
+		/* what backends have left has been written by now; read all of it */
+		r.upto = GetXLogInsertRecPtr();
+		wtc_wal_flush(r.upto);
+		if (r.from >= first && r.from <= next && first != InvalidXLogRecPtr)
+			r.from = next;
+		if (!wtc_wal_exists(r.from))
+		{
+			gap = true;
+			return WTC_REPLAY_GAP;
+		}
+		any = true;
+	}
+	if (any)
+	{
+		r.last = last_create(CurrentMemoryContext, 256, NULL);
+		initStringInfo(&r.out);
+		result = push_all(&r, status);
+	}
+	if (result == WTC_REPLAY_DONE)
+		round_over(&r);
+	else
+		publish_parked();
+	return result;
+}
+
+WtcReplayResult
+wtc_replay_round(WtcStatus *status)
+{
+	uint64		number = pg_atomic_read_u64(&wtc_shared->rounds_wanted);
+	MemoryContext old;
+	WtcReplayResult result;
+
+	make_contexts();
+	pg_memory_barrier();
+	*status = WTC_OK;
+	take_over();
+	old = MemoryContextSwitchTo(round_cxt);
+	result = run_round(status);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(round_cxt);
+	if (result == WTC_REPLAY_DONE)
+		pg_atomic_write_u64(&wtc_shared->rounds_done, number);
+	return result;
+}
+
+void
+wtc_replay_skim(void)
+{
+	XLogRecPtr	upto = GetXLogInsertRecPtr();
+	XLogRecPtr	from = replaying();
+	WtcWalMessage message;
+	bool		any;
+
+	make_contexts();
+	if (from == PG_UINT64_MAX || from == InvalidXLogRecPtr ||
+		pg_atomic_read_u64(&wtc_shared->replay_from) != PG_UINT64_MAX ||
+		skimmed == PG_UINT64_MAX || !wtc_wal_exists(Max(from, skimmed)))
+		return;
+	wtc_wal_flush(upto);
+	wtc_wal_open(Max(from, skimmed), upto);
+	any = wtc_wal_next(&message);
+	wtc_wal_close();
+	skimmed = any ? PG_UINT64_MAX : upto;
+	if (!any)
+		set_replaying(upto);
+}
+
+void
+wtc_replay_restart(XLogRecPtr start)
+{
+	first = next = skimmed = InvalidXLogRecPtr;
+	set_replaying(replaying() == 0 ? start : Min(replaying(), start));
+}
+
+void
+wtc_replay_forget(XLogRecPtr lsn)
+{
+	/* a batch that is parked further on stays */
+	for (int i = nparked - 1; i >= 0; i--)
+	{
+		if (parked[i].start < lsn && !wtc_wal_exists(parked[i].start))
+			unpark(i);
+	}
+	publish_parked();
+	gap = false;
+	first = next = skimmed = InvalidXLogRecPtr;
+	set_replaying(lsn);
+}
+
+void
+wtc_replay_carry_forward(XLogRecPtr lsn)
+{
+	XLogRecPtr	end = InvalidXLogRecPtr;
+
+	for (int i = 0; i < nparked; i++)
+	{
+		Parked	   *p = &parked[i];
+		WtcWalMessage message;
+		StringInfoData buf;
+		XLogRecPtr	here;
+
+		if (p->start >= lsn || p->due || !wtc_wal_exists(p->start))
+			continue;
+		reopen(p, &message);
+		initStringInfo(&buf);
+		wtc_put_message_head(&buf, p->xid, p->timeline, p->lsn);
+		appendBinaryStringInfo(&buf, message.batch, message.len);
+		wtc_wal_close();
+		here = GetXLogInsertRecPtr();
+		end = wtc_log_named_message(wtc_message_prefix(), buf.data, buf.len);
+		p->start = here;
+		pfree(buf.data);
+	}
+	if (end == InvalidXLogRecPtr)
+		return;
+	wtc_wal_flush(end);
+	publish_parked();
+}
+
+bool
+wtc_replay_has_gap(void)
+{
+	return gap;
+}
+
+void
+wtc_replay_reset(bool unreadable)
+{
+	gap |= unreadable;
+	wtc_wal_close();
+	if (round_cxt != NULL)
+		MemoryContextReset(round_cxt);
+	if (parked_cxt != NULL)
+		publish_parked();
+}

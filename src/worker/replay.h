@@ -1,0 +1,64 @@
+/*-------------------------------------------------------------------------
+ *
+ * replay.h
+ *	  Pushing what backends have not pushed, from WAL.
+ *
+ * For the worker.  Reading WAL may raise errors; wtc_replay_reset() is due
+ * after one.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_WORKER_REPLAY_H
+#define WTC_WORKER_REPLAY_H
+
+#include "access/xlogdefs.h"
+#include "redis/status.h"
+
+typedef enum WtcReplayResult
+{
+	WTC_REPLAY_DONE,			/* nothing is left but what is parked */
+	WTC_REPLAY_FAILED,			/* Redis failed, *status says how */
+	WTC_REPLAY_STRANGER,		/* not the server that is known: look at it */
+	WTC_REPLAY_GAP				/* WAL that is needed is gone */
+} WtcReplayResult;
+
+/*
+ * Takes over what backends have left, looks again at what is parked, and
+ * pushes all that is committed by now.  The connection must stand.
+ */
+extern WtcReplayResult wtc_replay_round(WtcStatus *status);
+
+/* Is there anything for a round to do, parked batches apart? */
+extern bool wtc_replay_wanted(void);
+
+/*
+ * Without Redis: if there are no batches at all in what is to be replayed,
+ * it need not be.  Keeps WAL from piling up on behalf of nothing.
+ */
+extern void wtc_replay_skim(void);
+
+/*
+ * Everything from start on is to be replayed, whatever has been so far: Redis
+ * may have lost it.
+ */
+extern void wtc_replay_restart(XLogRecPtr start);
+
+/* Everything before lsn is dead: the cache has been emptied. */
+extern void wtc_replay_forget(XLogRecPtr lsn);
+
+/*
+ * Writes parked batches that begin before lsn to WAL again, so that the WAL
+ * before it can go.
+ */
+extern void wtc_replay_carry_forward(XLogRecPtr lsn);
+
+/*
+ * Is there WAL to be replayed that is gone?  Then nothing is left but to empty
+ * the cache; until then.
+ */
+extern bool wtc_replay_has_gap(void);
+
+/* Cleans up after an error; unreadable: it was about WAL. */
+extern void wtc_replay_reset(bool unreadable);
+
+#endif							/* WTC_WORKER_REPLAY_H */

@@ -1,0 +1,219 @@
+/*-------------------------------------------------------------------------
+ *
+ * wal.c
+ *	  Reading our messages back from WAL.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <unistd.h>
+
+#include "access/timeline.h"
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "access/xlogreader.h"
+#include "access/xlogutils.h"
+#include "compat.h"
+#include "miscadmin.h"
+#include "push/message.h"
+#include "utils/memutils.h"
+#include "worker/wal.h"
+#include "worker/worker.h"
+
+static XLogReaderState *reader = NULL;
+static XLogRecPtr end_lsn;
+static bool at_end;
+static ReadLocalXLogPageNoWaitPrivate page_private;
+
+/* The timelines of this server; it stays on the last one as long as it runs. */
+List *
+wtc_wal_history(void)
+{
+	static List *history = NIL;
+
+	if (history == NIL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		history = readTimeLineHistory(GetWALInsertionTimeLine());
+		MemoryContextSwitchTo(old);
+	}
+	return history;
+}
+
+TimeLineID
+wtc_wal_timeline(XLogRecPtr lsn)
+{
+	return tliOfPointInHistory(lsn, wtc_wal_history());
+}
+
+/*
+ * An insert position at the beginning of a page is behind a page header that
+ * nobody has written yet, and which cannot be flushed.
+ */
+static XLogRecPtr
+end_of_written(XLogRecPtr lsn)
+{
+	uint32		offset = lsn % XLOG_BLCKSZ;
+
+	if (offset == SizeOfXLogShortPHD ||
+		lsn % wal_segment_size == SizeOfXLogLongPHD)
+		return lsn - offset;
+	return lsn;
+}
+
+void
+wtc_wal_flush(XLogRecPtr lsn)
+{
+	XLogFlush(end_of_written(lsn));
+}
+
+bool
+wtc_wal_flushed(XLogRecPtr lsn)
+{
+	return GetFlushRecPtr(NULL) >= end_of_written(lsn);
+}
+
+static bool
+segment_exists(TimeLineID timeline, XLogSegNo segno)
+{
+	char		path[MAXPGPATH];
+
+	XLogFilePath(path, timeline, segno, wal_segment_size);
+	return access(path, R_OK) == 0;
+}
+
+bool
+wtc_wal_exists(XLogRecPtr lsn)
+{
+	XLogSegNo	segno;
+
+	XLByteToSeg(lsn, segno, wal_segment_size);
+	/* a segment in which the timeline changed goes by the name of the later */
+	return segno > XLogGetLastRemovedSegno() &&
+		(segment_exists(GetWALInsertionTimeLine(), segno) ||
+		 segment_exists(wtc_wal_timeline(lsn), segno));
+}
+
+void
+wtc_wal_open(XLogRecPtr from, XLogRecPtr upto)
+{
+	XLogRecPtr	first;
+
+	Assert(reader == NULL);
+	reader = XLogReaderAllocate(wal_segment_size, NULL,
+								XL_ROUTINE(.page_read = read_local_xlog_page_no_wait,
+										   .segment_open = wal_segment_open,
+										   .segment_close = wal_segment_close),
+								&page_private);
+	if (reader == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("Failed while allocating a WAL reading processor.")));
+	page_private.end_of_wal = false;
+	end_lsn = upto;
+	at_end = from >= upto;
+	if (at_end)
+		return;
+
+	/* positions that were stored somewhere are not trusted to be exact */
+	first = XLogFindNextRecord(reader, from);
+	if (XLogRecPtrIsInvalid(first))
+	{
+		if (!page_private.end_of_wal)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("could not find a valid record in WAL at or after %X/%X",
+							LSN_FORMAT_ARGS(from))));
+		at_end = true;
+		return;
+	}
+	XLogBeginRead(reader, first);
+}
+
+/* Is this record a message of ours? */
+static bool
+take_record(WtcWalMessage *message)
+{
+	const xl_logical_message *record;
+	size_t		len = XLogRecGetDataLen(reader);
+	const char *prefix = wtc_message_prefix();
+	WtcMessage	content;
+
+	if (XLogRecGetRmid(reader) != RM_LOGICALMSG_ID || len < SizeOfLogicalMessage)
+		return false;
+	record = (const xl_logical_message *) XLogRecGetData(reader);
+	len -= SizeOfLogicalMessage;
+	if (record->prefix_size != strlen(prefix) + 1 ||
+		record->prefix_size > len ||
+		record->message_size != len - record->prefix_size ||
+		memcmp(record->message, prefix, record->prefix_size) != 0)
+		return false;
+	if (!wtc_get_message(record->message + record->prefix_size,
+						 record->message_size, &content))
+	{
+		ereport(LOG,
+				(errmsg("wtcache: malformed message in WAL at %X/%X passed over",
+						LSN_FORMAT_ARGS(reader->ReadRecPtr))));
+		return false;
+	}
+
+	message->start = reader->ReadRecPtr;
+	message->xid = content.xid != InvalidTransactionId ? content.xid :
+		XLogRecGetXid(reader);
+	message->lsn = content.lsn;
+	message->timeline = content.timeline;
+	if (content.lsn == InvalidXLogRecPtr)
+	{
+		message->lsn = reader->EndRecPtr;
+		message->timeline = wtc_wal_timeline(reader->ReadRecPtr);
+	}
+	message->batch = content.batch.data;
+	message->len = content.batch.len;
+	return TransactionIdIsNormal(message->xid);
+}
+
+bool
+wtc_wal_next(WtcWalMessage *message)
+{
+	uint32		n = 0;
+
+	while (!at_end)
+	{
+		char	   *problem = NULL;
+
+		if (XLogReadRecord(reader, &problem) == NULL)
+		{
+			at_end = true;
+			if (problem != NULL && !page_private.end_of_wal)
+				ereport(ERROR,
+						(errcode(ERRCODE_DATA_CORRUPTED),
+						 errmsg("could not read WAL at %X/%X: %s",
+								LSN_FORMAT_ARGS(reader->EndRecPtr), problem)));
+			break;
+		}
+		if (reader->ReadRecPtr >= end_lsn)
+		{
+			at_end = true;
+			break;
+		}
+		if (take_record(message))
+			return true;
+		if (++n % 4096 == 0)
+			wtc_worker_check();
+	}
+	return false;
+}
+
+void
+wtc_wal_close(void)
+{
+	if (reader == NULL)
+		return;
+	if (reader->seg.ws_file >= 0)
+		wal_segment_close(reader);
+	XLogReaderFree(reader);
+	reader = NULL;
+}

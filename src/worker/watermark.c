@@ -1,0 +1,145 @@
+/*-------------------------------------------------------------------------
+ *
+ * watermark.c
+ *	  How far everything is in Redis, and how much WAL is kept.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "guc.h"
+#include "redis/conn.h"
+#include "shared/shmem.h"
+#include "worker/replay.h"
+#include "worker/slot.h"
+#include "worker/wal.h"
+#include "worker/watermark.h"
+#include "worker/worker.h"
+
+/* where the watermark was, for heal_window */
+#define SAMPLES		512
+
+/* batches that are parked are carried forward when this much WAL is behind */
+#define CARRY_BYTES	((uint64) 64 * 1024 * 1024)
+
+typedef struct Sample
+{
+	int64		at_us;
+	XLogRecPtr	watermark;
+} Sample;
+
+/*
+ * First the end of WAL, then the marks of the backends, then what they have
+ * left to be replayed (R17, R19): a batch that is written after the first look
+ * begins behind it, and one that moves on meanwhile is seen where it arrives.
+ */
+static XLogRecPtr
+candidate(void)
+{
+	uint64		lsn = GetXLogInsertRecPtr();
+
+	pg_memory_barrier();
+	lsn = Min(lsn, wtc_inflight_min());
+	pg_memory_barrier();
+	lsn = Min(lsn, pg_atomic_read_u64(&wtc_shared->replay_from));
+	lsn = Min(lsn, pg_atomic_read_u64(&wtc_shared->replaying));
+	return Min(lsn, pg_atomic_read_u64(&wtc_shared->parked_from));
+}
+
+XLogRecPtr
+wtc_watermark_move(void)
+{
+	static XLogRecPtr waiting = InvalidXLogRecPtr;
+	XLogRecPtr	watermark = pg_atomic_read_u64(&wtc_shared->watermark);
+	XLogRecPtr	lsn = candidate();
+
+	/*
+	 * Never past what is flushed: a crash would let other batches begin
+	 * before it.  Then one that was found earlier may do by now.
+	 */
+	if (!wtc_wal_flushed(lsn))
+	{
+		XLogRecPtr	later = lsn;
+
+		lsn = waiting != InvalidXLogRecPtr && waiting <= lsn &&
+			wtc_wal_flushed(waiting) ? waiting : watermark;
+		waiting = later;
+	}
+	if (lsn > watermark)
+	{
+		watermark = lsn;
+		pg_atomic_write_u64(&wtc_shared->watermark, watermark);
+	}
+	return watermark;
+}
+
+/* Where the watermark was heal_window ago; InvalidXLogRecPtr: not known. */
+static XLogRecPtr
+healing_position(XLogRecPtr watermark)
+{
+	static Sample samples[SAMPLES];
+	static int	nsamples = 0;
+	int64		now = wtc_clock_us();
+	int64		window = (int64) wtc_heal_window * 1000000;
+	int			old = -1;
+
+	for (int i = 0; i < nsamples; i++)
+	{
+		/* it went back: what it was does not count any more */
+		samples[i].watermark = Min(samples[i].watermark, watermark);
+		if (now - samples[i].at_us >= window)
+			old = i;
+	}
+	if (old > 0)
+	{
+		memmove(samples, samples + old, sizeof(Sample) * (nsamples - old));
+		nsamples -= old;
+	}
+	if (nsamples < SAMPLES &&
+		(nsamples == 0 ||
+		 now - samples[nsamples - 1].at_us >= window / (SAMPLES - 1)))
+	{
+		samples[nsamples].at_us = now;
+		samples[nsamples].watermark = watermark;
+		nsamples++;
+	}
+	return old >= 0 ? samples[0].watermark : InvalidXLogRecPtr;
+}
+
+void
+wtc_watermark_retain(void)
+{
+	static bool told = false;
+	XLogRecPtr	watermark = wtc_watermark_move();
+	XLogRecPtr	end = GetXLogInsertRecPtr();
+	XLogRecPtr	lsn;
+
+	if (watermark == InvalidXLogRecPtr)
+		return;
+	lsn = healing_position(watermark);
+	if (wtc_max_wal_retained >= 0)
+	{
+		uint64		most = (uint64) wtc_max_wal_retained * 1024 * 1024;
+		XLogRecPtr	limit = end > most ? end - most : 0;
+
+		wtc_replay_carry_forward(Max(limit, end > CARRY_BYTES ?
+									 end - CARRY_BYTES : 0));
+		if (limit > watermark && wtc_slot_position() != InvalidXLogRecPtr &&
+			wtc_slot_position() < limit)
+		{
+			if (!told)
+				ereport(LOG,
+						(errmsg("wtcache: giving up WAL that has not been replayed, max_wal_retained is reached"),
+						 errdetail("The cache will be emptied as soon as Redis can be reached.")));
+			told = true;
+		}
+		else if (limit <= watermark)
+			told = false;
+		lsn = Max(lsn, limit);
+	}
+	else
+		wtc_replay_carry_forward(end > CARRY_BYTES ? end - CARRY_BYTES : 0);
+	if (lsn > wtc_slot_position())
+		wtc_slot_advance(lsn);
+}
