@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <inttypes.h>
+
 #include "access/transam.h"
 #include "access/xlog.h"
 #include "catalog/pg_control.h"
@@ -23,7 +25,7 @@ wtc_message_prefix(void)
 	static char prefix[32];
 
 	if (prefix[0] == '\0')
-		snprintf(prefix, sizeof(prefix), "wtcache:%016" INT64_MODIFIER "x",
+		snprintf(prefix, sizeof(prefix), "wtcache:%016" PRIx64,
 				 hash_bytes_extended((unsigned char *) GetMockAuthenticationNonce(),
 									 MOCK_AUTH_NONCE_LEN, 0x7774636163686521));
 	return prefix;

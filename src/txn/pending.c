@@ -31,9 +31,10 @@
  *	 weak or not (R1), and the old key of a swap (R2) then delete a key that
  *	 has been stored before.  It is absent where it could have been present.
  * - The tags that a key has left before the spill stand in the operation that
- *	 was spilled.  If only the last operation of a key is pushed, the key stays
- *	 a member of a tag that it no longer carries: invalidating that deletes it
- *	 for nothing.  The tags it has are all in the last operation.
+ *	 was spilled, and the worker takes it out of them although it pushes only
+ *	 the last operation of a key.  It would not matter: a member that does not
+ *	 carry the tag is deleted for nothing when that is invalidated, and the tags
+ *	 that it does carry are all in the last operation.
  * - An invalidation is left out only if the same one is in memory, and so is
  *	 written after everything that was spilled.  One that comes after a store
  *	 that has been spilled takes its key away, which it would not have done

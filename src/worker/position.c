@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include <inttypes.h>
+
 #include "access/timeline.h"
 #include "access/xlog.h"
 #include "guc.h"
@@ -121,7 +123,7 @@ parse_mark(const char *text, const char *identity, Mark *mark)
 	memset(mark, 0, sizeof(*mark));
 	mark->cold = strcmp(text, COLD_MARK) == 0;
 	mark->any = mark->cold ||
-		sscanf(text, UINT64_FORMAT " %8u%19" INT64_MODIFIER "u %255s",
+		sscanf(text, "%" SCNu64 " %8u%19" SCNu64 " %255s",
 			   &mark->system, &mark->timeline, &mark->lsn, stored) >= 3;
 	mark->rolled_back = strcmp(stored, identity) != 0;
 }

@@ -221,10 +221,12 @@ turn(void)
 	int64		now = wtc_clock_us();
 	int64		due;
 
-	if (wtc_url[0] == '\0')
-		return -1;
 	if (!slot_opened)
+	{
+		if (wtc_url[0] == '\0')
+			return -1;
 		begin();
+	}
 	if (now >= retry_due &&
 		(retry_due > 0 || now >= beat_due || reason_to_talk(now)))
 		note_status(talk(now), now);
