@@ -11,26 +11,53 @@ CREATE FUNCTION lm_state(prefix text) RETURNS TABLE (state text, n bigint) LANGU
     SELECT coalesce(left(wtcache.get(prefix || i) ->> 'v', 3), 'absent'), count(*)
       FROM generate_series(1, 100) i GROUP BY 1 ORDER BY 1 $$;
 
--- beyond the limit images give way to deletes of their keys
+-- what is beyond the limit goes by way of WAL; the session waits for it
 SHOW wtcache.batch_memory;
 SET wtcache.batch_memory = '64kB';
-SELECT images_dropped, sets, deletes, pushes_ok FROM wtcache.stat \gset m_
+SELECT spilled, pushes_ok, pushes_failed FROM wtcache.stat \gset m_
 UPDATE lm SET v = 'new' || repeat('x', 2000);
--- the first of them are stored, the others are gone, and none is old
-SELECT state, n BETWEEN 5 AND 95 AS some FROM lm_state('lm:');
-SELECT images_dropped - :m_images_dropped BETWEEN 5 AND 95 AS dropped,
-       images_dropped - :m_images_dropped = deletes - :m_deletes AS all_deleted,
-       sets + deletes - :m_sets - :m_deletes AS operations, pushes_ok - :m_pushes_ok AS pushes FROM wtcache.stat;
+SELECT * FROM lm_state('lm:');
+SELECT spilled - :m_spilled BETWEEN 5 AND 100 AS spilled, pushes_ok - :m_pushes_ok AS pushes,
+       pushes_failed - :m_pushes_failed AS failed FROM wtcache.stat;
 UPDATE lm_hash SET v = 'new' || repeat('x', 2000);
-SELECT state, n BETWEEN 5 AND 95 AS some FROM lm_state('lm_hash:');
--- get() within the transaction agrees with what will be
+SELECT * FROM lm_state('lm_hash:');
+-- get() within the transaction does not know what has left the memory: a miss
 BEGIN;
-UPDATE lm SET v = 'two' || repeat('x', 2000);
-SELECT sum(n) FROM lm_state('lm:') WHERE state = 'old';
-SELECT state, n BETWEEN 5 AND 95 AS some FROM lm_state('lm:');
+UPDATE lm SET v = 'two' || repeat('x', 2000) WHERE id > 1;
+SELECT state, n BETWEEN 5 AND 95 AS some FROM lm_state('lm:') WHERE state <> 'two';
+SELECT wtcache.get('lm:1') IS NULL AS miss;
 COMMIT;
-SELECT state, n BETWEEN 5 AND 95 AS some FROM lm_state('lm:');
--- a single image that is larger than the limit; a small one after it fits
+SELECT * FROM lm_state('lm:');
+-- ... until it is rolled back
+BEGIN;
+SAVEPOINT a;
+UPDATE lm SET v = 'not' || repeat('x', 2000);
+SELECT wtcache.get('lm:1') IS NULL AS miss;
+ROLLBACK TO a;
+SELECT left(wtcache.get('lm:1') ->> 'v', 3) AS v;
+COMMIT;
+SELECT * FROM lm_state('lm:');
+-- a rolled-back savepoint that was spilled, within and around what stays
+BEGIN;
+UPDATE lm SET v = 'out' || repeat('x', 2000);
+SAVEPOINT a;
+UPDATE lm SET v = 'not' || repeat('x', 2000) WHERE id > 10;
+ROLLBACK TO a;
+UPDATE lm SET v = 'end' || repeat('x', 2000) WHERE id > 60;
+SAVEPOINT b;
+DELETE FROM lm WHERE id > 90;
+RELEASE b;
+COMMIT;
+SELECT * FROM lm_state('lm:');
+INSERT INTO lm SELECT i, 'back' FROM generate_series(91, 100) i;
+-- what is rolled back is counted with what was spilled
+SELECT rollbacks, discarded FROM wtcache.stat \gset m_
+BEGIN;
+UPDATE lm SET v = 'not' || repeat('x', 2000);
+ROLLBACK;
+SELECT rollbacks - :m_rollbacks AS rollbacks, discarded - :m_discarded AS discarded FROM wtcache.stat;
+SELECT in_flight FROM wtcache.status;
+-- a row that is larger than the limit all by itself is not stored; set() may be
 BEGIN;
 UPDATE lm SET v = repeat('x', 100000) WHERE id = 1;
 UPDATE lm SET v = 'small' WHERE id = 2;

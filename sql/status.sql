@@ -33,7 +33,7 @@ SELECT pushes_ok - :m_pushes_ok AS pushes_ok, sets - :m_sets AS sets, deletes - 
        invalidations - :m_invalidations AS invalidations, stored - :m_stored AS stored,
        rollbacks - :m_rollbacks AS rollbacks, discarded - :m_discarded AS discarded,
        bytes_sent - :m_bytes_sent BETWEEN 300 AND 3000 AS bytes_sent,
-       pushes_failed - :m_pushes_failed AS pushes_failed, images_dropped - :m_images_dropped AS images_dropped FROM wtcache.stat;
+       pushes_failed - :m_pushes_failed AS pushes_failed, spilled - :m_spilled AS spilled FROM wtcache.stat;
 -- reading in a transaction does not disturb it
 BEGIN;
 UPDATE st SET v = 'y' WHERE id = 2;

@@ -113,7 +113,7 @@ SELECT count(*), count(*) FILTER (WHERE v = 'touched') AS touched, sx_difference
 -- a rolled-back subtransaction frees what it held of the memory limit
 SET wtcache.batch_memory = '64kB';
 SELECT wtcache.attach('sx');
-SELECT images_dropped FROM wtcache.stat \gset m_
+SELECT spilled FROM wtcache.stat \gset m_
 DO $$
 BEGIN
     FOR i IN 1 .. 100 LOOP
@@ -125,7 +125,7 @@ BEGIN
     END LOOP;
     UPDATE sx SET v = repeat('y', 20000) WHERE id = 1;
 END $$;
-SELECT images_dropped - :m_images_dropped AS dropped, sx_differences() FROM wtcache.stat;
+SELECT spilled - :m_spilled AS spilled, sx_differences() FROM wtcache.stat;
 RESET wtcache.batch_memory;
 
 DROP TABLE sx;

@@ -104,14 +104,14 @@ wtc_slot_create(const char *name)
 #endif
 }
 
-/* Takes an existing slot, waiting for who has it. */
+/* Takes an existing slot; an error if another process has it. */
 static inline void
 wtc_slot_acquire(const char *name)
 {
 #if PG_VERSION_NUM >= 180000
-	ReplicationSlotAcquire(name, false, false);
+	ReplicationSlotAcquire(name, true, false);
 #else
-	ReplicationSlotAcquire(name, false);
+	ReplicationSlotAcquire(name, true);
 #endif
 }
 

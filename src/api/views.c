@@ -103,7 +103,9 @@ wtcache_status(PG_FUNCTION_ARGS)
 
 	values[6] = Int32GetDatum(wtc_inflight_count());
 	replay_from = pg_atomic_read_u64(&wtc_shared->replay_from);
-	nulls[7] = replay_from == PG_UINT64_MAX;
+	pg_read_barrier();
+	replay_from = Min(replay_from, pg_atomic_read_u64(&wtc_shared->replaying));
+	nulls[7] = replay_from == PG_UINT64_MAX || replay_from == InvalidXLogRecPtr;
 	values[7] = LSNGetDatum(replay_from);
 	worker_columns(values + 8, nulls + 8);
 	PG_RETURN_DATUM(result_row(fcinfo, values, nulls));

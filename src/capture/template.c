@@ -79,6 +79,10 @@ make_unambiguous(WtcTemplate *tpl)
 		if (last >= 0 && last == i - 1)
 			syntax_error(tpl->text,
 						 "Two placeholders of a key must be separated.");
+		/* it could be the beginning of an encoded byte of the value before */
+		if (last >= 0 && tpl->parts[i - 1].literal[0] == '%')
+			syntax_error(tpl->text,
+						 "What separates two placeholders of a key must not begin with a percent sign.");
 		if (last >= 0)
 		{
 			for (const char *c = tpl->parts[i - 1].literal; *c; c++)

@@ -142,6 +142,13 @@ typedef struct WtcStream
 	bool		(*next) (void *arg, WtcStreamBatch *batch);
 	void	   *arg;
 
+	/*
+	 * All of it had been committed when the log had come so far: what is newer
+	 * is spared by invalidations.
+	 */
+	TimeLineID	timeline;
+	XLogRecPtr	committed_by;
+
 	/* out */
 	XLogRecPtr	settled;		/* the last batch that is in Redis, with all
 								 * before it; 0: none */

@@ -193,7 +193,10 @@ wtc_request_next(WtcRequest *request)
 	p = wtc_resp_arg(p, request->version, WTC_VERSION_LEN);
 	p = wtc_resp_number(p, request->created_us);
 	p = wtc_resp_number(p, request->fence_us);
-	p = wtc_resp_number(p, request->replay ? 1 : 0);
+	if (request->spare != NULL)
+		p = wtc_resp_arg(p, request->spare, WTC_VERSION_LEN);
+	else
+		p = wtc_resp_number(p, 0);
 	p = wtc_resp_number(p, chunk.tags);
 	p = put_chunk(p, request, &chunk, PASS_TAGS);
 	p = put_chunk(p, request, &chunk, PASS_OPERATIONS);

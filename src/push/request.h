@@ -19,7 +19,8 @@ typedef struct WtcRequest
 	const char *version;		/* WTC_VERSION_LEN digits */
 	int64		created_us;		/* in Redis' clock, a lower bound */
 	int64		fence_us;		/* 0: no fence */
-	bool		replay;			/* from WAL, and not from its transaction */
+	const char *spare;			/* a replay: the version behind which
+								 * invalidations spare; else NULL */
 	char	   *buf;
 	size_t		size;
 } WtcRequest;

@@ -39,6 +39,7 @@ typedef struct Streaming
 	WtcStream  *stream;
 	WtcTalk    *talk;
 	WtcRequest	request;
+	char		spare[WTC_VERSION_LEN + 1];
 	Sent		now;			/* the batch being sent */
 	Sent		ring[RING];
 	uint32		sent;
@@ -85,6 +86,8 @@ next_request(void *arg, const char **data, size_t *len)
 	{
 		if (!begin_batch(s))
 			return 0;
+		/* the time it took to read is not Redis' fault */
+		s->talk->deadline_us = wtc_push_deadline();
 	}
 	*len = wtc_request_next(&s->request);
 	*data = s->request.buf;
@@ -142,7 +145,9 @@ wtc_push_stream(WtcStream *stream)
 	s->stream = stream;
 	s->talk = &talk;
 	s->request.fence_us = (int64) wtc_fence_ttl * 1000000;
-	s->request.replay = true;
+	snprintf(s->spare, sizeof(s->spare), WTC_VERSION_FORMAT,
+			 stream->timeline, (uint64) stream->committed_by);
+	s->request.spare = s->spare;
 	stream->settled = InvalidXLogRecPtr;
 	status = wtc_conn_talk(&wtc_link, &talk);
 	wtc_count(WTC_BYTES_SENT, talk.sent);

@@ -10,8 +10,10 @@
 --   ARGV[3]           fence_ttl in microseconds; 0 switches the fence off
 --                     (developers only: it is how the tests show that the
 --                     fence is needed)
---   ARGV[4]           1 for a replay from WAL, else 0: an invalidation that
---                     comes so late spares the entries written after it
+--   ARGV[4]           0, or for a replay from WAL a version: an invalidation
+--                     spares the entries that are newer, because they were
+--                     written after its transaction had committed, and
+--                     those of its own transaction
 --   ARGV[5]           how many tags to invalidate, then those tags
 --   then per operation:
 --     d nremoved removed...
@@ -45,8 +47,8 @@ local LEASE, DRAINS = 'wtcache:lease:', 'wtcache:drains'
 local LIMIT = 1000   -- members that one call may delete on behalf of a tag
 local call, try, ARGV, KEYS = redis.call, redis.pcall, ARGV, KEYS
 local ver, created, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local pushed, filled = '2' .. ver, '1' .. ver
-local replay, ninv = ARGV[4] == '1', tonumber(ARGV[5])
+local pushed, filled, spare = '2' .. ver, '1' .. ver, '2' .. ARGV[4]
+local replay, ninv = ARGV[4] ~= '0', tonumber(ARGV[5])
 local nops = #KEYS - 2
 local t = call('TIME')
 local now = t[1] * 1000000 + t[2]
@@ -143,8 +145,11 @@ for i = 1, nops do
   local key = KEYS[i + 2]
   local rec = hc[i + 2] or hp[i + 2]
   local isdel = ARGV[at[i]] == 'd'
+  -- A replay makes good what the push itself could only delete.
+  local mend = replay and rec == pushed and not isdel and
+    call('EXISTS', key) == 0
   gone[#gone + 1] = LEASE .. key
-  if rec and rec >= pushed then
+  if rec and rec >= pushed and not mend then
     older = older + 1
     removed[i] = nil     -- a newer one has settled the tags
   else
@@ -251,7 +256,7 @@ if ninv > 0 then
         local old = {}
         for j = 1, n do
           local rec = rc[j] or rp[j]
-          if not rec or rec <= pushed then
+          if not rec or rec <= spare and rec ~= pushed then
             old[#old + 1] = list[j]
           end
         end

@@ -12,7 +12,8 @@
 --   ARGV[3]           identity that the server must have
 --   ARGV[4]           the watermark to store
 --   ARGV[5]           adopt: 0 the fence stays, 1 it vouches for nothing older
---                     than now, 2 it is emptied
+--                     than now, 3 it is emptied, 2 it is emptied and pushes
+--                     only delete until it is adopted again
 --                     beat: the version of the end of the log
 --   ARGV[6]           beat: how long the list may become
 --
@@ -25,7 +26,8 @@
 -- restart changes the one and a promotion the other, and only that tells a
 -- server that may have forgotten writes from one that has not.
 --
--- Returns { done, now, identity, generation, watermark, maxmemory_policy }.
+-- Returns { done, now, identity, generation, watermark, maxmemory_policy,
+-- time of the newest position }.
 
 local act = ARGV[1]
 local t = redis.call('TIME')
@@ -57,7 +59,8 @@ if act ~= 'look' and identity == ARGV[3] then
   -- a full server refuses the first write only, unless it is one like this
   redis.call('UNLINK', 'wtcache:lease:')
   if act == 'adopt' then
-    if ARGV[5] == '2' then
+    local s = ARGV[5] == '2' and string.format('%.0f', now + 1e15) or now
+    if ARGV[5] == '2' or ARGV[5] == '3' then
       redis.call('UNLINK', KEYS[1], KEYS[2])
     end
     local complete = true
@@ -74,7 +77,7 @@ if act ~= 'look' and identity == ARGV[3] then
         redis.call('HSET', KEYS[i], '\0b', now)
       end
       if not complete or ARGV[5] ~= '0' then
-        redis.call('HSET', KEYS[i], '\0s', now)
+        redis.call('HSET', KEYS[i], '\0s', s)
       end
       redis.call('HSET', KEYS[i], '\0g', ARGV[2])
     end
@@ -95,5 +98,7 @@ local watermark = redis.pcall('GET', KEYS[3])
 if type(watermark) ~= 'string' then
   watermark = ''
 end
+local newest = redis.pcall('LINDEX', KEYS[4], 0)
+newest = type(newest) == 'string' and string.match(newest, '^%d+') or ''
 return {done, now, identity, field('\0g') or '', watermark,
-  info('memory', 'maxmemory_policy')}
+  info('memory', 'maxmemory_policy'), newest}

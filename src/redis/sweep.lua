@@ -1,30 +1,39 @@
 -- sweep.lua: deletes what a lost part of a timeline has written (R25).
 --
 --   KEYS[1]  one of the fence hashes
+--   KEYS[2]  the other one
 --   ARGV[1]  cursor, 0 to begin with
 --   ARGV[2]  version of the point where the timeline was left
 --   ARGV[3]  version of the beginning of the next one
 --
 -- Every key whose record lies between the two goes, with its lease and with
--- the record.  Called until the cursor is 0 again.
+-- the record, unless the other hash knows of a write on the next timeline.
+-- Called until the cursor is 0 again.
 --
 -- Returns { cursor, deleted }.
 
 local r = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', 500)
-local gone, records = {}, {}
+local keys, gone, records = {}, {}, {}
 for i = 1, #r[2], 2 do
   local field, version = r[2][i], r[2][i + 1]
-  local mark = string.sub(field, 1, 2)
-  if mark == '\0t' then
-    if version > ARGV[2] and version < ARGV[3] then
-      records[#records + 1] = field
-    end
-  elseif string.sub(mark, 1, 1) ~= '\0' then
+  local iskey = string.sub(field, 1, 1) ~= '\0'
+  if iskey then
     version = string.sub(version, 2)
-    if version > ARGV[2] and version < ARGV[3] then
-      records[#records + 1] = field
-      gone[#gone + 1] = field
-      gone[#gone + 1] = 'wtcache:lease:' .. field
+  end
+  if (iskey or string.sub(field, 1, 2) == '\0t') and version > ARGV[2] and
+    version < ARGV[3] then
+    records[#records + 1] = field
+    if iskey then
+      keys[#keys + 1] = field
+    end
+  end
+end
+if #keys > 0 then
+  local other = redis.call('HMGET', KEYS[2], unpack(keys))
+  for i, key in ipairs(keys) do
+    if not other[i] or string.sub(other[i], 2) < ARGV[3] then
+      gone[#gone + 1] = key
+      gone[#gone + 1] = 'wtcache:lease:' .. key
     end
   end
 end

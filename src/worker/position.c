@@ -26,6 +26,8 @@
 #include "worker/worker.h"
 
 #define COLD_MARK		"cold"
+/* of a server that does not let us ask */
+#define NO_IDENTITY		"/"
 /* how many positions with their times are kept in Redis, at most */
 #define MAX_POSITIONS	2000
 
@@ -38,6 +40,7 @@ enum
 	SAYS_GENERATION,
 	SAYS_WATERMARK,
 	SAYS_POLICY,
+	SAYS_BEAT,
 	SAYS_COUNT
 };
 
@@ -125,7 +128,8 @@ parse_mark(const char *text, const char *identity, Mark *mark)
 	mark->any = mark->cold ||
 		sscanf(text, "%" SCNu64 " %8u%19" SCNu64 " %255s",
 			   &mark->system, &mark->timeline, &mark->lsn, stored) >= 3;
-	mark->rolled_back = strcmp(stored, identity) != 0;
+	mark->rolled_back = strcmp(stored, identity) != 0 ||
+		strcmp(identity, NO_IDENTITY) == 0;
 }
 
 /* The first position that the server itself may still have to replay from. */
@@ -135,9 +139,11 @@ oldest_position(void)
 	XLogRecPtr	watermark = pg_atomic_read_u64(&wtc_shared->watermark);
 	XLogRecPtr	slot = wtc_slot_position();
 
-	if (slot != InvalidXLogRecPtr)
-		return slot;
-	return watermark != InvalidXLogRecPtr ? watermark : GetXLogInsertRecPtr();
+	if (slot == InvalidXLogRecPtr && watermark == InvalidXLogRecPtr)
+		return GetXLogInsertRecPtr();
+	if (slot == InvalidXLogRecPtr || watermark == InvalidXLogRecPtr)
+		return Max(slot, watermark);
+	return Min(slot, watermark);
 }
 
 /*
@@ -197,9 +203,11 @@ sweep(const char *low, const char *high, uint64 *deleted)
 
 		do
 		{
-			const char *args[] = {halves[i], cursor, low, high};
+			const char *args[] = {
+				halves[i], halves[1 - i], cursor, low, high
+			};
 			WtcAnswer	answer;
-			WtcStatus	status = wtc_push_eval(wtc_sweep_text, 1,
+			WtcStatus	status = wtc_push_eval(wtc_sweep_text, 2,
 											   lengthof(args), args, &answer);
 
 			wtc_worker_check();
@@ -294,9 +302,11 @@ delete_matching(const char *pattern, uint64 *deleted)
 }
 
 /*
- * First the fence is emptied: what was created before that only deletes, so
- * what is on its way cannot bring back what is deleted here (R24).  The mark
- * says "cold" until all is done.
+ * First the fence is emptied, such that pushes only delete until it is emptied
+ * again in the end: what is on its way cannot bring back what is deleted here
+ * (R24), and no key can be stored whose tag's set is then deleted.  The replay
+ * brings what has been pushed meanwhile.  The mark says "cold" until all is
+ * done.
  */
 static WtcStatus
 empty_cache(const char *identity, XLogRecPtr lsn, uint64 *deleted)
@@ -310,7 +320,7 @@ empty_cache(const char *identity, XLogRecPtr lsn, uint64 *deleted)
 	if (status == WTC_OK)
 		status = delete_matching("wtcache:*", deleted);
 	if (status == WTC_OK)
-		status = say("adopt", identity, mark_text(lsn, identity), "1", &answer);
+		status = say("adopt", identity, mark_text(lsn, identity), "3", &answer);
 	if (status == WTC_OK && strcmp(answer.text[SAYS_DONE], "1") != 0)
 		return WTC_FAIL_OTHER;	/* another server, all of a sudden */
 	return status;
@@ -327,6 +337,8 @@ go_cold(WtcColdReason reason, const char *identity)
 	pg_memory_barrier();
 	/* a batch under way will be pushed, or replayed */
 	lsn = Min(lsn, wtc_inflight_min());
+	/* nor is one dead that is not over */
+	wtc_replay_rescue(lsn);
 	status = empty_cache(identity, lsn, &deleted);
 	if (status != WTC_OK)
 		return status;
@@ -371,6 +383,30 @@ warn_of_policy(const char *policy)
 				 errmsg("wtcache: maxmemory-policy of Redis is %s", policy),
 				 errdetail("It may evict tag sets before their members, so that an invalidation does not find them."),
 				 errhint("Use noeviction, volatile-lru or volatile-lfu.")));
+}
+
+/*
+ * Two servers with one Redis would empty it by turns.  As long as the other one
+ * stores its positions, and for two beats more, we stand back.
+ */
+static bool
+others_alive(const char *now, const char *beat)
+{
+	static bool told = false;
+	int64		age_us = strtoll(now, NULL, 10) - strtoll(beat, NULL, 10);
+
+	if (beat[0] == '\0' || age_us > 2 * WTC_BEAT_MS * INT64CONST(1000))
+	{
+		told = false;
+		return false;
+	}
+	if (!told)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("wtcache: another PostgreSQL server writes to this Redis"),
+				 errhint("Give each server a Redis database of its own.")));
+	told = true;
+	return true;
 }
 
 /*
@@ -431,14 +467,21 @@ wtc_position_meet(void)
 
 	if (status != WTC_OK)
 		return status;
-	if (known &&
+	if (known && strcmp(known_identity, NO_IDENTITY) != 0 &&
 		strcmp(answer.text[SAYS_IDENTITY], known_identity) == 0 &&
 		strtoull(answer.text[SAYS_GENERATION], NULL, 10) == known_generation)
 		return WTC_OK;
 
 	known = false;
 	if (strcmp(known_identity, answer.text[SAYS_IDENTITY]) != 0)
+	{
 		warn_of_policy(answer.text[SAYS_POLICY]);
+		if (strcmp(answer.text[SAYS_IDENTITY], NO_IDENTITY) == 0)
+			ereport(WARNING,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("wtcache: Redis does not allow INFO"),
+					 errdetail("A promotion of Redis that keeps its connections will not be noticed.")));
+	}
 	begin_generation(answer.text[SAYS_IDENTITY]);
 	status = say("look", "", "", "", &answer);
 	if (status != WTC_OK)
@@ -459,6 +502,9 @@ wtc_position_meet(void)
 		if (!covered)
 			reason = WTC_COLD_PHANTOMS;
 	}
+	if ((reason == WTC_COLD_SYSTEM || reason == WTC_COLD_TIMELINE) &&
+		others_alive(answer.text[SAYS_NOW], answer.text[SAYS_BEAT]))
+		return WTC_FAIL_OTHER;
 	status = reason == WTC_COLD_NONE ? adopt(identity, &mark, text, start) :
 		go_cold(reason, identity);
 	known = status == WTC_OK;

@@ -39,7 +39,9 @@
 #include "storage/procarray.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 #include "worker/replay.h"
+#include "worker/slot.h"
 #include "worker/wal.h"
 #include "worker/worker.h"
 
@@ -47,6 +49,9 @@
 #define KEEP_BYTES		(16 * 1024 * 1024)
 /* keys whose last position is known at a time; more are done in parts */
 #define MAX_KEYS		(1024 * 1024)
+
+/* batches that are parked are carried forward when this much WAL is behind */
+#define CARRY_BYTES		((uint64) 64 * 1024 * 1024)
 
 /* The last version of a key or tag, by hash. */
 typedef struct LastEntry
@@ -71,10 +76,12 @@ typedef struct LastEntry
 typedef struct Parked
 {
 	XLogRecPtr	start;			/* its message is here or further on */
+	uint32		len;
 	TransactionId xid;
 	TimeLineID	timeline;
 	XLogRecPtr	lsn;
 	int64		created_us;		/* last seen in progress */
+	bool		lost;			/* its WAL is gone */
 	bool		due;			/* over, and to be pushed */
 	bool		blind;			/* nobody knows whether it committed */
 } Parked;
@@ -98,8 +105,9 @@ static int	parked_room = 0;
 static XLogRecPtr first = InvalidXLogRecPtr;
 static XLogRecPtr next = InvalidXLogRecPtr;
 
-/* WAL that has to be replayed cannot be read */
+/* WAL that has to be replayed is gone; or it is there, but not readable */
 static bool gap = false;
+static bool damaged = false;
 
 /* how far wtc_replay_skim() has seen nothing */
 static XLogRecPtr skimmed = InvalidXLogRecPtr;
@@ -113,6 +121,7 @@ typedef struct Round
 	uint32		part;
 	uint32		parts;
 	bool		known;			/* in-progress transactions are parked already */
+	XLogRecPtr	committed_by;	/* what is pushed was committed before this */
 	last_hash  *last;
 
 	/* where the second pass stands */
@@ -127,13 +136,18 @@ typedef struct Round
 	StringInfoData content;
 } Round;
 
+static void carry_forward(XLogRecPtr lsn);
+
 static void
 publish_parked(void)
 {
 	uint64		min = PG_UINT64_MAX;
 
 	for (int i = 0; i < nparked; i++)
-		min = Min(min, parked[i].start);
+	{
+		if (!parked[i].lost)
+			min = Min(min, parked[i].start);
+	}
 	pg_atomic_write_u64(&wtc_shared->parked_from, min);
 	pg_atomic_write_u32(&wtc_shared->parked, nparked);
 }
@@ -163,6 +177,8 @@ park(const WtcWalMessage *message, int64 created_us)
 	}
 	p = &parked[nparked++];
 	p->start = message->start;
+	p->len = message->len;
+	p->lost = false;
 	p->xid = message->xid;
 	p->timeline = message->timeline;
 	p->lsn = message->lsn;
@@ -301,11 +317,21 @@ wanted(Round *r, const WtcWalMessage *message, bool *blind)
 
 /* A tag and a key of the same name are different things. */
 static uint64
+hash_name(WtcSpan name, bool tag)
+{
+	static uint64 seed = 0;
+
+	/* whoever could choose keys that collide could keep others from Redis */
+	if (seed == 0 && !pg_strong_random(&seed, sizeof(seed)))
+		seed = (uint64) GetCurrentTimestamp();
+	return hash_bytes_extended((const unsigned char *) name.data, name.len,
+							   seed + (tag ? 1 : 0));
+}
+
+static uint64
 hash_operation(const WtcOperation *op)
 {
-	return hash_bytes_extended((const unsigned char *) op->key.data,
-							   op->key.len,
-							   op->kind == WTC_OP_INVALIDATE ? 1 : 0);
+	return hash_name(op->key, op->kind == WTC_OP_INVALIDATE);
 }
 
 /* Notes the positions of the batch's keys; false: they are too many. */
@@ -363,6 +389,7 @@ first_pass(Round *r)
 	bool		fits = true;
 	bool		blind;
 
+	know_horizon();
 	last_reset(r->last);
 	r->all_kept = r->parts == 1;
 	r->nkept = 0;
@@ -388,6 +415,27 @@ first_pass(Round *r)
 	}
 	wtc_wal_close();
 	return fits;
+}
+
+/*
+ * Will one of the operation's tags be invalidated by a later batch?  Then its
+ * image must not be seen in between.  Where the keys are done in parts not
+ * every tag is known; the invalidation then follows in a later part.
+ */
+static bool
+invalidated_later(Round *r, const WtcOperation *op, XLogRecPtr lsn)
+{
+	WtcCursor	cursor = wtc_list_cursor(&op->tags);
+	WtcSpan		tag;
+
+	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &tag))
+	{
+		LastEntry  *entry = last_lookup(r->last, hash_name(tag, true));
+
+		if (entry != NULL && entry->lsn > lsn)
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -418,7 +466,7 @@ compact(Round *r, const WtcWalMessage *message, bool blind)
 			if (op.removed.count > 0)
 				wtc_put_deletion(&r->out, op.whole.data, op.whole.len);
 		}
-		else if (blind)
+		else if (blind || invalidated_later(r, &op, message->lsn))
 			wtc_put_deletion(&r->out, op.whole.data, op.whole.len);
 		else
 			appendBinaryStringInfo(&r->out, op.whole.data, op.whole.len);
@@ -494,7 +542,10 @@ next_batch(void *arg, WtcStreamBatch *batch)
 static WtcReplayResult
 push_part(Round *r, WtcStatus *status)
 {
-	WtcStream	stream = {.next = next_batch,.arg = r};
+	WtcStream	stream = {
+		.next = next_batch,.arg = r,
+		.timeline = GetWALInsertionTimeLine(),.committed_by = r->committed_by
+	};
 
 	r->pos = 0;
 	r->reading = false;
@@ -529,8 +580,12 @@ push_all(Round *r, WtcStatus *status)
 			r->parts *= 2;
 		}
 		r->known = true;
-		/* nobody may see what a crash would take back (R14) */
-		wtc_wal_flush(GetXLogInsertRecPtr());
+		/*
+		 * Nobody may see what a crash would take back (R14).  And what is
+		 * written from here on comes after all these commits.
+		 */
+		r->committed_by = GetXLogInsertRecPtr();
+		wtc_wal_flush(r->committed_by);
 		result = push_part(r, status);
 		if (result != WTC_REPLAY_DONE)
 			return result;
@@ -552,6 +607,13 @@ examine_parked(int64 created_us)
 		Parked	   *p = &parked[i];
 		Fate		fate = p->due ? FATE_COMMITTED : fate_of(p->xid);
 
+		if (p->lost && fate != FATE_OPEN)
+		{
+			/* nobody knows its keys any more */
+			gap |= fate != FATE_DEAD;
+			unpark(i);
+			continue;
+		}
 		switch (fate)
 		{
 			case FATE_OPEN:
@@ -689,25 +751,79 @@ wtc_replay_restart(XLogRecPtr start)
 {
 	first = next = skimmed = InvalidXLogRecPtr;
 	set_replaying(replaying() == 0 ? start : Min(replaying(), start));
+
+	/* they will be found again, and be as new as all that is read then */
+	for (int i = nparked - 1; i >= 0; i--)
+	{
+		if (parked[i].start >= start && !parked[i].lost)
+			unpark(i);
+	}
+	publish_parked();
 }
 
 void
 wtc_replay_forget(XLogRecPtr lsn)
 {
-	/* a batch that is parked further on stays */
 	for (int i = nparked - 1; i >= 0; i--)
 	{
-		if (parked[i].start < lsn && !wtc_wal_exists(parked[i].start))
+		/* all that could be read has been written again behind lsn */
+		if (parked[i].due)
 			unpark(i);
+		else if (parked[i].start < lsn)
+			parked[i].lost = true;
 	}
 	publish_parked();
-	gap = false;
+	gap = damaged = false;
 	first = next = skimmed = InvalidXLogRecPtr;
 	set_replaying(lsn);
 }
 
 void
-wtc_replay_carry_forward(XLogRecPtr lsn)
+wtc_replay_rescue(XLogRecPtr lsn)
+{
+	XLogRecPtr	from = Max(replaying(), wtc_slot_position());
+	WtcWalMessage message;
+
+	make_contexts();
+	know_horizon();
+	if (damaged)
+		return;
+	if (from < lsn && wtc_wal_exists(from))
+	{
+		wtc_wal_flush(lsn);
+		wtc_wal_open(from, lsn);
+		while (wtc_wal_next(&message))
+		{
+			if (find_parked(message.lsn) == NULL &&
+				fate_of(message.xid) == FATE_OPEN)
+				park(&message, 0);
+		}
+		wtc_wal_close();
+	}
+	carry_forward(lsn);
+}
+
+/*
+ * Only now and then: writing it again moves the end of the log as well.
+ */
+void
+wtc_replay_carry_forward(uint64 most)
+{
+	XLogRecPtr	end = GetXLogInsertRecPtr();
+	uint64		total = 0;
+	uint64		distance;
+
+	for (int i = 0; i < nparked; i++)
+		total += parked[i].len;
+	distance = Max(CARRY_BYTES, 4 * total);
+	if (most != PG_UINT64_MAX)
+		distance = Min(distance, Max(most / 2, 2 * total));
+	if (end > distance)
+		carry_forward(end - distance);
+}
+
+static void
+carry_forward(XLogRecPtr lsn)
 {
 	XLogRecPtr	end = InvalidXLogRecPtr;
 
@@ -718,7 +834,7 @@ wtc_replay_carry_forward(XLogRecPtr lsn)
 		StringInfoData buf;
 		XLogRecPtr	here;
 
-		if (p->start >= lsn || p->due || !wtc_wal_exists(p->start))
+		if (p->start >= lsn || p->due || p->lost || !wtc_wal_exists(p->start))
 			continue;
 		reopen(p, &message);
 		initStringInfo(&buf);
@@ -746,6 +862,7 @@ void
 wtc_replay_reset(bool unreadable)
 {
 	gap |= unreadable;
+	damaged |= unreadable;
 	wtc_wal_close();
 	if (round_cxt != NULL)
 		MemoryContextReset(round_cxt);

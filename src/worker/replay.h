@@ -43,14 +43,23 @@ extern void wtc_replay_skim(void);
  */
 extern void wtc_replay_restart(XLogRecPtr start);
 
-/* Everything before lsn is dead: the cache has been emptied. */
+/*
+ * Everything before lsn is dead: the cache has been emptied.  Or nearly: the
+ * commit of a prepared transaction whose WAL is gone will be a gap.
+ */
 extern void wtc_replay_forget(XLogRecPtr lsn);
 
 /*
- * Writes parked batches that begin before lsn to WAL again, so that the WAL
- * before it can go.
+ * The cache is about to be emptied of what lies before lsn.  What is in there
+ * of transactions that are not over is written to WAL again, behind it.
  */
-extern void wtc_replay_carry_forward(XLogRecPtr lsn);
+extern void wtc_replay_rescue(XLogRecPtr lsn);
+
+/*
+ * Writes parked batches that begin far behind to WAL again, so that the WAL
+ * before them can go; most: how much may be kept, or UINT64_MAX.
+ */
+extern void wtc_replay_carry_forward(uint64 most);
 
 /*
  * Is there WAL to be replayed that is gone?  Then nothing is left but to empty

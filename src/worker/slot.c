@@ -66,6 +66,14 @@ make_slot(void)
 	ReplicationSlotSave();
 }
 
+bool
+wtc_slot_exists(void)
+{
+	bool		ours;
+
+	return slot_exists(&ours) && ours;
+}
+
 void
 wtc_slot_open(void)
 {

@@ -13,11 +13,14 @@
 #include "access/xlogdefs.h"
 
 /*
- * Takes the slot, or makes it.  A slot whose WAL the server has taken away is
+ * Takes the slot, or makes it; an error if another process has it.  A slot whose WAL the server has taken away is
  * made anew, further on.  Where there can be none (wal_level, no free one) it
  * says so in the log, and WAL is kept by chance only.
  */
 extern void wtc_slot_open(void);
+
+/* Is there a slot, left from an earlier time perhaps? */
+extern bool wtc_slot_exists(void);
 
 /* From where on WAL is kept; InvalidXLogRecPtr: there is no slot. */
 extern XLogRecPtr wtc_slot_position(void);

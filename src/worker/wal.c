@@ -89,6 +89,9 @@ wtc_wal_exists(XLogRecPtr lsn)
 {
 	XLogSegNo	segno;
 
+	/* what has not been written yet cannot be missing */
+	if (end_of_written(lsn) >= end_of_written(GetXLogInsertRecPtr()))
+		return true;
 	XLByteToSeg(lsn, segno, wal_segment_size);
 	/* a segment in which the timeline changed goes by the name of the later */
 	return segno > XLogGetLastRemovedSegno() &&
@@ -178,7 +181,7 @@ take_record(WtcWalMessage *message)
 bool
 wtc_wal_next(WtcWalMessage *message)
 {
-	uint32		n = 0;
+	static uint32 n = 0;
 
 	while (!at_end)
 	{
@@ -199,12 +202,18 @@ wtc_wal_next(WtcWalMessage *message)
 			at_end = true;
 			break;
 		}
+		if (++n % 1024 == 0)
+			wtc_worker_check();
 		if (take_record(message))
 			return true;
-		if (++n % 4096 == 0)
-			wtc_worker_check();
 	}
 	return false;
+}
+
+bool
+wtc_wal_is_open(void)
+{
+	return reader != NULL;
 }
 
 void

@@ -36,6 +36,7 @@ extern void wtc_wal_open(XLogRecPtr from, XLogRecPtr upto);
 extern bool wtc_wal_next(WtcWalMessage *message);
 
 extern void wtc_wal_close(void);
+extern bool wtc_wal_is_open(void);
 
 /*
  * Flushes WAL up to a position that GetXLogInsertRecPtr() has returned, and

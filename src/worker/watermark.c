@@ -20,9 +20,6 @@
 /* where the watermark was, for heal_window */
 #define SAMPLES		512
 
-/* batches that are parked are carried forward when this much WAL is behind */
-#define CARRY_BYTES	((uint64) 64 * 1024 * 1024)
-
 typedef struct Sample
 {
 	int64		at_us;
@@ -123,8 +120,7 @@ wtc_watermark_retain(void)
 		uint64		most = (uint64) wtc_max_wal_retained * 1024 * 1024;
 		XLogRecPtr	limit = end > most ? end - most : 0;
 
-		wtc_replay_carry_forward(Max(limit, end > CARRY_BYTES ?
-									 end - CARRY_BYTES : 0));
+		wtc_replay_carry_forward(most);
 		if (limit > watermark && wtc_slot_position() != InvalidXLogRecPtr &&
 			wtc_slot_position() < limit)
 		{
@@ -139,7 +135,7 @@ wtc_watermark_retain(void)
 		lsn = Max(lsn, limit);
 	}
 	else
-		wtc_replay_carry_forward(end > CARRY_BYTES ? end - CARRY_BYTES : 0);
+		wtc_replay_carry_forward(PG_UINT64_MAX);
 	if (lsn > wtc_slot_position())
 		wtc_slot_advance(lsn);
 }

@@ -23,6 +23,7 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "access/xloginsert.h"
 #include "compat.h"
 #include "guc.h"
 #include "miscadmin.h"
@@ -35,6 +36,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "storage/proc.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "worker/position.h"
@@ -223,7 +225,7 @@ turn(void)
 
 	if (!slot_opened)
 	{
-		if (wtc_url[0] == '\0')
+		if (wtc_url[0] == '\0' && !wtc_slot_exists())
 			return -1;
 		begin();
 	}
@@ -278,10 +280,11 @@ guarded_turn(MemoryContext turn_cxt)
 		EmitErrorReport();
 		FlushErrorState();
 		LWLockReleaseAll();
+		XLogResetInsertion();
 		ConditionVariableCancelSleep();
 		pgstat_report_wait_end();
 		wtc_push_hang_up();
-		wtc_replay_reset(is_gap(error));
+		wtc_replay_reset(wtc_wal_is_open() && is_gap(error));
 		retry_due = wtc_clock_us() + 2 * LAST_PAUSE_MS * INT64CONST(1000);
 		wait = 2 * LAST_PAUSE_MS;
 		RESUME_INTERRUPTS();
@@ -304,6 +307,13 @@ wtc_worker_main(Datum arg)
 	turn_cxt = AllocSetContextCreate(TopMemoryContext, "wtcache worker turn",
 									 ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(turn_cxt);
+
+	/*
+	 * Nobody does this for a worker without a database; without it
+	 * TransactionIdIsInProgress() takes another backend's entry for ours, and
+	 * its transaction for not running.
+	 */
+	InitProcessPhase2();
 	wtc_shmem_be_worker();
 	wtc_report_start();
 	before_shmem_exit(sign_off, (Datum) 0);

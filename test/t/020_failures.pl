@@ -1,5 +1,6 @@
 # When Redis fails: every commit succeeds within the deadline, the failure is
-# counted by class and logged, and the next push works as soon as Redis does.
+# counted by class and logged, and as soon as Redis works again it has what was
+# committed meanwhile, and the next push works.
 
 use strict;
 use warnings;
@@ -75,7 +76,23 @@ sub fails
 	return;
 }
 
-# A commit that must reach Redis at once
+# What Redis missed arrives by itself.  From then on the worker knows the
+# server, and pushes to it count.
+sub heals
+{
+	my ($name, %o) = @_;
+	my $server = $o{redis} || $redis;
+	my $table = $o{table} || 'items';
+	my $row = $node->safe_psql('postgres',
+		"SELECT row_to_json(t) FROM $table t WHERE id = 1");
+
+	ok($server->poll_for([ @{ $o{cli} || [] }, 'get', "$table:1" ], $row),
+		"$name: healed");
+	return;
+}
+
+# A commit that must reach Redis at once.  If the worker may not have met the
+# server yet it also is replayed (stranger => 1).
 sub works
 {
 	my ($name, %o) = @_;
@@ -88,8 +105,10 @@ sub works
 	is($server->cli(@{ $o{cli} || [] }, 'get', "$table:1"),
 		qq({"id":1,"v":"$v"}), "$name: pushed");
 	my %after = $node->stats;
-	is($after{pushes_failed}, $before{pushes_failed}, "$name: no failure");
-	is($after{pushes_ok}, $before{pushes_ok} + 1, "$name: counted");
+	my %more = map { $_ => $after{$_} - $before{$_} } keys %after;
+	is($more{pushes_failed}, 0, "$name: no failure");
+	is($more{pushes_ok} + ($o{stranger} ? $more{unconfirmed} : 0),
+		1, "$name: counted");
 	return;
 }
 
@@ -111,10 +130,12 @@ $redis->stop;
 fails('down', 'connect');
 fails('down, new session', 'connect', new => 1);
 $redis->start;
+heals('up again');
 works('up again');
 
 $redis->restart;
-works('restarted while idle');
+works('restarted while idle', stranger => 1);
+heals('restarted while idle, other keys', table => 'tagged');
 works('restarted while idle, new session', new => 1);
 $redis->cli('script', 'flush');
 works('scripts flushed');
@@ -139,8 +160,9 @@ foreach my $table ('items', 'tagged')
 	works("not full any more, $table", table => $table);
 }
 $redis->cli('flushall');
-$node->safe_psql('postgres', 'UPDATE items SET v = v');
-run_in(0, 'UPDATE items SET v = v');    # see flushed fences in 050_fence.pl
+run_in(0, 'UPDATE items SET v = v');
+heals('emptied');
+heals('emptied, other keys', table => 'tagged');
 
 # Snapshots cannot be written.
 mkdir $redis->dir . '/dump.rdb' or die;
@@ -155,11 +177,13 @@ $redis->cli('bgsave');
 ok($redis->poll_for('info persistence', qr/rdb_last_bgsave_status:ok/),
 	'BGSAVE works');
 $redis->cli('config', 'set', 'save', '');
+heals('can save');
 works('can save');
 
 $redis->cli('config', 'set', 'min-replicas-to-write', '1');
 fails('no replicas', 'noreplicas');
 $redis->cli('config', 'set', 'min-replicas-to-write', '0');
+heals('no replicas needed');
 works('no replicas needed');
 
 # Demoted under an open connection, and met as a replica
@@ -171,7 +195,9 @@ fails('replica without its master', 'cluster');
 fails('replica without its master, new session', 'cluster', new => 1);
 $redis->cli('config', 'set', 'replica-serve-stale-data', 'yes');
 $redis->cli('replicaof', 'no', 'one');
-works('promoted');
+heals('promoted');
+works('promoted', stranger => 1);
+heals('promoted, afterwards');
 
 # Keys of ours that are somebody else's
 $redis->cli('del', 'tag:all');
@@ -186,11 +212,14 @@ is($redis->cli('smembers', 'tag:all'), 'tagged:1', 'registered');
 
 foreach my $half (0, 1)
 {
+	$node->pause_worker;
 	$redis->cli('del', "wtcache:fence:$half");
 	$redis->cli('set', "wtcache:fence:$half", 'a string');
 	run_in(0, "UPDATE items SET v = 'in doubt'");
 	is($redis->cli('exists', 'items:1'),
 		'0', "string in place of fence $half: cannot vouch, so only deletes");
+	$node->resume_worker;
+	heals("string in place of fence $half");
 	works("string in place of fence $half: the next one");
 }
 
@@ -199,6 +228,7 @@ $redis->cli('acl', 'setuser', 'default', '-evalsha');
 fails('no permission', 'noperm');
 fails('no permission, new session', 'noperm', new => 1);
 $redis->cli('acl', 'setuser', 'default', '+evalsha');
+heals('permission');
 works('permission');
 
 # A script that does not end
@@ -217,6 +247,7 @@ works('permission');
 	waitpid $busy, 0;
 	$redis->poll_for('ping', 'PONG');
 	$redis->cli('config', 'set', 'lua-time-limit', '5000');
+	heals('not busy');
 	works('not busy');
 }
 
@@ -225,6 +256,7 @@ fails('stopped', 'timeout');
 fails('stopped, connecting', 'timeout');
 fails('stopped, new session', 'timeout', new => 1);
 $redis->resume;
+heals('goes on');
 works('goes on');
 
 # Loading: a slow start from a dump
@@ -240,6 +272,7 @@ like($redis->cli('get', 'items:1'), qr/^LOADING /, 'Redis is loading');
 fails('loading', 'loading');
 $redis->cli('config', 'set', 'key-load-delay', '0');
 $redis->poll_for('ping', 'PONG');
+heals('loaded');
 works('loaded');
 delete $redis->{config}{'key-load-delay'};
 
@@ -255,14 +288,17 @@ delete $redis->{config}{'key-load-delay'};
 	move_to("redis://:wrong\@$host/0");
 	fails('wrong password', 'auth');
 	move_to($tcp->url(password => $secret));
+	heals('password in the URL', redis => $tcp);
 	works('password in the URL', redis => $tcp);
 	is($node->status('endpoint'),
 		"redis://$host/0", 'the status shows no password');
 	move_to($tcp->url(password => $secret, db => 3));
+	heals('TCP, database', redis => $tcp, cli => [ '-n', 3 ]);
 	works('TCP, database', redis => $tcp, cli => [ '-n', 3 ]);
 
 	$tcp->cli('acl', 'setuser', 'joe', 'on', ">$secret", '~*', '&*', '+@all');
 	move_to($tcp->url(user => 'joe', password => $secret));
+	heals('user and password', redis => $tcp);
 	works('user and password', redis => $tcp);
 	like($tcp->cli('client', 'list'),
 		qr/name=wtcache .*user=joe/, 'it is that user');
@@ -272,10 +308,13 @@ delete $redis->{config}{'key-load-delay'};
 	append_to_file($file, "$secret\nsecond line\n");
 	$node->set('wtcache.password_file' => $file);
 	move_to("redis://$host/2");
+	heals('password file', redis => $tcp, cli => [ '-n', 2 ]);
 	works('password file', redis => $tcp, cli => [ '-n', 2 ]);
 	move_to("redis://joe:ignored\@$host");
+	heals('password file with a user', redis => $tcp);
 	works('password file with a user', redis => $tcp);
 	move_to('unix://' . $tcp->socket . '?db=5');
+	heals('password file and socket', redis => $tcp, cli => [ '-n', 5 ]);
 	works('password file and socket', redis => $tcp, cli => [ '-n', 5 ]);
 	unlink $file;
 	works('a connection that stands needs no password', redis => $tcp,
@@ -286,6 +325,7 @@ delete $redis->{config}{'key-load-delay'};
 
 	(my $coded = $secret) =~ s/(\W)/sprintf('%%%02X', ord $1)/ge;
 	move_to("unix://joe:$coded@" . $tcp->socket);
+	heals('user and password in the URL of a socket', redis => $tcp);
 	works('user and password in the URL of a socket', redis => $tcp);
 
 	# An empty URL says that there is no Redis, which is no failure.
@@ -302,13 +342,14 @@ delete $redis->{config}{'key-load-delay'};
 	move_to('redis://no-such-host.invalid');
 	fails('no such host', 'connect');
 	move_to($redis->url);
+	heals('back again');
 	works('back again');
 }
 
 # --- a server that misbehaves ------------------------------------------------
 
-my $old_reply = "*9\r\n" . ":1\r\n" x 2 . ":0\r\n" x 6
-  . "\$24\r\n000000010000000000000001\r\n";
+my $old_reply = "*10\r\n" . ":1\r\n" x 2 . ":0\r\n" x 6
+  . "\$27\r\n" . '0' x 26 . "1\r\n" . "\$1\r\n1\r\n";
 
 foreach my $kind (1, 0)
 {
@@ -339,7 +380,7 @@ foreach my $kind (1, 0)
 		[ 'protocol', 'reply', text => $old_reply ],
 		[ 'protocol', 'reply', text => "+OK\r\n" ],
 		[ 'protocol', 'reply', text => "*-1\r\n" ],
-		[ 'protocol', 'reply', text => "*9\r\n" . "\$-1\r\n" x 9 ],
+		[ 'protocol', 'reply', text => "*10\r\n" . "\$-1\r\n" x 10 ],
 		[ 'cluster', 'error', text => 'MOVED 1234 127.0.0.1:7000' ],
 		[ 'cluster', 'error', text => 'CLUSTERDOWN Hash slot not served' ],
 		[ 'other', 'error', text => 'ERR something new' ],
@@ -354,6 +395,7 @@ foreach my $kind (1, 0)
 		$bad->mode($mode, scope => 'existing', %o);
 		fails($name, $class);
 		$bad->normal;
+		heals($name);
 		works("$name, afterwards");
 	}
 
@@ -377,6 +419,7 @@ foreach my $kind (1, 0)
 		$bad->mode($mode, scope => 'new', %o);
 		fails($name, $class, new => 1);
 		$bad->normal;
+		heals($name);
 		works("$name, afterwards", new => 1);
 	}
 
@@ -386,10 +429,14 @@ foreach my $kind (1, 0)
 	$bad->mode('refuse', drop => 1);
 	fails("$at: refused", 'connect');
 	$bad->normal;
+	heals("$at: not refused");
 	works("$at: not refused");
 	$bad->drop;
 	works("$at: connection dropped while idle");
 }
+
+move_to($redis->url);
+heals('at last');
 
 # --- the log -----------------------------------------------------------------
 
@@ -433,7 +480,10 @@ unlike($log, qr/s3cret|s3cret|:wrong|ignored/, 'no password in the log');
 unlike($log, qr/PANIC|TRAP|terminated by signal/, 'no crash');
 
 is($node->status('in_flight'), '0', 'nothing is in flight');
-isnt($node->status('replay_from'), '', 'a replay is called for');
+ok($node->poll_query_until('postgres',
+		q{SELECT replay_from IS NULL AND worker_state LIKE 'idle%' AND parked = 0
+			FROM wtcache.status}),
+	'nothing is left to be replayed');
 $session->quit;
 $node->stop;
 

@@ -1,5 +1,8 @@
 # The circuit breaker: opens after some outages, costs nothing while it is
 # open, lets a single probe through, and closes when that succeeds.
+#
+# It also closes when the worker reaches Redis, which would come before most of
+# what is to be seen here: the worker is stopped until its turn comes.
 
 use strict;
 use warnings;
@@ -52,8 +55,21 @@ sub state_is
 	return;
 }
 
+# A restarted server whose worker has met Redis and is stopped
+sub restart_without_worker
+{
+	$node->resume_worker;
+	$node->stop;
+	$node->set(@_);
+	$bad->normal;
+	$node->start;
+	$node->pause_worker;
+	return;
+}
+
 # --- closed -> open ----------------------------------------------------------
 
+$node->pause_worker;
 $session = $node->session;
 touch($session);
 state_is('closed', 'closed at first');
@@ -109,6 +125,7 @@ my ($code, $out, $err) =
   $node->psql('postgres', "SELECT wtcache.get('items:1')");
 like($err, qr/could not read from Redis: connect/, 'wtcache.get() says so');
 is($bad->status('conns') - $conns, 3, '... and does not connect either');
+$node->resume_worker;
 ok( $node->wait_for_log(
 		qr/wtcache: circuit breaker opened after 3 failures in a row/,
 		$log_start),
@@ -118,10 +135,10 @@ ok( $node->wait_for_log(
 
 # A restart is the end of an hour's cooldown.
 $_->quit foreach $session, $other;
-$node->set('wtcache.breaker_cooldown' => '200ms');
-$node->restart;
+restart_without_worker('wtcache.breaker_cooldown' => '200ms');
 state_is('closed', 'closed after a restart');
 $session = $node->session;
+$bad->mode('close_before', at => 'connect');
 touch($session, 3);
 ok($node->poll_query_until('postgres',
 		q{SELECT breaker = 'half-open' FROM wtcache.status}),
@@ -170,6 +187,7 @@ is(diff('pushes_ok'), 9, 'everybody pushes again');
 is($redis->cli('get', 'items:1'),
 	$node->safe_psql('postgres', 'SELECT row_to_json(i) FROM items i WHERE id = 1'),
 	'... what is in the table');
+$node->resume_worker;
 ok( $node->wait_for_log(
 		qr/wtcache: circuit breaker closed, \d+ commits were not pushed meanwhile/,
 		$log_start),
@@ -177,6 +195,7 @@ ok( $node->wait_for_log(
 
 # --- half-open -> open -------------------------------------------------------
 
+$node->pause_worker;
 $node->reconfigure('wtcache.breaker_cooldown' => '200ms');
 $node->settle($_, 'wtcache.breaker_cooldown' => '200ms')
   foreach $session, @sessions;
@@ -200,10 +219,11 @@ state_is('open', 'open for another cooldown');
 
 # --- a probe that dies is followed by another --------------------------------
 
-$node->stop;
-$node->set('wtcache.breaker_cooldown' => '200ms', 'restart_after_crash' => 'on');
-$node->start;
+restart_without_worker(
+	'wtcache.breaker_cooldown' => '200ms',
+	'restart_after_crash' => 'on');
 $session = $node->session;
+$bad->mode('close_before', at => 'connect');
 touch($session, 3);
 ok($node->poll_query_until('postgres',
 		q{SELECT breaker = 'half-open' FROM wtcache.status}),
@@ -245,6 +265,38 @@ touch($session);
 is($redis->cli('get', 'items:1'),
 	$node->safe_psql('postgres', 'SELECT row_to_json(i) FROM items i WHERE id = 1'),
 	'the first one after the outage is pushed');
+
+# --- the worker as the probe -------------------------------------------------
+
+# Nobody commits; the worker finds Redis again, closes the breaker long before
+# its cooldown is over, and replays what was skipped.
+$node->resume_worker;
+foreach my $cooldown ('1h', '200ms')
+{
+	my %settings = (
+		'wtcache.breaker_failures' => 3,
+		'wtcache.breaker_cooldown' => $cooldown);
+
+	$node->reconfigure(%settings);
+	$node->settle($session, %settings);
+	$bad->mode('close_before', at => 'connect');
+	$bad->drop;
+	touch($session, 8);
+	isnt($node->status('breaker'), 'closed', "cooldown $cooldown: open");
+	$bad->normal;
+	ok($node->poll_query_until('postgres',
+			q{SELECT breaker = 'closed' FROM wtcache.status}),
+		"cooldown $cooldown: closed by the worker");
+	ok( $redis->poll_for(
+			'get items:1',
+			$node->safe_psql('postgres',
+				'SELECT row_to_json(i) FROM items i WHERE id = 1')),
+		"cooldown $cooldown: ... which replays what was skipped");
+	%before = $node->stats;
+	touch($session);
+	%after = $node->stats;
+	is(diff('pushes_ok'), 1, "cooldown $cooldown: sessions push again");
+}
 
 eval { $_->quit } foreach $session, @sessions;
 $node->stop;

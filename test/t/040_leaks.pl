@@ -99,7 +99,7 @@ cmp_ok($after[1], '<=', $contexts + 64, 'successful pushes: memory contexts');
 cmp_ok($after[2], '<=', $rss + $slack, 'successful pushes: memory');
 
 # Through the proxy, on both kinds of socket
-my $garbage = "*9\r\n" . "\$5\r\nhello\r\n" x 8;    # an unfinished array
+my $garbage = "*10\r\n" . "\$5\r\nhello\r\n" x 9;    # an unfinished array
 
 foreach my $case (
 	[ $bad, 'closed', 'close_before' ],
@@ -114,7 +114,7 @@ foreach my $case (
 	[ $bad, 'timeout', 'blackhole', at => 'connect' ],
 	[ $bad, 'protocol', 'garbage' ],
 	[ $bad, 'protocol', 'nested' ],
-	[ $tcp, 'protocol', 'reply', text => "*9\r\n" . ":1\r\n" x 9 ],
+	[ $tcp, 'protocol', 'reply', text => "*10\r\n" . ":1\r\n" x 10 ],
 	[ $bad, 'oom', 'error', text => 'OOM command not allowed' ],
 	[ $bad, 'other', 'error', at => 'request', match => 'SCRIPT' ],
 	[ $tcp, 'connect', 'refuse', drop => 1 ],

@@ -31,6 +31,9 @@ $node->safe_psql('postgres', q{
 	SELECT wtcache.attach('items', tags => ARRAY['all']);
 	UPDATE items SET v = v});
 
+# What the worker would replay is seen at the end.
+$node->pause_worker;
+
 my $slow = $node->session;    # its pushes are held
 my $fast = $node->session;
 $_->query_safe("UPDATE items SET v = 'before'") foreach $slow, $fast;
@@ -342,6 +345,62 @@ is(in_redis(9), 'fourth', 'FLUSHALL before a connection is made: it stores');
 $slow->query_safe("UPDATE items SET v = v || '!'");
 is(in_redis($_), in_table($_), "row $_: as in the table") foreach 1 .. 9;
 is($node->stat('pushes_failed'), '0', 'no push failed');
+
+# --- with the worker ---------------------------------------------------------
+
+# Whatever is lost comes back: a push that finds it lost is told by the missing
+# generation, and the worker replays what was written before, too.
+sub as_the_table
+{
+	my ($name, @ids) = @_;
+
+	ok( $redis->poll_for(
+			[ 'mget', map { "items:$_" } @ids ],
+			$node->safe_psql('postgres', 'SELECT row_to_json(i) FROM items i'
+				  . ' WHERE id IN (' . join(',', @ids) . ') ORDER BY id')),
+		$name);
+	return;
+}
+
+$redis->cli('del', map { "items:$_" } 1 .. 9);
+foreach my $lost (
+	['wtcache:fence:0'], ['wtcache:fence:1'],
+	[ 'wtcache:fence:0', 'wtcache:fence:1' ], ['everything'])
+{
+	my $unconfirmed = $node->stat('unconfirmed');
+
+	$redis->cli($lost->[0] eq 'everything' ? 'flushall' : ('del', @$lost));
+	$fast->query_safe("UPDATE items SET v = 'without @$lost' WHERE id = 9");
+	is($node->stat('unconfirmed') - $unconfirmed,
+		1, "lost @$lost: the push is not counted as good");
+	$node->resume_worker;
+	as_the_table("lost @$lost: replayed", 1 .. 9);
+	my $ok = $node->stat('pushes_ok');
+	$fast->query_safe("UPDATE items SET v = 'after @$lost' WHERE id = 9");
+	is(in_redis(9), "after @$lost", "lost @$lost: the next push stores");
+	is($node->stat('pushes_ok') - $ok, 1, "lost @$lost: ... and counts");
+	$node->pause_worker;
+}
+$node->resume_worker;
+
+# A push that is overtaken while it is under way does not come to anything by
+# being replayed, either.
+foreach my $way ('backend', 'wire')
+{
+	race(
+		$way,
+		"UPDATE items SET v = 'older' WHERE id = 1",
+		"v = 'older' FROM items WHERE id = 1",
+		sub {
+			$redis->cli('del', 'wtcache:fence:0', 'wtcache:fence:1');
+			$fast->query_safe("UPDATE items SET v = 'newer' WHERE id = 1");
+		});
+	as_the_table("$way: lost and overtaken, replayed", 1 .. 9);
+	is($node->safe_psql('postgres', "SELECT wtcache.flush('60s')"),
+		't', "$way: ... all of it");
+	is(in_redis(1), 'newer', "$way: ... the newer one stays");
+}
+is($node->stat('pushes_failed'), '0', 'still no push failed');
 $_->quit foreach $slow, $fast, $new;
 $node->stop;
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|terminated by signal/,

@@ -8,6 +8,10 @@
 # or a row of "swaps" whose key another row has had for a moment: as the key is
 # unique only at the end, that row's leaving deletes it.
 #
+# Then some with outages, and some of them asynchronous: Redis is stopped, comes
+# back without its data or with those of an earlier time, and is compared when
+# the worker has replayed what it missed.
+#
 # WTC_SEED selects other transactions, WTC_TRANSACTIONS how many.  What the
 # triggers do is drawn from the seed as well, so that it always is the same
 # test, but for rounds in which two sessions meet.
@@ -27,6 +31,8 @@ use Wtcache::Resp;
 my $seed = $ENV{WTC_SEED} // 1;
 my $transactions = $ENV{WTC_TRANSACTIONS} // 8000;
 my $batch = 5;    # transactions of a session between two comparisons
+my $outages = 8;
+my $async = 0;    # how many of the transactions are asynchronous
 
 my $redis = Wtcache::Redis->new;
 my $node = Wtcache::Node->start_new(
@@ -248,6 +254,7 @@ sub transaction
 	my @lines = (
 		'\set ON_ERROR_ROLLBACK ' . one_of('on', 'off') . "\nBEGIN",
 		sprintf('SELECT setseed(%.6f)', rand));
+	push @lines, 'SET LOCAL wtcache.mode = async' if $async && chance($async);
 	my $depth = 0;
 
 	foreach (1 .. number(1, 8))
@@ -380,6 +387,53 @@ is($stat{pushes_failed}, 0, 'no push failed');
 cmp_ok($stat{$_}, '>', 0, "there were $_")
   foreach qw(sets deletes invalidations rollbacks discarded);
 cmp_ok($missing, '<', $compared / 4, 'few are missing');
+
+# ---------------------------------------------------------------------------
+# Outages
+# ---------------------------------------------------------------------------
+
+# Some transactions in both sessions, one after the other; what they ran
+sub some_transactions
+{
+	my @work;
+
+	foreach my $session (@sessions)
+	{
+		my $work = join('', map { "$_;\n" } map { transaction() } 1 .. $batch);
+
+		$session->query($work);
+		$session->{stderr} = '';
+		push @work, $work;
+	}
+	return @work;
+}
+
+$async = 0.3;
+foreach my $outage (1 .. $outages)
+{
+	my $keep = $outage % 2;
+	my @work;
+
+	$redis->cli('save') if $keep;
+	push @work, some_transactions();
+	$redis->stop('KILL');
+	push @work, some_transactions();
+	$redis->start;
+	push @work, some_transactions();
+	unlink $redis->dir . '/dump.rdb';
+	is($sessions[0]->query_safe("SELECT wtcache.flush('60s')"),
+		't', "outage $outage: replayed");
+	$resp = Wtcache::Resp->new($redis->socket);
+	@found =
+	  differences($sessions[0], "@work" =~ /wtcache\.(delete|invalidate_tag)/);
+	is(join("\n", @found),
+		'', "outage $outage, " . ($keep ? 'old data' : 'no data') . ': no difference')
+	  or diag(join("----\n", @work));
+	last if @found;
+}
+%stat = $node->stats;
+cmp_ok($stat{$_}, '>', 0, "there were $_")
+  foreach qw(pushes_failed replayed replay_batches);
 
 $_->quit foreach @sessions;
 $node->stop;

@@ -5,7 +5,8 @@
 # clock, which a schedule sets, and the limits for one call, which are lowered
 # in some calls, so that a handful of keys is a large tag.  A schedule commits
 # transactions in order and sends their pushes in any: late, twice, in chunks
-# with a pause in between.  In between, values, leases and fences are lost, the
+# with a pause in between, some of them as the replay worker does: created later
+# than they were committed.  In between, values, leases and fences are lost, the
 # clock runs on or is set back, tags are invalidated, readers fill what they
 # miss, the server is full, and something else stands where a tag should be.
 #
@@ -16,7 +17,10 @@
 #   value of this tag that is older, nor does an older lease of a member stand;
 # - a value is in the set of each of its tags, unless that is being emptied;
 # - a push leaves no lease of its keys;
-# - in the end, a value is the newest or absent.
+# - a replayed invalidation leaves what was written after its commit;
+# - a push tells the worker's generation as long as the fence is not lost;
+# - in the end, a value is the newest or absent; and when all of the log has
+#   been replayed it is there, if no reader or invalidation stands against it.
 #
 # Then the scripts again with one of their rules broken: each must be found
 # out, or this test is worth nothing.
@@ -187,6 +191,7 @@ my %themes = (
 	fill => { keys => 1, tags => 0, fills => 3, losses => 0.4, times => 0.2 },
 	lose => { keys => 1, tags => 0, fills => 0, losses => 3, times => 0.1 },
 	rotate => { keys => 1, tags => 1, fills => 0, losses => 0.1, times => 1 },
+	replay => { keys => 2, tags => 1, fills => 0, losses => 0.2, times => 0.3 },
 	large => { keys => 4, tags => 1, fills => 1, losses => 0.1, times => 0.2 });
 
 # Queue the commands of a schedule; returns its events, [ what, reply, ... ].
@@ -214,6 +219,7 @@ sub schedule
 	my $invalidations = $theme ? 0.5 : one_of(0, 0.2, 0.5);
 	my $alone = $theme ? 0.7 : 0.1;    # invalidations that change no row
 	my $prompt = $theme ? 0.3 : one_of(0.1, 0.4, 0.7);
+	my $replays = $theme eq 'replay' ? 0.5 : one_of(0, 0.1, 0.4);
 	my $hashes = chance(0.15);
 	my $back = chance($theme ? 0.05 : 0.3);
 	my $full = chance($theme ? 0.05 : 0.25);
@@ -227,6 +233,7 @@ sub schedule
 	my @events;
 	my $is_full = 0;
 	my ($lsn, %row) = (0);    # the tables: key => [ version, tags ]
+	my @log;                  # all chunks
 	my (@waiting, @old);      # pushes that have not arrived; that have
 	my @fills;
 
@@ -289,8 +296,9 @@ sub schedule
 			'push',
 			$resp->queue('EVALSHA', $sha->{$script}, 2 + @ops, @fences, @held,
 				$chunk->{version}, $chunk->{created}, WINDOW,
+				$chunk->{bound} // 0,
 				scalar @{ $chunk->{tags} }, @{ $chunk->{tags} }, @args),
-			$chunk
+			$chunk, $chunk->{replay} ? 'replay' : ()
 		  ];
 		$look->('after', $chunk);
 		if (@{ $chunk->{tags} } && $low)
@@ -320,6 +328,7 @@ sub schedule
 				$row{$key} = [ $lsn, \@carried ];
 				push @ops,
 				  {
+					n => $lsn,
 					key => $key,
 					kind => $hashes && chance(0.5) ? 'h' : 's',
 					value => "$lsn:$lsn:$names",
@@ -330,7 +339,7 @@ sub schedule
 			elsif ($x < (@keys > 1 ? 0.65 : 0.95))
 			{
 				delete $row{$key};
-				push @ops, { key => $key, kind => 'd', removed => $was };
+				push @ops, { n => $lsn, key => $key, kind => 'd', removed => $was };
 			}
 		}
 
@@ -352,6 +361,7 @@ sub schedule
 				ops => [ grep { ref } @both[ $from .. $to - 1 ] ]
 			  };
 		}
+		push @log, @chunks;
 		$note->('commit', @chunks);
 		if (chance($prompt))
 		{
@@ -363,10 +373,52 @@ sub schedule
 			push @waiting, \@chunks;
 		}
 	};
+	# As the worker makes it of chunks of the log: created now, later than all
+	# that is in the log, and only the last operation of each key, if no tag of
+	# it is invalidated later.
+	my $replay_of = sub {
+		my (%last, @replayed);
+
+		foreach my $op (map { @{ $_->{ops} } } @log)
+		{
+			$last{ $op->{key} } = $op->{n};
+		}
+		foreach my $chunk (@log)
+		{
+			$last{$_} = $chunk->{n} foreach @{ $chunk->{tags} };
+		}
+		foreach my $chunk (@_)
+		{
+			my @ops;
+
+			foreach my $op (@{ $chunk->{ops} })
+			{
+				my $over = $op->{n} < $last{ $op->{key} };
+
+				next if $over && !@{ $op->{removed} };
+				$over ||= grep { ($last{$_} // 0) > $op->{n} } @{ $op->{tags} || [] };
+				push @ops, $over ? { %$op, kind => 'd', over => 1 } : $op;
+			}
+			push @replayed, { %$chunk, created => $now, ops => \@ops, replay => 1,
+				bound => $log[-1]{version}, bound_n => $log[-1]{n} }
+			  if @ops || @{ $chunk->{tags} };
+		}
+		push @created, $now;
+		return @replayed;
+	};
 	my $arrive = sub {
 		my ($chunks) = @_;
 		my ($first, @rest) = @$chunks;
 
+		if (!$first->{replay} && chance($replays))
+		{
+			my @replayed = $replay_of->(@$chunks);
+
+			push @old, $chunks;
+			if (@replayed && chance(0.3)) { push @waiting, \@replayed; }
+			else { $send->($_) foreach @replayed; }
+			return;
+		}
 		if (@rest && chance(0.3))
 		{
 			# Only the first; all of it once more, or the rest
@@ -453,8 +505,11 @@ sub schedule
 	if (chance(0.85))
 	{
 		$resp->queue('EVALSHA', $sha->{apply},
-			2, @fences, version(0), 0, WINDOW, 0);
+			2, @fences, version(0), 0, WINDOW, 0, 0);
 		$unnoticed = 0;
+		# The worker has met it.
+		$resp->queue('HSET', $_, "\0g", 7) foreach @fences;
+		$note->('adopt', 7);
 	}
 
 	my $left = 3 + int rand 6;
@@ -499,6 +554,30 @@ sub schedule
 		$resp->queue('CONFIG', 'SET', 'maxmemory', 0);
 	}
 	$look->('end', { map { $_ => $row{$_}[0] } keys %row });
+
+	# All of the log once more.  The fence has to be there before.
+	if (!$back && !$spoil && !$about{fills})
+	{
+		my (%last, %expected);
+
+		$resp->queue('EVALSHA', $sha->{apply},
+			2, @fences, version(0), 0, WINDOW, 0, 0);
+		$set_time->(1);
+		$send->($_) foreach $replay_of->(@log);
+		$drain->('drain');
+		foreach my $chunk (@log)
+		{
+			$last{$_} = $chunk->{n} foreach @{ $chunk->{tags} };
+		}
+		foreach my $key (keys %row)
+		{
+			my ($n, $carried) = @{ $row{$key} };
+
+			$expected{$key} = $n
+			  unless grep { ($last{$_} // 0) > $n } @$carried;
+		}
+		$look->('replayed', \%expected);
+	}
 	return \@events;
 }
 
@@ -514,7 +593,8 @@ sub check
 	my ($events, $replies) = @_;
 	my @bad;
 	my (%arrived, %invalidated, %finished, %read, %watched);
-	my ($draining, $before) = (0);
+	my ($draining, $before, $generation) = (0, undef, '');
+	my (%recorded, %spared);
 	my $finish = sub { %finished = %invalidated; $draining = 0; };
 	my $void = sub {
 		foreach my $w (values %watched)
@@ -534,11 +614,30 @@ sub check
 		{
 			push @bad, "$what: $$reply";
 		}
+		elsif ($what eq 'adopt')
+		{
+			$generation = $more[0];
+		}
+		elsif ($what eq 'lose')
+		{
+			next unless grep { /fence/ } @more;
+			$generation = '';
+			%recorded = ();
+		}
+		elsif ($what eq 'clock')
+		{
+			# records may be forgotten
+			%recorded = ();
+		}
+		elsif ($what eq 'fill')
+		{
+			delete $recorded{ $more[0] };
+		}
 		elsif ($what eq 'push')
 		{
 			my ($chunk) = @more;
 			my ($now, $stored, $older, $degraded, $oom, $wrong, $failed, $sets,
-				$version) = @$reply;
+				$version, $said) = @$reply;
 			my $n = $chunk->{n};
 
 			push @bad, 'another version came back'
@@ -547,7 +646,10 @@ sub check
 			  if !$wrong
 			  && $stored + $older + $degraded + $oom + $failed <
 			  grep { $_->{kind} ne 'd' } @{ $chunk->{ops} };
+			push @bad, "the generation is '$said', not '$generation'"
+			  if $said ne $generation;
 			$reached{pushes}++;
+			$reached{replays}++ if $chunk->{replay};
 			$reached{stored} += $stored;
 			$reached{older} += $older;
 			$reached{degraded} += $degraded;
@@ -555,8 +657,13 @@ sub check
 			$reached{wrongtype} += $wrong;
 			foreach my $op (@{ $chunk->{ops} })
 			{
-				$arrived{ $op->{key} } = [ $n, $op->{kind} ]
-				  if !$arrived{ $op->{key} } || $arrived{ $op->{key} }[0] <= $n;
+				my $key = $op->{key};
+
+				# it stands for an operation that others have overtaken
+				next if $op->{over};
+				$arrived{$key} = [ $n, $op->{kind} ]
+				  if !$arrived{$key} || $arrived{$key}[0] <= $n;
+				$recorded{$key} = $n if ($recorded{$key} // 0) < $n;
 			}
 			next unless @{ $chunk->{tags} };
 			$reached{invalidations}++;
@@ -567,6 +674,19 @@ sub check
 			}
 			# If it failed in part, it is not known in which.
 			next if $wrong;
+			if ($chunk->{replay} && !$sets && !$draining)
+			{
+				my %own = map { $_->{key} => 1 } @{ $chunk->{ops} };
+
+				foreach my $key (grep { !$own{$_} } keys %$before)
+				{
+					my ($v) = ($before->{$key}[0] // '') =~ /^(\d+):\1:/;
+
+					$spared{$key} = $v
+					  if $v && $v > $chunk->{bound_n} && $v == ($recorded{$key} // 0);
+				}
+				$reached{spared} += keys %spared;
+			}
 			foreach my $tag (@{ $chunk->{tags} })
 			{
 				my $digit = index(join('', @all_tags), $tag) / 5;
@@ -576,6 +696,10 @@ sub check
 				{
 					my ($value, $lease, $held) = @{ $before->{$key} };
 
+					# leases that were taken after a newer push are spared, too
+					next
+					  if $chunk->{replay}
+					  && ($arrived{$key} // [0])->[0] >= $n;
 					$watched{"$key $lease"} = [ $key, $lease ]
 					  if defined $lease && substr($held, $digit, 1);
 				}
@@ -599,6 +723,11 @@ sub check
 
 				$seen{$key} = $reply->[$i];
 				$lease{$key} = $lease;
+				push @bad, "$key: $spared{$key} is gone after an older"
+				  . ' invalidation was replayed'
+				  if $spared{$key} && ($value // '') !~ /^$spared{$key}:/;
+				push @bad, "$key: absent after all has been replayed"
+				  if $when eq 'replayed' && $about->{$key} && !defined $value;
 				next unless defined $value;
 
 				my ($v, $as_of, $carried) = $value =~ /^(\d+):(\d+):(\w*)$/
@@ -630,6 +759,7 @@ sub check
 				  . ($about->{$key} // 'gone')
 				  if $when eq 'end' && $v ne ($about->{$key} // 'gone');
 			}
+			%spared = ();
 			if ($when eq 'before')
 			{
 				$before = \%seen;
@@ -659,7 +789,8 @@ sub show
 		my $reply = defined $at ? $replies->[$at] : undef;
 		my $text = join(' ', grep { !ref } @more);
 
-		foreach my $chunk ($what eq 'push' || $what eq 'commit' ? @more : ())
+		foreach my $chunk (
+			$what eq 'push' || $what eq 'commit' ? grep { ref } @more : ())
 		{
 			$text .= sprintf ' %d created ..%08d {%s}', $chunk->{n},
 			  $chunk->{created} % 100_000_000, join '; ',
@@ -755,7 +886,7 @@ my @mutants = (
 	],
 	[
 		'records of keys are not looked at',
-		'if rec and rec >= pushed then',
+		'if rec and rec >= pushed and not mend then',
 		'if false then'
 	],
 	[
@@ -782,9 +913,9 @@ my @mutants = (
 	[ 'rotation empties the wrong half', 'fresh = {cur}', 'fresh = {prev}' ],
 	[
 		'an ignored push leaves the lease',
-		"  gone[#gone + 1] = LEASE .. key\n  if rec and rec >= pushed then",
+		"  gone[#gone + 1] = LEASE .. key\n  if rec",
 		"  if not rec or rec < pushed then gone[#gone + 1] = LEASE .. key end\n"
-		  . "  if rec and rec >= pushed then"
+		  . "  if rec"
 	],
 	[
 		'fills are not looked at',
@@ -884,6 +1015,65 @@ my @mutants = (
 		'      oom'
 	],
 	[
+		'a replayed invalidation spares nothing',
+		'if not rec or rec <= spare and rec ~= pushed then',
+		'if true then',
+		'apply', 'replay'
+	],
+	[
+		'a replayed invalidation does not spare its own transaction',
+		'if not rec or rec <= spare and rec ~= pushed then',
+		'if not rec or rec <= spare then',
+		'apply', 'replay'
+	],
+	[
+		'a replayed invalidation spares what is older',
+		'if not rec or rec <= spare and rec ~= pushed then',
+		'if not rec then',
+		'apply', 'replay'
+	],
+	[
+		'a replayed invalidation spares what has no record',
+		'if not rec or rec <= spare and rec ~= pushed then',
+		'if rec and rec <= spare and rec ~= pushed then',
+		'apply', 'replay'
+	],
+	[
+		'a replayed invalidation forgets what it spares',
+		"call('SREM', tag, unpack(list, 1, n))",
+		"call('UNLINK', tag)",
+		'apply', 'replay'
+	],
+	[
+		'every invalidation spares what is newer',
+		'if replay and window > 0 then',
+		'if window > 0 then',
+		'apply', 'replay'
+	],
+	[
+		'rotation loses the generation',
+		q{'\0g', generation)},
+		q{'\0g', '')},
+		'apply', 'rotate'
+	],
+	[
+		'the generation outlives the fence',
+		q{generation = hc[gpos] or hp[gpos] or ''},
+		q{generation = '7'}
+	],
+	[
+		'a replay does not mend what was only deleted',
+		'if rec and rec >= pushed and not mend then',
+		'if rec and rec >= pushed then',
+		'apply', 'lose'
+	],
+	[
+		'a replay mends what is older',
+		'replay and rec == pushed and',
+		'replay and',
+		'apply', 'replay'
+	],
+	[
 		'draining leaves the leases',
 		'gone[#gone + 1] = LEASE .. key',
 		'--',
@@ -954,8 +1144,8 @@ note(sprintf('%.1f s', time - $begun));
 note("$_: $reached{$_}") foreach sort keys %reached;
 
 # A test that does not get there shows nothing.
-foreach (qw(pushes stored older degraded oom wrongtype invalidations large
-	drains reads))
+foreach (qw(pushes replays stored older degraded oom wrongtype invalidations
+	large spared drains reads))
 {
 	last if defined $failed[0];
 	cmp_ok($reached{$_} // 0, '>', $schedules / 100, "enough was seen: $_");

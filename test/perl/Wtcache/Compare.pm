@@ -14,6 +14,10 @@ Wtcache::Compare - compare attached tables with what Redis holds, row by row
 
 =head1 DESCRIPTION
 
+  # wait until there are none, without anybody's call
+  is(join("\n", Wtcache::Compare::settle(
+      sub { Wtcache::Compare::differences($node, $redis, 'items', 'id') })), '');
+
 For keys and values without line breaks.  It does not ask wtcache anything.
 
 =cut
@@ -22,6 +26,8 @@ package Wtcache::Compare;
 
 use strict;
 use warnings;
+
+use Time::HiRes qw(sleep time);
 
 # All string values whose keys match a pattern
 sub contents
@@ -74,6 +80,52 @@ sub differences
 	}
 	push @differences, map { "$_: no row, Redis $held->{$_}" } sort keys %$held;
 	return @differences;
+}
+
+# Differences of the tag sets.  The query returns tag and key of what has to be
+# in them; every set in Redis is looked at.  Keys that match $dead may be in a
+# set although they are gone: wtcache.delete() does not know what tags they had.
+sub tag_differences
+{
+	my ($node, $redis, $query, $dead) = @_;
+	my %expected = map { $_ => 1 } split /\n/,
+	  $node->safe_psql('postgres',
+		"SELECT tag || E'\t' || key FROM ($query) AS q(tag, key)");
+	my @held = split /\n/, $redis->cli('eval', q{
+		local all = {}
+		for _, tag in ipairs(redis.call('keys', 'tag:*')) do
+			for _, key in ipairs(redis.call('smembers', tag)) do
+				all[#all + 1] = string.sub(tag, 5) .. '\t' .. key
+			end
+		end
+		return all}, 0);
+	my @more = sort grep { !delete $expected{$_} } @held;
+	my @differences;
+
+	foreach my $more (@more)
+	{
+		my ($tag, $key) = split /\t/, $more;
+
+		push @differences, "tag, key $more: only in Redis"
+		  if !defined $dead || $key !~ $dead || $redis->cli('exists', $key);
+	}
+	push @differences, map { "tag, key $_: only in the table" } sort keys %expected;
+	return @differences;
+}
+
+# Poll until a function returns no differences; returns those that stay.
+sub settle
+{
+	my ($differences, $limit) = @_;
+	my $deadline = time + ($limit || $ENV{PG_TEST_TIMEOUT_DEFAULT} || 180);
+	my @left;
+
+	while (@left = $differences->())
+	{
+		last if time > $deadline;
+		sleep 0.1;
+	}
+	return @left;
 }
 
 1;

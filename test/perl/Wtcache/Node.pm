@@ -17,6 +17,7 @@ Wtcache::Node - a PostgreSQL server with wtcache preloaded, for a test
   my $n = $node->stat('pushes_failed');
   my $s = $node->session;                            # a BackgroundPsql
   $node->release_pushes;                             # see debug_hold_push
+  $node->pause_worker;                # only backends push until resume_worker
 
 =head1 DESCRIPTION
 
@@ -149,6 +150,74 @@ sub status
 	return $self->safe_psql('postgres', "SELECT $column FROM wtcache.status");
 }
 
+# The worker's process; waits until there is one.
+sub worker_pid
+{
+	my ($self) = @_;
+
+	$self->poll_query_until('postgres',
+		'SELECT worker_pid > 0 FROM wtcache.status')
+	  or die 'there is no worker';
+	return $self->status('worker_pid');
+}
+
+# Wait until the log says something behind an offset; true if it does.  Unlike
+# wait_for_log() it is the test that fails, not the program.
+sub logged
+{
+	my ($self, $regexp, $offset) = @_;
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+
+	while (time < $deadline)
+	{
+		return 1 if $self->log_tail($offset) =~ $regexp;
+		sleep 0.1;
+	}
+	return 0;
+}
+
+# What has been logged since the log was as long as this, and its length.
+sub log_tail
+{
+	my ($self, $offset) = @_;
+
+	return substr(PostgreSQL::Test::Utils::slurp_file($self->logfile),
+		$offset || 0);
+}
+sub log_length { return -s $_[0]->logfile; }
+
+# kill -9 of the postmaster; returns when its children have left, too.
+sub crash
+{
+	my ($self) = @_;
+	my $postmaster = $self->{_pid};
+	my @orphans = map { /^(\d+)$/ ? $1 : () } split /\n/,
+	  $self->safe_psql('postgres',
+		'SELECT pid FROM pg_stat_activity UNION SELECT pg_backend_pid()');
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+
+	$self->kill9;
+	sleep 0.02
+	  while grep({ !_gone($_) } $postmaster, @orphans) && time < $deadline;
+	# A container may have nobody to collect it; pg_ctl would believe it alive.
+	$deadline = time + 5;
+	sleep 0.02 while -e "/proc/$postmaster" && time < $deadline;
+	unlink $self->data_dir . '/postmaster.pid',
+	  $self->host . '/.s.PGSQL.' . $self->port . '.lock'
+	  if -e "/proc/$postmaster";
+	return;
+}
+
+# Has the process ended?  Somebody may still have to collect it.
+sub _gone
+{
+	my ($pid) = @_;
+
+	return !-e "/proc/$pid"
+	  || (eval { PostgreSQL::Test::Utils::slurp_file("/proc/$pid/stat") } // ') Z')
+	  =~ /\) Z/;
+}
+
 # A psql that stays connected; errors do not end it.
 sub session
 {
@@ -177,6 +246,31 @@ sub begin_query
 	my ($self, $session, $sql) = @_;
 
 	$session->query_until(qr/begun/, "\\echo begun\n$sql;\n");
+	return;
+}
+
+# Stop the replay worker once it has nothing to do, so that what backends do is
+# seen by itself.  It is to be resumed before the server is stopped.
+sub pause_worker
+{
+	my ($self) = @_;
+	my $pid;
+
+	$self->poll_query_until('postgres',
+		q{SELECT worker_state LIKE 'idle%' FROM wtcache.status})
+	  or die 'the worker has something to do';
+	$pid = $self->status('worker_pid');
+	kill 'STOP', $pid or die "could not stop process $pid";
+	$self->{paused} = $pid;
+	return;
+}
+
+sub resume_worker
+{
+	my ($self) = @_;
+	my $pid = delete $self->{paused};
+
+	kill 'CONT', $pid if $pid;
 	return;
 }
 

@@ -1,0 +1,312 @@
+
+=pod
+
+=head1 NAME
+
+Faultloop::Faults - what is done to the servers
+
+=head1 DESCRIPTION
+
+Each fault runs in a process of its own and takes until what it has done is
+over, so that two of them can be under way at a time, if they are not of the
+same group.  It returns false if there was nothing to do it to.
+
+=over
+
+=item unsure
+
+From now on until all is healed a push may fail although its commit does not.
+
+=item loss
+
+Redis loses data itself: values, or the fences, or all.  What is not changed
+afterwards may be missing, until it is replayed, or for ever.
+
+=item absent
+
+Values may be missing afterwards, although Redis has not lost any.
+
+=back
+
+What has none of these must not be seen by anyone but for the time it takes.
+
+=cut
+
+package Faultloop::Faults;
+
+use strict;
+use warnings;
+
+use File::Copy qw(copy);
+use Time::HiRes qw(sleep time);
+
+our %faults = (
+	backend_kill9 => { group => 'backend', run => \&backend_kill9 },
+	backend_terminate =>
+	  { group => 'backend', unsure => 1, run => sub { signal_backend('TERM', @_) } },
+	backend_cancel =>
+	  { group => 'backend', unsure => 1, run => sub { signal_backend('INT', @_) } },
+	backend_stop => { group => 'backend', run => \&backend_stop },
+	worker_kill9 => { group => 'worker', run => \&worker_kill9 },
+	worker_terminate => { group => 'worker', run => \&worker_terminate },
+	worker_stop => { group => 'worker', run => \&worker_stop },
+	pg_kill9 => { group => 'pg', run => \&pg_kill9 },
+	pg_immediate => { group => 'pg', run => \&pg_immediate },
+	pg_fast => { group => 'pg', unsure => 1, run => \&pg_fast },
+	sync_standby => { group => 'pg', unsure => 1, run => \&sync_standby },
+	checkpoint => { group => 'sql', run => \&checkpoint },
+	drop_database => { group => 'sql', run => \&drop_database },
+	redis_stop => { group => 'redis', unsure => 1, run => \&redis_stop },
+	redis_empty =>
+	  { group => 'redis', unsure => 1, loss => 1, run => \&redis_empty },
+	redis_saved =>
+	  { group => 'redis', unsure => 1, loss => 1, run => \&redis_saved },
+	redis_older =>
+	  { group => 'redis', unsure => 1, loss => 1, run => \&redis_older },
+	redis_flushall =>
+	  { group => 'redis', unsure => 1, loss => 1, run => \&redis_flushall },
+	redis_no_fence =>
+	  { group => 'redis', unsure => 1, absent => 1, run => \&redis_no_fence },
+	redis_full =>
+	  { group => 'redis', unsure => 1, absent => 1, run => \&redis_full },
+	redis_script_flush => { group => 'redis', run => \&redis_script_flush },
+	redis_client_kill =>
+	  { group => 'redis', unsure => 1, run => \&redis_client_kill });
+
+sub between { my ($from, $to) = @_; return $from + rand($to - $from); }
+sub one_of { return $_[ rand @_ ]; }
+
+# ---------------------------------------------------------------------------
+# Processes of PostgreSQL
+# ---------------------------------------------------------------------------
+
+# One that is busy, if there is any
+sub victim
+{
+	my ($servers) = @_;
+	my @busy = $servers->backends('(?<!idle)$');
+
+	return @busy ? one_of(@busy) : one_of($servers->backends(''));
+}
+
+sub await_pg
+{
+	my ($servers) = @_;
+
+	return Faultloop::Servers::wait_until(60,
+		sub { $servers->postmaster && $servers->pg_up });
+}
+
+sub backend_kill9
+{
+	my ($servers) = @_;
+	my $pid = victim($servers) or return 0;
+
+	kill 'KILL', $pid;
+	sleep 0.05;    # until the postmaster has seen it
+	return await_pg($servers);
+}
+
+sub signal_backend
+{
+	my ($signal, $servers) = @_;
+	my $done = 0;
+
+	foreach (1 .. 1 + rand 5)
+	{
+		my $pid = victim($servers) or last;
+
+		$done += kill $signal, $pid;
+		sleep between(0, 0.05);
+	}
+	return $done;
+}
+
+# Wherever it is, and so perhaps with a lock that everybody needs
+sub stop_for
+{
+	my ($seconds, @pids) = @_;
+
+	@pids = grep { defined } @pids or return 0;
+	return 0 unless kill 'STOP', @pids;
+	sleep $seconds;
+	kill 'CONT', @pids;
+	return 1;
+}
+
+sub backend_stop
+{
+	my ($servers) = @_;
+
+	return stop_for(between(0.1, rand() < 0.3 ? 2 : 0.5), victim($servers));
+}
+
+sub worker_kill9
+{
+	my ($servers) = @_;
+	my $pid = $servers->worker or return 0;
+
+	kill 'KILL', $pid;
+	sleep 0.05;
+	return await_pg($servers);
+}
+
+sub worker_terminate
+{
+	my ($servers) = @_;
+	my $pid = $servers->worker or return 0;
+
+	return kill 'TERM', $pid;
+}
+
+sub worker_stop
+{
+	my ($servers) = @_;
+
+	return stop_for(between(0.1, 2), $servers->worker);
+}
+
+# ---------------------------------------------------------------------------
+# PostgreSQL as a whole
+# ---------------------------------------------------------------------------
+
+sub pg_kill9
+{
+	my ($servers) = @_;
+
+	$servers->pg_kill9(rand() < 0.5) or return 0;
+	sleep between(0, 0.3);
+	return $servers->pg_start;
+}
+
+sub pg_immediate
+{
+	my ($servers) = @_;
+
+	$servers->pg_stop('immediate') or return 0;
+	sleep between(0, 0.3);
+	return $servers->pg_start;
+}
+
+sub pg_fast
+{
+	my ($servers) = @_;
+
+	$servers->pg_stop('fast') or return 0;
+	return $servers->pg_start;
+}
+
+# Commits hang in the wait for a standby that is not there: they are in the
+# log, and nobody sees them yet.  Some are cancelled.
+sub sync_standby
+{
+	my ($servers) = @_;
+	my $until = time + between(0.2, 1.5);
+
+	$servers->set(%{ $servers->{settings} },
+		synchronous_standby_names => 'nobody');
+	while (time < $until)
+	{
+		my @waiting = $servers->backends('waiting for');
+
+		kill 'INT', one_of(@waiting) if @waiting && rand() < 0.5;
+		sleep 0.05;
+	}
+	$servers->set(%{ $servers->{settings} });
+	return 1;
+}
+
+sub checkpoint
+{
+	my ($servers) = @_;
+
+	return defined $servers->sql('CHECKPOINT; SELECT pg_switch_wal()', 30);
+}
+
+# Nobody may have a connection to it: that is what this is about.
+sub drop_database
+{
+	my ($servers) = @_;
+
+	$servers->sql('DROP DATABASE IF EXISTS scratch');
+	defined $servers->sql('CREATE DATABASE scratch') or return 0;
+	return defined $servers->sql('DROP DATABASE scratch');
+}
+
+# ---------------------------------------------------------------------------
+# Redis
+# ---------------------------------------------------------------------------
+
+sub redis_stop
+{
+	my ($servers) = @_;
+
+	return stop_for(between(0.1, 3), $servers->redis_pid);
+}
+
+sub redis_empty
+{
+	my ($servers) = @_;
+
+	$servers->redis_kill9;
+	unlink $servers->dump_file;
+	sleep between(0, 1);
+	return $servers->redis_start;
+}
+
+# Loses what came between the two lines
+sub redis_saved
+{
+	my ($servers) = @_;
+
+	$servers->redis('SAVE');
+	$servers->redis_kill9;
+	sleep between(0, 1);
+	return $servers->redis_start;
+}
+
+sub redis_older
+{
+	my ($servers) = @_;
+
+	$servers->redis('SAVE');
+	sleep between(0.3, 3);
+	$servers->redis_kill9;
+	return $servers->redis_start;
+}
+
+sub redis_flushall { my ($servers) = @_; return $servers->redis('FLUSHALL'); }
+
+sub redis_script_flush
+{
+	my ($servers) = @_;
+
+	return $servers->redis('SCRIPT', 'FLUSH', one_of('SYNC', 'ASYNC'));
+}
+
+sub redis_client_kill
+{
+	my ($servers) = @_;
+
+	return defined $servers->redis('CLIENT', 'KILL', 'TYPE', 'normal');
+}
+
+sub redis_no_fence
+{
+	my ($servers) = @_;
+	my @fences = ('wtcache:fence:0', 'wtcache:fence:1');
+
+	return $servers->redis('DEL', rand() < 0.5 ? @fences : one_of(@fences));
+}
+
+sub redis_full
+{
+	my ($servers) = @_;
+
+	$servers->redis('CONFIG', 'SET', 'maxmemory', '1mb') or return 0;
+	sleep between(0.05, 1);
+	$servers->redis('CONFIG', 'SET', 'maxmemory', '0');
+	return 1;
+}
+
+1;

@@ -1,0 +1,361 @@
+
+=pod
+
+=head1 NAME
+
+Faultloop::Servers - the PostgreSQL and Redis that the faults are done to
+
+=head1 DESCRIPTION
+
+Everything here has a deadline, may be called while the servers are in any
+state, and asks the servers as little as possible: processes are found in
+/proc, for a server that hangs answers no query.  Programs are those of the
+PATH.
+
+=cut
+
+package Faultloop::Servers;
+
+use strict;
+use warnings;
+
+use File::Copy ();
+use File::Temp ();
+use POSIX ();
+use Time::HiRes qw(sleep time);
+
+use constant DEADLINE => 60;
+
+# new(dir => where data and logs go)
+sub new
+{
+	my ($class, %o) = @_;
+	my $self = bless {
+		dir => $o{dir},
+		owner => $$,
+		# short, for the sockets' names
+		run => File::Temp->newdir('wtfault-XXXXXX', DIR => '/tmp'),
+		settings => {}
+	}, $class;
+
+	mkdir "$o{dir}/redis";
+	return $self;
+}
+
+sub redis_socket { return "$_[0]{run}/redis.sock"; }
+sub host { return "$_[0]{run}"; }
+sub data { return "$_[0]{dir}/pg"; }
+sub pg_log { return "$_[0]{dir}/postgres.log"; }
+
+# Run a program with a deadline; its output, or undef if it failed.
+sub output
+{
+	my ($self, $seconds, @command) = @_;
+	my $pid = open(my $out, '-|') // die "could not fork: $!";
+
+	if ($pid == 0)
+	{
+		open(STDIN, '<', '/dev/null');
+		open(STDERR, '>>', "$self->{dir}/commands.log");
+		{ no warnings; exec 'timeout', '-k', 1, $seconds, @command; }
+		POSIX::_exit(127);
+	}
+	local $/;
+	my $text = <$out>;
+	return close $out ? $text // '' : undef;
+}
+
+# The same for programs that leave a server behind, which would keep a pipe.
+sub succeeds
+{
+	my ($self, $seconds, @command) = @_;
+	my $pid = fork // die "could not fork: $!";
+
+	if ($pid == 0)
+	{
+		open(STDIN, '<', '/dev/null');
+		open(STDOUT, '>>', "$self->{dir}/commands.log");
+		open(STDERR, '>&', \*STDOUT);
+		{ no warnings; exec 'timeout', '-k', 1, $seconds, @command; }
+		POSIX::_exit(127);
+	}
+	waitpid($pid, 0);
+	return $? == 0;
+}
+
+sub wait_until
+{
+	my ($seconds, $condition) = @_;
+	my $deadline = time + $seconds;
+
+	until ($condition->())
+	{
+		return 0 if time > $deadline;
+		sleep 0.02;
+	}
+	return 1;
+}
+
+# ---------------------------------------------------------------------------
+# Processes
+# ---------------------------------------------------------------------------
+
+sub slurp
+{
+	my ($path) = @_;
+
+	open(my $file, '<', $path) or return undef;
+	local $/;
+	return scalar <$file>;
+}
+
+# A process that has ended; in a container nobody may have buried it.
+sub gone
+{
+	my ($pid) = @_;
+	my $stat = slurp("/proc/$pid/stat");
+
+	return !defined $stat || $stat =~ /^\d+ \(.*\) Z/s;
+}
+
+sub postmaster
+{
+	my ($self) = @_;
+	my $file = slurp($self->data . '/postmaster.pid') // '';
+
+	return $file =~ /^(\d+)\n/ && !gone($1) ? $1 : undef;
+}
+
+# Children of the server: pid => title without "postgres: "
+sub children
+{
+	my ($self, $postmaster) = @_;
+	my %children;
+
+	$postmaster //= $self->postmaster;
+	return unless $postmaster;
+	foreach my $stat (glob '/proc/[0-9]*/stat')
+	{
+		my $content = slurp($stat) // next;
+		my ($pid, $state, $parent) = $content =~ /^(\d+) \(.*\) (\S) (\d+)/s
+		  or next;
+
+		next if $parent != $postmaster || $state eq 'Z';
+		my $title = slurp("/proc/$pid/cmdline") // next;
+		$title =~ s/[\0 ]+$//;
+		$children{$pid} = $title if $title =~ s/^postgres: //;
+	}
+	return %children;
+}
+
+# Pids of the backends of the load
+sub backends
+{
+	my ($self, $doing) = @_;
+	my %children = $self->children;
+
+	return grep { $children{$_} =~ /^writer postgres \[local\].*$doing/ }
+	  sort keys %children;
+}
+
+sub worker
+{
+	my ($self) = @_;
+	my %children = $self->children;
+
+	return (grep { $children{$_} =~ /^wtcache worker/ } keys %children)[0];
+}
+
+# Wake whatever was stopped.
+sub continue_all
+{
+	my ($self) = @_;
+	my %children = $self->children;
+	my $redis = $self->redis_pid;
+
+	kill 'CONT', keys %children if %children;
+	kill 'CONT', $redis if $redis;
+	return;
+}
+
+# ---------------------------------------------------------------------------
+# PostgreSQL
+# ---------------------------------------------------------------------------
+
+# Create and start it.
+sub create
+{
+	my ($self, %settings) = @_;
+
+	$self->succeeds(120, 'initdb', '-D', $self->data, '-U', 'postgres', '-A',
+		'trust', '-E', 'UTF8', '--no-locale', '--no-sync')
+	  or die "initdb failed: see $self->{dir}/commands.log\n";
+	open(my $conf, '>>', $self->data . '/postgresql.conf') or die $!;
+	print $conf "listen_addresses = ''\n",
+	  "unix_socket_directories = '", $self->host, "'\n",
+	  map { "$_ = '$settings{$_}'\n" } sort keys %settings;
+	print $conf "include_if_exists = 'faults.conf'\n";
+	close $conf;
+	$self->pg_start or die "PostgreSQL did not start: see " . $self->pg_log . "\n";
+	return;
+}
+
+sub pg_ctl
+{
+	my ($self, @args) = @_;
+
+	return $self->succeeds(DEADLINE + 5, 'pg_ctl', '-D', $self->data, '-s',
+		'-w', '-t', DEADLINE, '-l', $self->pg_log, @args);
+}
+
+# What a killed server has left may be in the way for a moment.
+sub pg_start
+{
+	my ($self) = @_;
+
+	foreach my $try (1 .. 5)
+	{
+		return 1 if $self->pg_up || $self->pg_ctl('start') || $self->pg_up;
+		sleep 0.5;
+	}
+	return 0;
+}
+
+sub pg_up
+{
+	my ($self) = @_;
+
+	return defined $self->postmaster
+	  && defined $self->output(5, 'pg_isready', '-q', '-h', $self->host);
+}
+
+sub pg_stop
+{
+	my ($self, $mode) = @_;
+
+	return !$self->postmaster || $self->pg_ctl('-m', $mode, 'stop');
+}
+
+# As if the machine's power went, but for what the system's cache holds
+sub pg_kill9
+{
+	my ($self, $all_at_once) = @_;
+	my $postmaster = $self->postmaster or return 0;
+	my @children = keys %{ { $self->children($postmaster) } };
+
+	kill 'KILL', $postmaster;
+	kill 'KILL', @children if $all_at_once && @children;
+	# A backend ends when it notices, if it can.
+	wait_until(5, sub { !grep { !gone($_) } @children })
+	  or kill 'KILL', @children;
+	return wait_until(20, sub { !grep { !gone($_) } $postmaster, @children });
+}
+
+# Settings on top of the others, until set again
+sub set
+{
+	my ($self, %settings) = @_;
+	my $path = $self->data . '/faults.conf';
+
+	open(my $conf, '>', "$path.new") or die "could not write \"$path\": $!";
+	print $conf map { "$_ = '$settings{$_}'\n" } sort keys %settings;
+	close $conf;
+	rename "$path.new", $path;
+	my $postmaster = $self->postmaster;
+	kill 'HUP', $postmaster if $postmaster;
+	return;
+}
+
+# The result of a query, or undef.  It must not wait for a standby.
+sub sql
+{
+	my ($self, $query, $seconds) = @_;
+
+	local $ENV{PGOPTIONS} = '-c synchronous_commit=local';
+	local $ENV{PGCONNECT_TIMEOUT} = 5;
+	my $text = $self->output($seconds || 20, 'psql', '-X', '-q', '-A', '-t',
+		'-h', $self->host, '-U', 'postgres', '-d', 'postgres', '-v',
+		'ON_ERROR_STOP=1', '-c', $query);
+	chomp $text if defined $text;
+	return $text;
+}
+
+sub sql_file
+{
+	my ($self, $path) = @_;
+
+	return $self->succeeds(DEADLINE, 'psql', '-X', '-q', '-h', $self->host,
+		'-U', 'postgres', '-d', 'postgres', '-v', 'ON_ERROR_STOP=1', '-f', $path);
+}
+
+# ---------------------------------------------------------------------------
+# Redis
+# ---------------------------------------------------------------------------
+
+sub redis_pid
+{
+	my ($self) = @_;
+	my $pid = slurp("$self->{dir}/redis/redis.pid") // '';
+
+	return $pid =~ /^(\d+)/ && !gone($1) ? $1 : undef;
+}
+
+sub dump_file { return "$_[0]{dir}/redis/dump.rdb"; }
+
+sub redis
+{
+	my ($self, @command) = @_;
+
+	my $reply =
+	  $self->output(10, 'redis-cli', '-s', $self->redis_socket, @command);
+	chomp $reply if defined $reply;
+	return $reply;
+}
+
+# With what its dump holds, if there is one
+sub redis_start
+{
+	my ($self) = @_;
+
+	return 1 if $self->redis_pid;
+	unlink $self->redis_socket;
+	$self->succeeds(20, 'redis-server', '--port', 0, '--unixsocket',
+		$self->redis_socket, '--unixsocketperm', 700, '--daemonize', 'yes',
+		'--pidfile', "$self->{dir}/redis/redis.pid", '--logfile',
+		"$self->{dir}/redis/redis.log", '--dir', "$self->{dir}/redis",
+		'--save', '', '--appendonly', 'no');
+	return wait_until(20, sub { ($self->redis('PING') // '') eq 'PONG' });
+}
+
+sub redis_kill9
+{
+	my ($self) = @_;
+	my $pid = $self->redis_pid or return 1;
+
+	kill 'KILL', $pid;
+	return wait_until(10, sub { gone($pid) });
+}
+
+# ---------------------------------------------------------------------------
+
+sub stop_all
+{
+	my ($self) = @_;
+
+	return if $self->{owner} != $$;
+	$self->continue_all;
+	$self->pg_stop('immediate') or $self->pg_kill9(1);
+	$self->redis_kill9;
+	return;
+}
+
+sub DESTROY
+{
+	my ($self) = @_;
+
+	local ($?, $!, $@);
+	$self->stop_all;
+	return;
+}
+
+1;

@@ -1,0 +1,500 @@
+# conduct.pl
+#	  The fault loop: starts servers and load, injects faults, checks, reports.
+#
+# test/faults runs it, and test/t/200_faults.pl for a short time.  Programs are
+# those of the PATH; wtcache must be installed.  The exit status is 3 if there
+# were violations, and any other than 0 if it could not do its work.
+#
+#	--dir DIR			for data and logs; must not exist
+#	--load FILE			load.c, compiled
+#	--seconds N			how long in all (60)
+#	--round N			seconds of faults between two comparisons (10)
+#	--calm N			seconds without faults before them (3)
+#	--gap N				seconds between two faults at most (1)
+#	--writers N			(6)
+#	--readers N			(3)
+#	--fillers N			readers that fill what is missing (0); see filler.c
+#	--seed N			of the choice of faults (1); not of what they meet
+#	--only FAULT,...	only these
+#	--themes T,...		of the rounds: pg, mixed (both)
+#	--kinds K,...		of transactions, besides small ones: prepared, async, big
+#	--mix PERCENT		of the rounds that have one of these kinds; each is drawn
+#						by itself (60)
+#	--until-violation	end with the first one
+#	--no-replay			for a build without it: what is missed stays missing
+#	--list				names of the faults
+#
+# A round is a calm phase, then faults of its theme, then everything is healed
+# and at rest, and is compared.  In a round of the theme "pg" nothing is done
+# that lets a push fail without its commit, so that oracle.c can go on holding
+# every value against the acknowledgements.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin, "$FindBin::RealBin/../perl";
+
+use Getopt::Long;
+use POSIX qw(:sys_wait_h);
+use Time::HiRes qw(clock_gettime sleep time CLOCK_MONOTONIC);
+
+use Faultloop::Control;
+use Faultloop::Faults;
+use Faultloop::Quiet;
+use Faultloop::Servers;
+
+my %o = (
+	seconds => 60,
+	round => 10,
+	calm => 3,
+	gap => 1,
+	writers => 6,
+	readers => 3,
+	fillers => 0,
+	seed => 1,
+	only => '',
+	themes => 'pg,mixed',
+	big => 2000,
+	kinds => 'prepared,async,big',
+	mix => 60);
+
+GetOptions(
+	\%o, 'dir=s', 'load=s', 'seconds=f', 'round=f', 'calm=f', 'gap=f',
+	'writers=i', 'readers=i', 'fillers=i', 'seed=i', 'only=s', 'themes=s', 'big=i',
+	'kinds=s', 'mix=i',
+	'until-violation', 'no-replay', 'list') && !@ARGV
+  or exit 2;
+my %faults = %Faultloop::Faults::faults;
+if ($o{list})
+{
+	print "$_\n" foreach sort keys %faults;
+	exit 0;
+}
+die "--dir and --load are needed\n" unless $o{dir} && $o{load};
+foreach my $name (split /,/, $o{only})
+{
+	die "no such fault: $name\n" unless $faults{$name};
+}
+
+$| = 1;
+srand($o{seed});
+my $begun = time;
+my ($servers, $control, $quiet, $load);
+my %violations;      # found here; those of the readers are in $control
+my %done;            # faults by name
+my %tried;
+my @heal_times;
+my %running;         # pid => { name, since }
+my ($rounds, $compared, $missed) = (0, 0, 0);
+
+# Names of its processes are in the history of a violation, by this clock.
+sub say_at { printf "%.6f %s\n", clock_gettime(CLOCK_MONOTONIC), "@_"; }
+
+sub violate
+{
+	my ($class, $text) = @_;
+
+	say_at("VIOLATION $class: $text") if ++$violations{$class} <= 10;
+}
+
+sub violated
+{
+	my %seen = $control->violations;
+
+	return scalar grep { $_ } values %seen, values %violations;
+}
+
+sub enough { return $o{'until-violation'} && violated(); }
+
+# ---------------------------------------------------------------------------
+# Beginning and end
+# ---------------------------------------------------------------------------
+
+sub start_load
+{
+	my @command = (
+		$o{load}, '-f', "$o{dir}/control", '-d',
+		'host=' . $servers->host
+		  . ' user=writer dbname=postgres connect_timeout=5'
+		  . ' options=-cclient_min_messages=error',
+		'-s', $servers->redis_socket, '-w', $o{writers}, '-r', $o{readers},
+		'-F', $o{fillers}, '-S', $o{seed}, '-B', $o{big});
+
+	push @command, '-A', 0, '-P', 0 if $o{'no-replay'};
+	$control = Faultloop::Control->new("$o{dir}/control",
+		"$FindBin::RealBin/words.h");
+	$load = fork // die "could not fork: $!";
+	if ($load == 0)
+	{
+		open(STDIN, '<', '/dev/null');
+		{ no warnings; exec @command; }
+		POSIX::_exit(127);
+	}
+	Faultloop::Servers::wait_until(20, sub { $control->get('READY') })
+	  or die "the load did not start\n";
+}
+
+sub start
+{
+	mkdir $o{dir} or die "could not create \"$o{dir}\": $!\n";
+	$servers = Faultloop::Servers->new(dir => $o{dir});
+	$servers->redis_start or die "Redis did not start\n";
+	$servers->create(
+		'shared_preload_libraries' => 'wtcache',
+		'wtcache.url' => 'unix://' . $servers->redis_socket,
+		# so long that nothing but a fault can make a push fail
+		'wtcache.push_timeout' => '5s',
+		'wtcache.connect_timeout' => '3s',
+		'wtcache.breaker_cooldown' => '200ms',
+		# so small that big transactions go to WAL on their way
+		'wtcache.batch_memory' => $o{'no-replay'} ? '128MB' : '256kB',
+		'fsync' => 'off',
+		'max_connections' => 60,
+		'max_prepared_transactions' => 300,
+		'shared_buffers' => '64MB',
+		'deadlock_timeout' => '200ms',
+		'log_line_prefix' => '%m [%p] ',
+		'log_min_messages' => 'log',
+		'log_checkpoints' => 'off',
+		'log_min_error_statement' => 'panic');
+	defined $servers->sql('CREATE EXTENSION wtcache')
+	  && $servers->sql_file("$FindBin::RealBin/schema.sql")
+	  or die "could not create the tables: see $o{dir}/commands.log\n";
+	$quiet = Faultloop::Quiet->new($servers);
+	start_load();
+}
+
+sub finish
+{
+	local $?;
+
+	kill 'KILL', keys %running if %running;
+	$control->set('STOP', 1) if $control;
+	if ($load)
+	{
+		$servers->continue_all;
+		Faultloop::Servers::wait_until(10,
+			sub { waitpid($load, WNOHANG) != 0 })
+		  or kill 'KILL', $load;
+	}
+	$servers->stop_all if $servers;
+	undef $load;
+}
+
+my $me = $$;
+END { finish() if defined $me && $me == $$; }
+$SIG{$_} = sub { exit 130 } foreach qw(INT TERM HUP);
+
+# ---------------------------------------------------------------------------
+# Faults
+# ---------------------------------------------------------------------------
+
+my %round;    # what may be missing after this one
+
+sub start_fault
+{
+	my ($name) = @_;
+	my $fault = $faults{$name};
+	my $dice = int rand 1e9;
+
+	$control->make_odd('TROUBLE', 1) if $fault->{unsure};
+	$control->make_odd('LOSS', 1) if $fault->{loss};
+	$round{may_miss} = 1 if $fault->{loss} || $fault->{absent};
+	say_at("begin $name");
+
+	my $pid = fork // die "could not fork: $!";
+	if ($pid == 0)
+	{
+		$SIG{$_} = 'DEFAULT' foreach qw(INT TERM HUP);
+		srand($dice);
+		my $ok = eval { $fault->{run}->($servers) };
+		print STDERR $@ if $@;
+		POSIX::_exit($ok ? 0 : 1);
+	}
+	$running{$pid} = { name => $name, since => time };
+	$tried{$name}++;
+}
+
+sub end_fault
+{
+	my ($pid, $status) = @_;
+	my $name = delete($running{$pid})->{name};
+
+	$control->make_odd('LOSS', 0) if $faults{$name}{loss};
+	$done{$name}++ if $status == 0;
+	say_at("end $name" . ($status == 0 ? '' : ': nothing done'));
+	violate('DROP_DATABASE', 'it could not be dropped')
+	  if $name eq 'drop_database' && $status != 0 && !$round{disturbed};
+}
+
+# Those that are over; kills one that takes for ever.
+sub reap
+{
+	foreach my $pid (keys %running)
+	{
+		if (waitpid($pid, WNOHANG) == $pid)
+		{
+			end_fault($pid, $?);
+		}
+		elsif (time > $running{$pid}{since} + 200)
+		{
+			violate('STUCK', "$running{$pid}{name} does not end");
+			kill 'KILL', $pid;
+		}
+	}
+	if (waitpid($load, WNOHANG) == $load)
+	{
+		undef $load;
+		die "the load has ended\n";
+	}
+}
+
+# A fault that may be done now, or undef
+sub choose
+{
+	my @names = @_;
+	my %groups = map { $faults{ $_->{name} }{group} => 1 } values %running;
+
+	@names = grep { !$groups{ $faults{$_}{group} } } @names;
+	return @names ? $names[ rand @names ] : undef;
+}
+
+sub names_for
+{
+	my ($theme) = @_;
+	my @names = $o{only} ? split(/,/, $o{only}) : sort keys %faults;
+
+	return $theme eq 'pg' ? grep { !$faults{$_}{unsure} } @names : @names;
+}
+
+sub fault_phase
+{
+	my ($theme) = @_;
+	my @names = names_for($theme);
+	my $until = time + $o{round};
+	my $next = time;
+
+	# A deadline that does pass, now and then
+	if ($theme ne 'pg' && rand() < 0.3)
+	{
+		$control->make_odd('TROUBLE', 1);
+		$servers->{settings} = { 'wtcache.push_timeout' => '150ms' };
+		$servers->set(%{ $servers->{settings} });
+	}
+	$round{disturbed} = grep { !/^(?:checkpoint|drop_database|redis_)/ } @names;
+	while (time < $until && !enough())
+	{
+		reap();
+		if (time >= $next && keys %running < 2)
+		{
+			my $name = choose(@names);
+
+			start_fault($name) if defined $name;
+			$next = time + rand $o{gap};
+		}
+		sleep 0.01;
+	}
+}
+
+# ---------------------------------------------------------------------------
+# Healing and coming to rest
+# ---------------------------------------------------------------------------
+
+sub heal
+{
+	my $deadline = time + 240;
+
+	while (%running && time < $deadline)
+	{
+		reap();
+		sleep 0.01;
+	}
+	$servers->continue_all;
+	$servers->{settings} = {};
+	$servers->set;
+	$servers->redis_start or violate('STUCK', 'Redis does not start');
+	$servers->redis('CONFIG', 'SET', 'maxmemory', 0);
+	$servers->pg_start or violate('STUCK', 'PostgreSQL does not start');
+	say_at('healed');
+}
+
+sub come_to_rest
+{
+	my $all = $o{writers} + ($o{big} > 0);
+
+	$control->set('RUN', 0);
+	Faultloop::Servers::wait_until(
+		120,
+		sub {
+			reap();
+			$control->get('IDLE') >= $all && $control->get('PREPARED') == 0;
+		})
+	  or violate('STUCK', 'writers do not come to rest: '
+		  . $control->get('IDLE') . " of $all, "
+		  . $control->get('PREPARED') . ' transactions are prepared');
+}
+
+sub flush
+{
+	return if $o{'no-replay'};
+	my $answer = $servers->sql(q{SELECT wtcache.flush('60s')}, 80)
+	  // 'no answer';
+
+	violate('FLUSH', "wtcache.flush says $answer; status: "
+		  . ($servers->sql('TABLE wtcache.status') // '')) if $answer ne 't';
+}
+
+# For people to read
+sub replayed
+{
+	return 'no replay' if $o{'no-replay'};
+	return $servers->sql(
+		q{SELECT format('%s operations replayed since the start, WAL kept from'
+			' %s, watermark %s, end %s', replayed, retained_from, watermark,
+			pg_current_wal_insert_lsn()) FROM wtcache.stat, wtcache.status})
+	  // 'no answer';
+}
+
+# One commit has to succeed before the others push again.
+sub close_breaker
+{
+	Faultloop::Servers::wait_until(
+		30,
+		sub {
+			$servers->sql('UPDATE probe SET seq = seq + 1;'
+				  . ' SELECT breaker FROM wtcache.status') =~ /closed/;
+		})
+	  or violate('BREAKER', 'it does not close');
+}
+
+sub compare
+{
+	my $before = time;
+	my @wrong = $quiet->compare($round{may_miss} || $o{fillers});
+	my %count;
+
+	push @wrong, $quiet->status unless $o{'no-replay'};
+	push @wrong, $quiet->resources;
+	push @wrong, $quiet->log_lines;
+	violate(@$_) foreach @wrong;
+	$compared++;
+	$missed += $quiet->missing;
+	say_at(sprintf 'compared in %.1f s, %d missing, %d wrong', time - $before,
+		$quiet->missing, scalar @wrong);
+}
+
+sub rest
+{
+	my $since;
+
+	heal();
+	$since = time;
+	come_to_rest();
+	say_at(sprintf 'at rest after %.2f s', time - $since);
+	flush();
+	push @heal_times, time - $since;
+	say_at(sprintf 'flushed after %.2f s; %s', $heal_times[-1], replayed());
+	close_breaker();
+	flush();
+	compare();
+}
+
+# Which kinds the next round has; the first one has them all.
+sub mix
+{
+	my %bit = (prepared => 1, async => 2, big => 4);    # as in faultloop.h
+	my $mix = 0;
+
+	foreach my $kind (split /,/, $o{kinds})
+	{
+		my $bit = $bit{$kind} || die "no such kind: $kind\n";
+
+		$mix |= $bit if $rounds == 0 || rand(100) < $o{mix};
+	}
+	return $mix;
+}
+
+# Nothing is done to anyone; commits must go on.
+sub calm_phase
+{
+	my $until = time + $o{calm};
+	my $before;
+
+	%round = ();
+	$control->make_odd('TROUBLE', 0);
+	$control->set('MIX', mix());
+	$control->set('CALM', ++$rounds);
+	$control->set('RUN', 1);
+	$before = $control->get('COMMITS');
+	while (time < $until && !enough())
+	{
+		reap();
+		sleep 0.05;
+	}
+	violate('STUCK', 'no commit in a calm phase')
+	  if $o{calm} >= 2 && $control->get('COMMITS') == $before && !enough();
+	$control->set('CALM', 0);
+}
+
+# ---------------------------------------------------------------------------
+# The report
+# ---------------------------------------------------------------------------
+
+sub percentile
+{
+	my ($p) = @_;
+	my @sorted = sort { $a <=> $b } @heal_times;
+
+	return @sorted ? $sorted[ int($p * $#sorted + 0.5) ] : 0;
+}
+
+sub line { printf "%-44s %s\n", @_; }
+
+sub report
+{
+	my %seen = $control->violations;
+	my $sum = 0;
+
+	$seen{$_} += $violations{$_} foreach keys %violations;
+	$sum += $_ foreach values %seen;
+	print "\n";
+	line('seconds, rounds', sprintf('%.0f, %d', time - $begun, $rounds));
+	line(lc =~ tr/_/ /r, $control->get($_))
+	  foreach qw(COMMITS ROWS ROLLBACKS SAVEPOINTS ASYNC PREPARES
+	  COMMIT_PREPARED ROLLBACK_PREPARED BIG UNKNOWN ERRORS CONNECTIONS READS
+	  CHECKED CHECKED_SURE CHECKED_PRESENT CHECKED_AHEAD ABSENT READ_ERRORS FILLS);
+	line('comparisons, missing with reason in all', "$compared, $missed");
+	line('longest commit, in calm (s)', sprintf('%.3f, %.3f',
+			$control->get('STALL_US') / 1e6,
+			$control->get('CALM_STALL_US') / 1e6));
+	line('time to heal p50, p99 (s)',
+		sprintf('%.2f, %.2f', percentile(0.5), percentile(0.99)));
+	line($_, $quiet->{latest}{$_}) foreach sort keys %{ $quiet->{latest} };
+	line("fault $_", ($done{$_} // 0) . " of $tried{$_}") foreach sort keys %tried;
+	line("violations $_", $seen{$_}) foreach sort keys %seen;
+	line('faults', eval { my $n = 0; $n += $_ foreach values %done; $n });
+	line('violations', $sum);
+	return $sum;
+}
+
+# ---------------------------------------------------------------------------
+# Here it begins
+# ---------------------------------------------------------------------------
+
+my @themes = split /,/, $o{themes};
+
+start();
+while (time < $begun + $o{seconds} && !enough())
+{
+	# in turn, beginning with the one that sees most
+	my $theme = $themes[ $rounds % @themes ];
+
+	say_at("round $theme");
+	calm_phase();
+	fault_phase($theme);
+	rest() unless enough();
+}
+my $sum = report();
+finish();
+exit($sum > 0 ? 3 : 0);

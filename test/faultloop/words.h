@@ -1,0 +1,59 @@
+/*-------------------------------------------------------------------------
+ *
+ * words.h
+ *	  The words of the control file, 64 bits each, by which conduct.pl and
+ *	  load.c talk: both read this list.  No include guard: it is included for
+ *	  what WORD is at that place.
+ *
+ *-------------------------------------------------------------------------
+ */
+
+/*
+ * Written by conduct.pl.  LOSS and TROUBLE are odd while what they are named
+ * for may happen, and another number each time after that.
+ */
+WORD(LOSS)						/* Redis itself loses what it holds */
+WORD(TROUBLE)					/* a push may fail although its commit does not */
+WORD(CALM)						/* nothing at all is done to anyone; 0: not so */
+WORD(RUN)						/* writers write; 0: they come to rest */
+WORD(MIX)						/* what kinds of transactions: see faultloop.h */
+WORD(STOP)						/* everybody ends */
+
+/* Written by load.c */
+WORD(READY)						/* it has begun */
+WORD(IDLE)						/* how many writers have come to rest */
+WORD(PREPARED)					/* prepared transactions not finished yet */
+
+/* counters */
+WORD(COMMITS)
+WORD(ROWS)
+WORD(ROLLBACKS)
+WORD(SAVEPOINTS)
+WORD(ASYNC)
+WORD(PREPARES)
+WORD(COMMIT_PREPARED)
+WORD(ROLLBACK_PREPARED)
+WORD(BIG)
+WORD(UNKNOWN)					/* commits whose outcome the client never heard */
+WORD(ERRORS)
+WORD(CONNECTIONS)
+WORD(STALL_US)					/* the longest commit */
+WORD(CALM_STALL_US)				/* the longest one in calm */
+WORD(READS)						/* replies */
+WORD(CHECKED)					/* values and absences in them */
+WORD(ABSENT)
+WORD(CHECKED_SURE)				/* ... against an acknowledged commit */
+WORD(CHECKED_PRESENT)			/* ... that had to be there */
+WORD(CHECKED_AHEAD)				/* ... against the table, afterwards */
+WORD(READ_ERRORS)
+WORD(FILLS)
+
+/* violations by class, see oracle.c */
+WORD(V_POISON)
+WORD(V_BROKEN)
+WORD(V_AHEAD)
+WORD(V_UNSENT)
+WORD(V_BACKWARDS)
+WORD(V_STALE)
+WORD(V_MISSING)
+WORD(V_STUCK)

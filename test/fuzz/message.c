@@ -1,0 +1,316 @@
+/*-------------------------------------------------------------------------
+ *
+ * message.c
+ *	  Fuzz target: the message in WAL, from bytes to requests.
+ *
+ * Whatever the bytes are, reading them must not look outside, and what it
+ * hands out must lie inside.  What is taken for a message must be a partition
+ * of its bytes, must survive being written and read again, and must make
+ * requests that fit into the room that was computed for them and have as many
+ * arguments as they say.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "fuzz.h"
+#include "push/message.h"
+#include "push/request.h"
+#include "redis/script.h"
+
+/* script.c would need what the Makefile makes of the scripts */
+const char	wtc_apply_sha[] = "0123456789012345678901234567890123456789";
+const char	wtc_drain_sha[] = "0123456789012345678901234567890123456789";
+
+/* comparing all members with all is dear in a long list */
+#define FEW		32
+
+static void
+check_inside(WtcSpan span, const char *begin, const char *end)
+{
+	CHECK(span.data >= begin && span.data <= end);
+	CHECK(span.len <= (size_t) (end - span.data));
+}
+
+static void
+check_list(const WtcList *list, bool belongs, const char *begin,
+		   const char *end)
+{
+	WtcCursor	cursor;
+	WtcSpan		member;
+	uint32		n = 0;
+
+	if (!belongs)
+	{
+		CHECK(list->count == 0 && list->bytes.len == 0);
+		return;
+	}
+	check_inside(list->bytes, begin, end);
+	cursor = wtc_list_cursor(list);
+	while (!wtc_cursor_done(&cursor))
+	{
+		CHECK(wtc_get_string(&cursor, &member));
+		check_inside(member, list->bytes.data,
+					 list->bytes.data + list->bytes.len);
+		if (list->count <= FEW)
+			CHECK(wtc_list_has(list, member));
+		n++;
+	}
+	CHECK(n == list->count);
+}
+
+/* Everything in an operation lies in it, and what it has not is empty. */
+static void
+check_operation(const WtcOperation *op, const char *begin, const char *end)
+{
+	bool		is_set = op->kind == WTC_OP_SET;
+	bool		is_hash = op->kind == WTC_OP_HASH;
+	bool		is_tag = op->kind == WTC_OP_INVALIDATE;
+
+	CHECK(is_set || is_hash || is_tag || op->kind == WTC_OP_DELETE);
+	check_inside(op->whole, begin, end);
+	end = op->whole.data + op->whole.len;
+	begin = op->whole.data;
+
+	check_inside(op->key, begin, end);
+	if (is_set)
+		check_inside(op->value, begin, end);
+	else
+		CHECK(op->value.len == 0);
+	if (!is_set && !is_hash)
+		CHECK(op->ttl_ms == 0);
+	check_list(&op->fields, is_hash, begin, end);
+	check_list(&op->tags, is_set || is_hash, begin, end);
+	check_list(&op->removed, !is_tag, begin, end);
+}
+
+static bool
+same_list(const WtcList *a, const WtcList *b)
+{
+	return a->count == b->count &&
+		(a->bytes.len == 0 || wtc_span_equal(a->bytes, b->bytes));
+}
+
+static void
+check_same(const WtcOperation *a, const WtcOperation *b)
+{
+	CHECK(a->kind == b->kind);
+	CHECK(wtc_span_equal(a->key, b->key));
+	CHECK(a->ttl_ms == b->ttl_ms);
+	CHECK(a->value.len == b->value.len);
+	CHECK(a->value.len == 0 || wtc_span_equal(a->value, b->value));
+	CHECK(same_list(&a->fields, &b->fields));
+	CHECK(same_list(&a->tags, &b->tags));
+	CHECK(same_list(&a->removed, &b->removed));
+}
+
+/* As pending.c writes it. */
+static void
+put_operation(StringInfo buf, const WtcOperation *op)
+{
+	appendStringInfoCharMacro(buf, (char) op->kind);
+	wtc_put_string(buf, op->key.data, op->key.len);
+	if (op->kind == WTC_OP_INVALIDATE)
+		return;
+	if (op->kind != WTC_OP_DELETE)
+	{
+		wtc_put_varint(buf, op->ttl_ms);
+		if (op->kind == WTC_OP_SET)
+			wtc_put_string(buf, op->value.data, op->value.len);
+		else
+			wtc_put_list(buf, &op->fields);
+		wtc_put_list(buf, &op->tags);
+	}
+	wtc_put_list(buf, &op->removed);
+}
+
+static void
+get_whole(const StringInfoData *buf, WtcOperation *op)
+{
+	WtcCursor	cursor = {buf->data, buf->data + buf->len};
+
+	CHECK(wtc_get_operation(&cursor, op));
+	CHECK(wtc_cursor_done(&cursor));
+}
+
+/* Written again it is the same, and no longer. */
+static void
+check_rewriting(const WtcOperation *op)
+{
+	StringInfoData once;
+	StringInfoData twice;
+	WtcOperation again;
+
+	initStringInfo(&once);
+	initStringInfo(&twice);
+	put_operation(&once, op);
+	CHECK((uint32) once.len <= op->whole.len);
+	get_whole(&once, &again);
+	check_same(op, &again);
+	put_operation(&twice, &again);
+	CHECK(once.len == twice.len &&
+		  memcmp(once.data, twice.data, once.len) == 0);
+	pfree(twice.data);
+	pfree(once.data);
+}
+
+static void
+check_deletion(const WtcOperation *op)
+{
+	StringInfoData buf;
+	WtcOperation deletion;
+
+	initStringInfo(&buf);
+	wtc_put_deletion(&buf, op->whole.data, op->whole.len);
+	get_whole(&buf, &deletion);
+	if (op->kind == WTC_OP_SET || op->kind == WTC_OP_HASH)
+	{
+		CHECK(deletion.kind == WTC_OP_DELETE);
+		CHECK(wtc_span_equal(op->key, deletion.key));
+		CHECK(same_list(&op->removed, &deletion.removed));
+	}
+	else
+		CHECK(wtc_span_equal(op->whole, deletion.whole));
+	pfree(buf.data);
+}
+
+/*
+ * Reads operations until there is no more, or one is malformed; returns how
+ * many there were.
+ */
+static uint32
+walk(const char *data, size_t len, bool wellformed)
+{
+	const char *end = data + len;
+	const char *at = data + 1;
+	WtcCursor	cursor;
+	WtcOperation op;
+	uint32		n = 0;
+
+	if (!wtc_batch_open(&cursor, data, len))
+	{
+		CHECK(!wellformed);
+		return 0;
+	}
+	while (!wtc_cursor_done(&cursor))
+	{
+		if (!wtc_get_operation(&cursor, &op))
+		{
+			CHECK(!wellformed);
+			CHECK(cursor.p <= end);
+			return n;
+		}
+		CHECK(op.whole.data == at);
+		at += op.whole.len;
+		CHECK(cursor.p == at);
+		check_operation(&op, data, end);
+		check_rewriting(&op);
+		check_deletion(&op);
+		n++;
+	}
+	CHECK(at == end);
+	return n;
+}
+
+/* A head of ours before the same batch makes the second form. */
+static void
+check_head(const WtcMessage *message)
+{
+	TransactionId xid = message->xid;
+	StringInfoData buf;
+	WtcMessage	again;
+
+	if (xid == InvalidTransactionId)
+		xid = FirstNormalTransactionId;
+	initStringInfo(&buf);
+	wtc_put_message_head(&buf, xid, message->timeline, message->lsn);
+	appendBinaryStringInfo(&buf, message->batch.data, message->batch.len);
+	CHECK(wtc_get_message(buf.data, buf.len, &again));
+	CHECK(again.xid == xid && again.timeline == message->timeline &&
+		  again.lsn == message->lsn);
+	CHECK(wtc_span_equal(again.batch, message->batch));
+	pfree(buf.data);
+}
+
+/* A number after a type byte, and its line end. */
+static const char *
+resp_number(const char *p, const char *end, char type, uint64 *n)
+{
+	CHECK(p < end && *p++ == type);
+	CHECK(p < end && *p >= '0' && *p <= '9');
+	for (*n = 0; p < end && *p >= '0' && *p <= '9'; p++)
+		*n = *n * 10 + (*p - '0');
+	CHECK(end - p >= 2 && p[0] == '\r' && p[1] == '\n');
+	return p + 2;
+}
+
+/* One command, with the arguments that it says, and nothing behind it. */
+static void
+check_command(const char *p, const char *end)
+{
+	uint64		args;
+	uint64		len;
+
+	p = resp_number(p, end, '*', &args);
+	while (args-- > 0)
+	{
+		p = resp_number(p, end, '$', &len);
+		CHECK(len <= (uint64) (end - p) && end - p - len >= 2);
+		p += len;
+		CHECK(p[0] == '\r' && p[1] == '\n');
+		p += 2;
+	}
+	CHECK(p == end);
+}
+
+static void
+check_requests(WtcSpan batch, uint32 operations)
+{
+	WtcRequest	request = {
+		.version = "000000010000000000123456789",
+		.created_us = INT64_MAX,.fence_us = INT64_MAX,
+		.spare = "999999999999999999999999999"
+	};
+	size_t		len;
+	uint32		n = 0;
+
+	request.size = wtc_request_room(batch.data, batch.len);
+	request.buf = palloc(request.size);
+	CHECK(wtc_batch_open(&request.cursor, batch.data, batch.len));
+	while ((len = wtc_request_next(&request)) > 0)
+	{
+		CHECK(len <= request.size);
+		check_command(request.buf, request.buf + len);
+		n++;
+	}
+	CHECK(wtc_cursor_done(&request.cursor));
+	CHECK(n <= operations && (n > 0) == (operations > 0));
+	pfree(request.buf);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+	const char *data = (const char *) bytes;
+	WtcMessage	message;
+	uint32		n;
+
+	if (wtc_get_message(data, size, &message))
+	{
+		fuzz_accepted++;
+		check_inside(message.batch, data, data + size);
+		CHECK(message.batch.data + message.batch.len == data + size);
+		CHECK((message.batch.data == data) ==
+			  (message.xid == InvalidTransactionId));
+		CHECK(message.xid == InvalidTransactionId ||
+			  TransactionIdIsNormal(message.xid));
+		n = walk(message.batch.data, message.batch.len, true);
+		check_head(&message);
+		check_requests(message.batch, n);
+	}
+	else
+		(void) walk(data, size, false);
+	fuzz_free_all();
+	return 0;
+}

@@ -1,0 +1,46 @@
+# A short round of the fault loop, see test/faults.  The long one is run by
+# that command, as are the mutants that show that it would find something.
+
+use strict;
+use warnings;
+
+use FindBin;
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $parts = "$FindBin::RealBin/../faultloop";
+my $dir = PostgreSQL::Test::Utils::tempdir();
+my $seconds = $ENV{WTC_FAULTS_SECONDS} || 18;
+my $seed = $ENV{WTC_SEED} // time;
+
+sub pg_config
+{
+	my $line = `pg_config $_[0]`;
+
+	chomp $line;
+	return $line;
+}
+
+ok( !system('cc', '-O2', '-I' . pg_config('--includedir'), '-o', "$dir/load",
+		glob("$parts/*.c"), '-L' . pg_config('--libdir'), '-lpq', '-lpthread'),
+	'the load compiles');
+
+my ($stdout, $stderr);
+my $ok = IPC::Run::run(
+	[
+		$^X, "$parts/conduct.pl", '--dir', "$dir/loop", '--load', "$dir/load",
+		'--seconds', $seconds, '--round', 6, '--calm', 2, '--gap', 0.8,
+		'--writers', 4, '--readers', 2, '--seed', $seed
+	],
+	'<', \undef, '>', \$stdout, '2>', \$stderr);
+
+ok($ok, "no violation with the seed $seed") or diag($stdout, $stderr);
+note($stdout, $stderr);
+
+my %count = $stdout =~ /^([a-z ]+?) {2,}(\d+)$/gm;
+cmp_ok($count{$_} // 0, '>', 0, "there were: $_")
+  foreach 'commits', 'rollbacks', 'savepoints', 'prepares', 'big', 'async',
+  'checked sure', 'checked present', 'faults';
+
+done_testing();
