@@ -331,7 +331,7 @@ wtc_worker_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			retry_due = 0;
+			retry_due = beat_due = 0;	/* it may be about Redis */
 		}
 
 		report = wtc_report();

@@ -9,7 +9,8 @@ Faultloop::Faults - what is done to the servers
 
 Each fault runs in a process of its own and takes until what it has done is
 over, so that two of them can be under way at a time, if they are not of the
-same group.  It returns false if there was nothing to do it to.
+same group.  It returns 0 if there was nothing to do it to, and -1 if the server
+has done what it must not.
 
 =over
 
@@ -223,14 +224,16 @@ sub checkpoint
 	return defined $servers->sql('CHECKPOINT; SELECT pg_switch_wal()', 30);
 }
 
-# Nobody may have a connection to it: that is what this is about.
+# Nobody may have a connection to it: that is what this is about.  The server
+# may be down because of another fault, but not for so long; -1: refused.
 sub drop_database
 {
 	my ($servers) = @_;
 
 	$servers->sql('DROP DATABASE IF EXISTS scratch');
 	defined $servers->sql('CREATE DATABASE scratch') or return 0;
-	return defined $servers->sql('DROP DATABASE scratch');
+	return Faultloop::Servers::wait_until(60,
+		sub { defined $servers->sql('DROP DATABASE IF EXISTS scratch') }) || -1;
 }
 
 # ---------------------------------------------------------------------------
