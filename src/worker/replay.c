@@ -109,6 +109,9 @@ static XLogRecPtr next = InvalidXLogRecPtr;
 static bool gap = false;
 static bool damaged = false;
 
+/* replaying is what wtc_replay_begin() took for the worst */
+static bool provisional = false;
+
 /* how far wtc_replay_skim() has seen nothing */
 static XLogRecPtr skimmed = InvalidXLogRecPtr;
 
@@ -747,10 +750,20 @@ wtc_replay_skim(void)
 }
 
 void
+wtc_replay_begin(XLogRecPtr start)
+{
+	make_contexts();
+	set_replaying(start);
+	publish_parked();
+	provisional = true;
+}
+
+void
 wtc_replay_restart(XLogRecPtr start)
 {
 	first = next = skimmed = InvalidXLogRecPtr;
-	set_replaying(replaying() == 0 ? start : Min(replaying(), start));
+	set_replaying(provisional ? start : Min(replaying(), start));
+	provisional = false;
 
 	/* they will be found again, and be as new as all that is read then */
 	for (int i = nparked - 1; i >= 0; i--)
@@ -773,7 +786,7 @@ wtc_replay_forget(XLogRecPtr lsn)
 			parked[i].lost = true;
 	}
 	publish_parked();
-	gap = damaged = false;
+	gap = damaged = provisional = false;
 	first = next = skimmed = InvalidXLogRecPtr;
 	set_replaying(lsn);
 }

@@ -38,6 +38,12 @@ extern bool wtc_replay_wanted(void);
 extern void wtc_replay_skim(void);
 
 /*
+ * The worker begins: as long as no Redis has said how far it has come, all from
+ * start on may have to be replayed.
+ */
+extern void wtc_replay_begin(XLogRecPtr start);
+
+/*
  * Everything from start on is to be replayed, whatever has been so far: Redis
  * may have lost it.
  */

@@ -57,6 +57,7 @@
 static bool slot_opened = false;
 static bool broken = false;		/* Redis has closed the connection */
 static int64 beat_due = 0;
+static bool news = false;		/* a server has been met since the last beat */
 static int64 retry_due = 0;
 static int64 look_due = 0;
 static int64 pause_ms = 0;
@@ -113,8 +114,7 @@ begin(void)
 		start = wtc_slot_position();
 	if (start == InvalidXLogRecPtr)
 		start = GetXLogInsertRecPtr();
-	wtc_replay_restart(start);
-	pg_atomic_write_u64(&wtc_shared->parked_from, PG_UINT64_MAX);
+	wtc_replay_begin(start);
 	slot_opened = true;
 }
 
@@ -154,6 +154,10 @@ run_round(void)
 	{
 		case WTC_REPLAY_DONE:
 			plan_look(parked);
+			/* what took long once need not be done again */
+			if (news)
+				beat_due = 0;
+			news = false;
 			break;
 		case WTC_REPLAY_FAILED:
 			/* scripts were flushed and are there again */
@@ -180,7 +184,10 @@ talk(int64 now)
 
 	broken = false;
 	if (status == WTC_OK && (fresh || !wtc_position_known()))
+	{
 		status = wtc_position_meet();
+		news = true;
+	}
 	if (status == WTC_OK && wtc_replay_has_gap() && wtc_position_known())
 		status = wtc_position_go_cold(WTC_COLD_GAP);
 	if (status == WTC_OK &&

@@ -9,6 +9,7 @@ use lib "$FindBin::RealBin/../perl";
 
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(sleep time);
 use Wtcache::Node;
 use Wtcache::Redis;
 
@@ -248,6 +249,20 @@ $node->safe_psql('postgres', q{
 	INSERT INTO items VALUES (11, 'old primary'), (12, 'old primary')});
 is($redis->cli('get', 'items:12'), '{"id":12,"v":"old primary"}',
 	'the old primary pushes');
+# A standby that has just been made has no WAL from before; if Redis has not
+# come further either, the cache would rightly be emptied.
+{
+	my $lsn = $node->safe_psql('postgres',
+		q{SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn});
+	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+	my $mark = sub { ($redis->cli('get', 'wtcache:watermark') =~ / \d{8}(\d+) /)[0] };
+
+	while ($mark->() < $lsn)
+	{
+		die 'the watermark is not stored' if time > $deadline;
+		sleep 0.05;
+	}
+}
 $node->pause_worker;
 $standby->promote;
 $standby->safe_psql('postgres', q{

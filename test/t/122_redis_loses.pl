@@ -284,6 +284,9 @@ sub replica_of
 			UPDATE items SET seq = 9000000 + i WHERE id = i;
 			COMMIT;
 		END LOOP; END $$});
+	$node->poll_query_until('postgres',
+		q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted})
+	  or die 'it does not come to the lock';
 	$new->cli('replicaof', 'no', 'one');
 	$redis = $new;
 	my $offset = $node->log_length;
