@@ -143,8 +143,8 @@ typedef struct WtcStream
 	void	   *arg;
 
 	/*
-	 * All of it had been committed when the log had come so far: what is newer
-	 * is spared by invalidations.
+	 * All of it had been committed when the log had come so far: what is
+	 * newer is spared by invalidations.
 	 */
 	TimeLineID	timeline;
 	XLogRecPtr	committed_by;

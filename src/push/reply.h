@@ -19,7 +19,8 @@ struct redisReply;
 typedef struct WtcSaid
 {
 	uint64		count[WTC_REPLY_VERSION];	/* indexed by WTC_REPLY_* */
-	bool		stranger;		/* a server that the worker does not know (R23) */
+	bool		stranger;		/* a server that the worker does not know
+								 * (R23) */
 } WtcSaid;
 
 /*

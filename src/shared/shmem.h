@@ -90,17 +90,17 @@ typedef struct WtcShared
 
 	/*
 	 * What is left for the worker: batches whose push failed, or that nobody
-	 * pushes but the worker, begin at replay_from at the earliest; UINT64_MAX:
-	 * none.  Lowered by any backend, taken over by the worker, which notes it
-	 * in replaying first and then puts UINT64_MAX here.
+	 * pushes but the worker, begin at replay_from at the earliest;
+	 * UINT64_MAX: none.  Lowered by any backend, taken over by the worker,
+	 * which notes it in replaying first and then puts UINT64_MAX here.
 	 */
 	pg_atomic_uint64 replay_from;
 
 	/*
 	 * Written by the worker only.  It replays what lies from replaying on, 0
 	 * before it has begun; batches of transactions not yet over begin at
-	 * parked_from at the earliest; UINT64_MAX: none.  Every batch whose message
-	 * starts before watermark is in Redis or dead; 0: not known yet.
+	 * parked_from at the earliest; UINT64_MAX: none.  Every batch whose
+	 * message starts before watermark is in Redis or dead; 0: not known yet.
 	 */
 	pg_atomic_uint64 replaying;
 	pg_atomic_uint64 parked_from;
@@ -137,7 +137,8 @@ typedef struct WtcShared
 	pg_atomic_uint32 holding;
 	pg_atomic_uint32 released;
 
-	int			nslots;			/* set once at start-up; the last is the worker's */
+	int			nslots;			/* set once at start-up; the last is the
+								 * worker's */
 	WtcSlot		slots[FLEXIBLE_ARRAY_MEMBER];
 } WtcShared;
 

@@ -199,7 +199,7 @@ find(PendingOp *probe)
 	for (Level *level = innermost; level != NULL; level = level->outer)
 	{
 		OpEntry    *entry = level->map == NULL ? NULL :
-			opmap_lookup_hash(level->map, probe, probe->hash);
+		opmap_lookup_hash(level->map, probe, probe->hash);
 
 		if (entry != NULL)
 			return entry->op;

@@ -583,6 +583,7 @@ push_all(Round *r, WtcStatus *status)
 			r->parts *= 2;
 		}
 		r->known = true;
+
 		/*
 		 * Nobody may see what a crash would take back (R14).  And what is
 		 * written from here on comes after all these commits.
