@@ -117,7 +117,7 @@ wtc_slot_acquire(const char *name)
 
 /* Has the server taken the slot's WAL away? */
 static inline bool
-wtc_slot_is_invalid(const ReplicationSlot * slot)
+wtc_slot_is_invalid(const ReplicationSlot *slot)
 {
 #if PG_VERSION_NUM >= 160000
 	if (slot->data.invalidated != RS_INVAL_NONE)

@@ -23,10 +23,10 @@
 static ProcessUtility_hook_type prev_utility = NULL;
 
 static void
-process_utility(PlannedStmt * pstmt, const char *query_string,
+process_utility(PlannedStmt *pstmt, const char *query_string,
 				bool read_only_tree, ProcessUtilityContext context,
-				ParamListInfo params, QueryEnvironment * query_env,
-				DestReceiver * dest, QueryCompletion * qc)
+				ParamListInfo params, QueryEnvironment *query_env,
+				DestReceiver *dest, QueryCompletion *qc)
 {
 	Node	   *stmt = pstmt->utilityStmt;
 	bool		commits_prepared = IsA(stmt, TransactionStmt) &&

@@ -21,7 +21,7 @@
 #include "worker/wal.h"
 #include "worker/worker.h"
 
-static XLogReaderState * reader = NULL;
+static XLogReaderState *reader = NULL;
 static XLogRecPtr end_lsn;
 static bool at_end;
 static ReadLocalXLogPageNoWaitPrivate page_private;
@@ -140,7 +140,7 @@ wtc_wal_open(XLogRecPtr from, XLogRecPtr upto)
 static bool
 take_record(WtcWalMessage *message)
 {
-	const		xl_logical_message *record;
+	const xl_logical_message *record;
 	size_t		len = XLogRecGetDataLen(reader);
 	const char *prefix = wtc_message_prefix();
 	WtcMessage	content;

@@ -262,7 +262,7 @@ turn(void)
 
 /* Is an error about WAL that cannot be read, and never will? */
 static bool
-is_gap(const ErrorData * error)
+is_gap(const ErrorData *error)
 {
 	return error->sqlerrcode == ERRCODE_UNDEFINED_FILE ||
 		error->sqlerrcode == ERRCODE_DATA_CORRUPTED;
