@@ -364,8 +364,8 @@ sub close_breaker
 	Faultloop::Servers::wait_until(
 		30,
 		sub {
-			$servers->sql('UPDATE probe SET seq = seq + 1;'
-				  . ' SELECT breaker FROM wtcache.status') =~ /closed/;
+			($servers->sql('UPDATE probe SET seq = seq + 1;'
+				  . ' SELECT breaker FROM wtcache.status') // '') =~ /closed/;
 		})
 	  or violate('BREAKER', 'it does not close');
 }

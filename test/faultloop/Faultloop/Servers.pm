@@ -19,6 +19,8 @@ package Faultloop::Servers;
 use strict;
 use warnings;
 
+use Cwd qw(abs_path);
+
 use File::Copy ();
 use File::Temp ();
 use POSIX ();
@@ -236,6 +238,16 @@ sub pg_stop
 	return !$self->postmaster || $self->pg_ctl('-m', $mode, 'stop');
 }
 
+# Processes of this server, also those whose postmaster has gone
+sub processes
+{
+	my ($self) = @_;
+	my $data = abs_path($self->data);
+
+	return map { m{^/proc/(\d+)/} ? $1 : () }
+	  grep { (readlink($_) // '') eq $data } glob('/proc/[0-9]*/cwd');
+}
+
 # As if the machine's power went, but for what the system's cache holds
 sub pg_kill9
 {
@@ -245,10 +257,11 @@ sub pg_kill9
 
 	kill 'KILL', $postmaster;
 	kill 'KILL', @children if $all_at_once && @children;
-	# A backend ends when it notices, if it can.
-	wait_until(5, sub { !grep { !gone($_) } @children })
-	  or kill 'KILL', @children;
-	return wait_until(20, sub { !grep { !gone($_) } $postmaster, @children });
+	# A backend ends when it notices, if it can: one that waits for a lock of a
+	# process that was killed never does, and nobody is left to end it.
+	return 1 if wait_until(5, sub { !$self->processes });
+	kill 'KILL', $self->processes;
+	return wait_until(20, sub { !$self->processes });
 }
 
 # Settings on top of the others, until set again
