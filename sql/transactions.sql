@@ -150,8 +150,11 @@ COMMIT;
 \! $REDIS mget tx:30 tx:31
 -- asynchronous commit does not exist for what is cached
 SET synchronous_commit = off;
+BEGIN;
 UPDATE tx SET v = 'flushed' WHERE id = 30;
-SELECT pg_current_wal_flush_lsn() >= pg_current_wal_insert_lsn() AS flushed;
+SELECT pg_current_wal_insert_lsn() AS lsn \gset
+COMMIT;
+SELECT pg_current_wal_flush_lsn() > :'lsn' AS flushed;
 RESET synchronous_commit;
 \! $REDIS get tx:30
 -- NOTIFY, temporary tables and large objects in the same transaction

@@ -16,6 +16,7 @@
 #include "shared/shmem.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
+#include "storage/pmsignal.h"
 
 WtcConn		wtc_link;
 WtcStatus	wtc_link_status = WTC_FAIL_CLOSED;
@@ -27,7 +28,8 @@ static bool exit_registered = false;
 bool
 wtc_link_told_to_stop(void)
 {
-	return QueryCancelPending || ProcDiePending || ShutdownRequestPending;
+	return QueryCancelPending || ProcDiePending || ShutdownRequestPending ||
+		!PostmasterIsAlive();
 }
 
 static int64

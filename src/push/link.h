@@ -27,8 +27,8 @@ extern bool wtc_link_skipped;	/* by wtc_push_connect(): the breaker is open */
 extern WtcStatus wtc_link_open(bool *fresh);
 
 /*
- * A cancelled or terminated session gives up waiting for Redis; its commit
- * goes on.  The flags stay: a procedure that has committed is cancelled at
+ * A cancelled or terminated session gives up waiting for Redis, as does
+ * everybody when the postmaster has died; its commit goes on.  The flags stay: a procedure that has committed is cancelled at
  * its next step, and a session that is idle again ignores a cancel.
  * Callable anywhere.
  */

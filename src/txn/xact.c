@@ -37,6 +37,7 @@
 #include "redis/conn.h"
 #include "shared/breaker.h"
 #include "shared/shmem.h"
+#include "storage/pmsignal.h"
 #include "txn/pending.h"
 #include "txn/twophase.h"
 #include "txn/xact.h"
@@ -354,7 +355,7 @@ await_worker(int64 max_us)
 	uint64		progress = pg_atomic_read_u64(&wtc_shared->progress);
 
 	while (!wtc_round_done(round) && !hopeless() &&
-		   !QueryCancelPending && !ProcDiePending)
+		   !QueryCancelPending && !ProcDiePending && PostmasterIsAlive())
 	{
 		int64		now = wtc_clock_us();
 		uint64		seen = pg_atomic_read_u64(&wtc_shared->progress);
