@@ -84,10 +84,12 @@ next_request(void *arg, const char **data, size_t *len)
 	Assert(s->sent - s->acked < RING);
 	while (wtc_cursor_done(&s->request.cursor))
 	{
-		if (!begin_batch(s))
-			return 0;
+		bool		any = begin_batch(s);
+
 		/* the time it took to read is not Redis' fault */
 		s->talk->deadline_us = wtc_push_deadline();
+		if (!any)
+			return 0;
 	}
 	*len = wtc_request_next(&s->request);
 	*data = s->request.buf;
@@ -111,7 +113,8 @@ request_reply(void *arg, const redisReply *reply)
 		return WTC_FAIL_OTHER;
 	if (sent->last)
 	{
-		s->stream->settled = sent->start;
+		if (sent->start != InvalidXLogRecPtr)
+			s->stream->settled = sent->start;
 		pg_atomic_fetch_add_u64(&wtc_shared->progress, 1);
 		wtc_count(WTC_REPLAY_BATCHES, 1);
 	}

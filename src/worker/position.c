@@ -315,14 +315,20 @@ empty_cache(const char *identity, XLogRecPtr lsn, uint64 *deleted)
 	WtcStatus	status;
 
 	status = say("adopt", identity, COLD_MARK, "2", &answer);
+	if (status == WTC_OK && strcmp(answer.text[SAYS_DONE], "1") != 0)
+		return WTC_FAIL_OTHER;	/* another server, all of a sudden */
 	if (status == WTC_OK)
 		status = delete_matching(wtc_cold_pattern, deleted);
 	if (status == WTC_OK)
 		status = delete_matching("wtcache:*", deleted);
-	if (status == WTC_OK)
-		status = say("adopt", identity, mark_text(lsn, identity), "3", &answer);
+	if (status != WTC_OK)
+		return status;
+
+	/* a batch whose transaction is not over is not dead */
+	wtc_replay_rescue(lsn);
+	status = say("adopt", identity, mark_text(lsn, identity), "3", &answer);
 	if (status == WTC_OK && strcmp(answer.text[SAYS_DONE], "1") != 0)
-		return WTC_FAIL_OTHER;	/* another server, all of a sudden */
+		return WTC_FAIL_OTHER;
 	return status;
 }
 
@@ -330,15 +336,20 @@ static WtcStatus
 go_cold(WtcColdReason reason, const char *identity)
 {
 	XLogRecPtr	lsn = GetXLogInsertRecPtr();
+	uint64		mark;
+	bool		stranded = false;
 	uint64		deleted = 0;
 	WtcStatus	status;
 
 	pg_atomic_write_u32(&wtc_shared->worker_state, WTC_WORKER_COLD);
 	pg_memory_barrier();
+	mark = wtc_inflight_min();
 	/* a batch under way will be pushed, or replayed */
-	lsn = Min(lsn, wtc_inflight_min());
-	/* nor is one dead that is not over */
-	wtc_replay_rescue(lsn);
+	if (mark < lsn && wtc_wal_exists(mark))
+		lsn = mark;
+	else
+		stranded = mark < lsn;
+	wtc_wal_flush(lsn);
 	status = empty_cache(identity, lsn, &deleted);
 	if (status != WTC_OK)
 		return status;
@@ -347,7 +358,7 @@ go_cold(WtcColdReason reason, const char *identity)
 	pg_atomic_write_u32(&wtc_shared->cold_reason, reason);
 	pg_atomic_write_u64(&wtc_shared->cold_at, GetCurrentTimestamp());
 	pg_atomic_write_u64(&wtc_shared->watermark, lsn);
-	wtc_replay_forget(lsn);
+	wtc_replay_forget(lsn, stranded);
 	pg_usleep(100);				/* as in adopt() */
 	ereport(LOG,
 			(errmsg("wtcache: the cache was emptied, " UINT64_FORMAT " keys deleted: %s",
@@ -395,7 +406,7 @@ others_alive(const char *now, const char *beat)
 	static bool told = false;
 	int64		age_us = strtoll(now, NULL, 10) - strtoll(beat, NULL, 10);
 
-	if (beat[0] == '\0' || age_us > 2 * WTC_BEAT_MS * INT64CONST(1000))
+	if (beat[0] == '\0' || age_us < 0 || age_us > 2 * WTC_BEAT_MS * INT64CONST(1000))
 	{
 		told = false;
 		return false;
@@ -428,13 +439,16 @@ static WtcStatus
 adopt(const char *identity, const Mark *mark, const char *text,
 	  XLogRecPtr start)
 {
+	bool		promoted = mark->any &&
+		mark->timeline < GetWALInsertionTimeLine();
 	WtcAnswer	answer;
 	WtcStatus	status;
 
-	if (!mark->any || mark->timeline < GetWALInsertionTimeLine())
+	if (!mark->any || promoted)
 		text = mark_text(start, identity);
-	status = say("adopt", identity, text, mark->rolled_back ? "1" : "0",
-				 &answer);
+	wtc_wal_flush(start);
+	status = say("adopt", identity, text,
+				 mark->rolled_back || promoted ? "1" : "0", &answer);
 	if (status != WTC_OK)
 		return status;
 	if (strcmp(answer.text[SAYS_DONE], "1") != 0)

@@ -28,6 +28,7 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "access/twophase.h"
 #include "access/xlog.h"
 #include "common/hashfn.h"
 #include "compat.h"
@@ -36,6 +37,7 @@
 #include "push/message.h"
 #include "push/push.h"
 #include "shared/shmem.h"
+#include "storage/proc.h"
 #include "storage/procarray.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -109,6 +111,12 @@ static XLogRecPtr next = InvalidXLogRecPtr;
 static bool gap = false;
 static bool damaged = false;
 
+/* batches of backends from before this are gone when they are handed over */
+static XLogRecPtr stranded_before = InvalidXLogRecPtr;
+
+/* wtc_replay_rescue() has seen all there was */
+static bool rescued = false;
+
 /* replaying is what wtc_replay_begin() took for the worst */
 static bool provisional = false;
 
@@ -133,8 +141,10 @@ typedef struct Round
 	Kept	   *kept;
 	int			nkept;
 	int			kept_room;
-	int			pos;			/* in parked, then in kept */
+	int			kept_pos;
+	int			pos;			/* in parked */
 	bool		reading;
+	bool		range_done;
 	StringInfoData out;
 	StringInfoData content;
 } Round;
@@ -254,6 +264,7 @@ take_over(void)
 
 	while (from != PG_UINT64_MAX)
 	{
+		gap |= from < stranded_before;
 		set_replaying(Min(replaying(), Max(from, mark)));
 		if (pg_atomic_compare_exchange_u64(&wtc_shared->replay_from, &from,
 										   PG_UINT64_MAX))
@@ -423,7 +434,11 @@ first_pass(Round *r)
 /*
  * Will one of the operation's tags be invalidated by a later batch?  Then its
  * image must not be seen in between.  Where the keys are done in parts not
- * every tag is known; the invalidation then follows in a later part.
+ * every tag is known; then the order does it, or the tag's record.
+ *
+ * Later goes by the messages.  Where a transaction was committed long after its
+ * message, what was stored in between under a tag that it invalidates is taken
+ * for newer, although it may have been made from what was there before.
  */
 static bool
 invalidated_later(Round *r, const WtcOperation *op, XLogRecPtr lsn)
@@ -492,19 +507,53 @@ hand_out(Round *r, const WtcWalMessage *message, int64 created_us, bool blind,
 	return true;
 }
 
-/* The second pass hands out the next batch; the callback of the stream. */
+/* The second pass over what the round has read. */
+static bool
+next_in_range(Round *r, WtcStreamBatch *batch)
+{
+	WtcWalMessage message;
+	bool		blind = false;
+
+	while (r->all_kept && r->kept_pos < r->nkept)
+	{
+		Kept	   *k = &r->kept[r->kept_pos++];
+
+		if (hand_out(r, &k->message, k->created_us, k->blind, batch))
+			return true;
+	}
+	if (r->all_kept || r->range_done)
+		return false;
+
+	if (!r->reading)
+		wtc_wal_open(r->from, r->upto);
+	r->reading = true;
+	while (wtc_wal_next(&message))
+	{
+		if (wanted(r, &message, &blind) &&
+			hand_out(r, &message, r->created_us, blind, batch))
+			return true;
+	}
+	wtc_wal_close();
+	r->range_done = true;
+	return false;
+}
+
+/* The next batch to be pushed; the callback of the stream. */
 static bool
 next_batch(void *arg, WtcStreamBatch *batch)
 {
 	Round	   *r = arg;
-	WtcWalMessage message;
-	bool		blind = false;
-	bool		any;
 
 	wtc_worker_check();
+	if (next_in_range(r, batch))
+		return true;
+
+	/* what was parked has been committed after most of that */
 	while (r->pos < nparked)
 	{
+		WtcWalMessage message;
 		Parked	   *p = &parked[r->pos++];
+		bool		any;
 
 		if (!p->due)
 			continue;
@@ -514,28 +563,6 @@ next_batch(void *arg, WtcStreamBatch *batch)
 		/* not a place to begin again from */
 		batch->start = InvalidXLogRecPtr;
 		if (any)
-			return true;
-	}
-	if (r->all_kept)
-	{
-		while (r->pos - nparked < r->nkept)
-		{
-			Kept	   *k = &r->kept[r->pos++ - nparked];
-
-			if (hand_out(r, &k->message, k->created_us, k->blind, batch))
-				return true;
-		}
-		return false;
-	}
-	if (!r->reading)
-	{
-		wtc_wal_open(r->from, r->upto);
-		r->reading = true;
-	}
-	while (wtc_wal_next(&message))
-	{
-		if (wanted(r, &message, &blind) &&
-			hand_out(r, &message, r->created_us, blind, batch))
 			return true;
 	}
 	return false;
@@ -550,8 +577,9 @@ push_part(Round *r, WtcStatus *status)
 		.timeline = GetWALInsertionTimeLine(),.committed_by = r->committed_by
 	};
 
-	r->pos = 0;
+	r->pos = r->kept_pos = 0;
 	r->reading = false;
+	r->range_done = r->from == PG_UINT64_MAX;
 	*status = wtc_push_stream(&stream);
 	wtc_wal_close();
 	if (stream.stranger)
@@ -775,8 +803,27 @@ wtc_replay_restart(XLogRecPtr start)
 	publish_parked();
 }
 
+/* Prepared transactions whose batches, if they have any, cannot be read. */
+static void
+note_lost(void)
+{
+	for (int i = 0; i < max_prepared_xacts; i++)
+	{
+		WtcWalMessage message = {.xid = PreparedXactProcs[i].xid};
+		bool		known = false;
+
+		for (int j = 0; j < nparked && !known; j++)
+			known = parked[j].xid == message.xid;
+		if (known || !TransactionIdIsNormal(message.xid) ||
+			!TransactionIdIsInProgress(message.xid))
+			continue;
+		park(&message, 0);
+		parked[nparked - 1].lost = true;
+	}
+}
+
 void
-wtc_replay_forget(XLogRecPtr lsn)
+wtc_replay_forget(XLogRecPtr lsn, bool stranded)
 {
 	for (int i = nparked - 1; i >= 0; i--)
 	{
@@ -786,7 +833,10 @@ wtc_replay_forget(XLogRecPtr lsn)
 		else if (parked[i].start < lsn)
 			parked[i].lost = true;
 	}
+	if (!rescued)
+		note_lost();
 	publish_parked();
+	stranded_before = stranded ? lsn : InvalidXLogRecPtr;
 	gap = damaged = provisional = false;
 	first = next = skimmed = InvalidXLogRecPtr;
 	set_replaying(lsn);
@@ -795,11 +845,14 @@ wtc_replay_forget(XLogRecPtr lsn)
 void
 wtc_replay_rescue(XLogRecPtr lsn)
 {
-	XLogRecPtr	from = Max(replaying(), wtc_slot_position());
+	uint64		from = Min(pg_atomic_read_u64(&wtc_shared->replay_from),
+						   replaying());
 	WtcWalMessage message;
 
 	make_contexts();
 	know_horizon();
+	from = Max(from, wtc_slot_position());
+	rescued = false;
 	if (damaged)
 		return;
 	if (from < lsn && wtc_wal_exists(from))
@@ -815,6 +868,7 @@ wtc_replay_rescue(XLogRecPtr lsn)
 		wtc_wal_close();
 	}
 	carry_forward(lsn);
+	rescued = from >= lsn || wtc_wal_exists(from);
 }
 
 /*
@@ -839,8 +893,6 @@ wtc_replay_carry_forward(uint64 most)
 static void
 carry_forward(XLogRecPtr lsn)
 {
-	XLogRecPtr	end = InvalidXLogRecPtr;
-
 	for (int i = 0; i < nparked; i++)
 	{
 		Parked	   *p = &parked[i];
@@ -856,13 +908,11 @@ carry_forward(XLogRecPtr lsn)
 		appendBinaryStringInfo(&buf, message.batch, message.len);
 		wtc_wal_close();
 		here = GetXLogInsertRecPtr();
-		end = wtc_log_named_message(wtc_message_prefix(), buf.data, buf.len);
+		wtc_wal_flush(wtc_log_named_message(wtc_message_prefix(),
+											buf.data, buf.len));
 		p->start = here;
 		pfree(buf.data);
 	}
-	if (end == InvalidXLogRecPtr)
-		return;
-	wtc_wal_flush(end);
 	publish_parked();
 }
 

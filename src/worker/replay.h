@@ -51,9 +51,10 @@ extern void wtc_replay_restart(XLogRecPtr start);
 
 /*
  * Everything before lsn is dead: the cache has been emptied.  Or nearly: the
- * commit of a prepared transaction whose WAL is gone will be a gap.
+ * commit of a prepared transaction whose WAL is gone will be a gap, and so
+ * will, if stranded, what a running one has written before lsn.
  */
-extern void wtc_replay_forget(XLogRecPtr lsn);
+extern void wtc_replay_forget(XLogRecPtr lsn, bool stranded);
 
 /*
  * The cache is about to be emptied of what lies before lsn.  What is in there

@@ -90,7 +90,7 @@ wtc_wal_exists(XLogRecPtr lsn)
 	XLogSegNo	segno;
 
 	/* what has not been written yet cannot be missing */
-	if (end_of_written(lsn) >= end_of_written(GetXLogInsertRecPtr()))
+	if (end_of_written(lsn) >= GetFlushRecPtr(NULL))
 		return true;
 	XLByteToSeg(lsn, segno, wal_segment_size);
 	/* a segment in which the timeline changed goes by the name of the later */

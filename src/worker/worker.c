@@ -156,7 +156,10 @@ run_round(void)
 			plan_look(parked);
 			/* what took long once need not be done again */
 			if (news)
+			{
+				wtc_wal_flush(GetXLogInsertRecPtr());
 				beat_due = 0;
+			}
 			news = false;
 			break;
 		case WTC_REPLAY_FAILED:
@@ -234,6 +237,8 @@ turn(void)
 	{
 		if (wtc_url[0] == '\0' && !wtc_slot_exists())
 			return -1;
+		if (now < retry_due)
+			return (long) ((retry_due - now) / 1000) + 1;
 		begin();
 	}
 	if (now >= retry_due &&
@@ -292,6 +297,7 @@ guarded_turn(MemoryContext turn_cxt)
 		pgstat_report_wait_end();
 		wtc_push_hang_up();
 		wtc_replay_reset(wtc_wal_is_open() && is_gap(error));
+		set_state(WTC_WORKER_NO_REDIS);
 		retry_due = wtc_clock_us() + 2 * LAST_PAUSE_MS * INT64CONST(1000);
 		wait = 2 * LAST_PAUSE_MS;
 		RESUME_INTERRUPTS();
