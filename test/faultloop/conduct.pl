@@ -149,6 +149,8 @@ sub start
 		'wtcache.url' => 'unix://' . $servers->redis_socket,
 		# so long that nothing but a fault can make a push fail
 		'wtcache.push_timeout' => '5s',
+		# rounds are shorter, and what an emptied Redis gets again is no more
+		'wtcache.heal_window' => '60s',
 		'wtcache.connect_timeout' => '3s',
 		'wtcache.breaker_cooldown' => '200ms',
 		# so small that big transactions go to WAL on their way

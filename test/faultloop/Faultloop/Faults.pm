@@ -284,7 +284,7 @@ sub redis_script_flush
 {
 	my ($servers) = @_;
 
-	return $servers->redis('SCRIPT', 'FLUSH', one_of('SYNC', 'ASYNC'));
+	return $servers->redis('SCRIPT', 'FLUSH', one_of('SYNC', 'ASYNC')) && 1;
 }
 
 sub redis_client_kill
