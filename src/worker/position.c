@@ -440,7 +440,7 @@ adopt(const char *identity, const Mark *mark, const char *text,
 	  XLogRecPtr start)
 {
 	bool		promoted = mark->any &&
-		mark->timeline < GetWALInsertionTimeLine();
+	mark->timeline < GetWALInsertionTimeLine();
 	WtcAnswer	answer;
 	WtcStatus	status;
 
