@@ -28,8 +28,9 @@ static bool exit_registered = false;
 bool
 wtc_link_told_to_stop(void)
 {
-	return QueryCancelPending || ProcDiePending || ShutdownRequestPending ||
-		!PostmasterIsAlive();
+	if (wtc_am_worker())
+		return ShutdownRequestPending || !PostmasterIsAlive();
+	return QueryCancelPending || ProcDiePending;
 }
 
 static int64

@@ -27,8 +27,11 @@ extern bool wtc_link_skipped;	/* by wtc_push_connect(): the breaker is open */
 extern WtcStatus wtc_link_open(bool *fresh);
 
 /*
- * A cancelled or terminated session gives up waiting for Redis, as does
- * everybody when the postmaster has died; its commit goes on.  The flags stay: a procedure that has committed is cancelled at
+ * The worker gives up when the postmaster has died, lest the server cannot be
+ * started again; a backend still tells its client, and pushes before that.
+ *
+ * A cancelled or terminated session gives up waiting for Redis; its commit
+ * goes on.  The flags stay: a procedure that has committed is cancelled at
  * its next step, and a session that is idle again ignores a cancel.
  * Callable anywhere.
  */

@@ -114,6 +114,12 @@ wtc_my_shared_slot(void)
 	return &wtc_shared->slots[n];
 }
 
+bool
+wtc_am_worker(void)
+{
+	return is_worker;
+}
+
 void
 wtc_shmem_be_worker(void)
 {

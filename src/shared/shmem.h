@@ -189,5 +189,6 @@ extern uint64 wtc_inflight_min(void);
 
 /* The worker takes the last slot as its own. */
 extern void wtc_shmem_be_worker(void);
+extern bool wtc_am_worker(void);
 
 #endif							/* WTC_SHARED_SHMEM_H */
