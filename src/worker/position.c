@@ -106,6 +106,50 @@ mark_text(XLogRecPtr lsn, const char *identity)
 					identity);
 }
 
+/*
+ * Makes the server ours, if it is still the one with this identity; how is as
+ * in position.lua.
+ */
+static WtcStatus
+take_possession(const char *identity, const char *mark, const char *how)
+{
+	WtcAnswer	answer;
+	WtcStatus	status = say("adopt", identity, mark, how, &answer);
+
+	if (status != WTC_OK)
+		return status;
+	if (strcmp(answer.text[SAYS_DONE], "1") != 0)
+		return WTC_FAIL_OTHER;	/* another server, all of a sudden */
+	/* what is replayed next has to have been created later than the fence */
+	pg_usleep(100);
+	return WTC_OK;
+}
+
+/*
+ * Runs a script that deletes some keys at each call, until its cursor, the
+ * first argument behind the keys, is 0 again.
+ */
+static WtcStatus
+delete_by_steps(const char *script, int nkeys, int nargs, const char **args,
+				uint64 *deleted)
+{
+	args[nkeys] = "0";
+	do
+	{
+		WtcAnswer	answer;
+		WtcStatus	status = wtc_push_eval(script, nkeys, nargs, args, &answer);
+
+		wtc_worker_check();
+		if (status != WTC_OK)
+			return status;
+		if (answer.n != 2)
+			return WTC_FAIL_PROTOCOL;
+		args[nkeys] = answer.text[0];
+		*deleted += strtoull(answer.text[1], NULL, 10);
+	} while (strcmp(args[nkeys], "0") != 0);
+	return WTC_OK;
+}
+
 /* --- what the server's watermark means --- */
 
 typedef struct Mark
@@ -195,31 +239,15 @@ covers(const char *version, bool *yes)
 static WtcStatus
 sweep(const char *low, const char *high, uint64 *deleted)
 {
-	static const char *const halves[] = {WTC_FENCE_0, WTC_FENCE_1};
+	const char *args[] = {WTC_FENCE_0, WTC_FENCE_1, NULL, low, high};
+	const char *other[] = {WTC_FENCE_1, WTC_FENCE_0, NULL, low, high};
+	WtcStatus	status = delete_by_steps(wtc_sweep_text, 2, lengthof(args), args,
+										 deleted);
 
-	for (int i = 0; i < lengthof(halves); i++)
-	{
-		char	   *cursor = "0";
-
-		do
-		{
-			const char *args[] = {
-				halves[i], halves[1 - i], cursor, low, high
-			};
-			WtcAnswer	answer;
-			WtcStatus	status = wtc_push_eval(wtc_sweep_text, 2,
-											   lengthof(args), args, &answer);
-
-			wtc_worker_check();
-			if (status != WTC_OK)
-				return status;
-			if (answer.n != 2)
-				return WTC_FAIL_PROTOCOL;
-			cursor = answer.text[0];
-			*deleted += strtoull(answer.text[1], NULL, 10);
-		} while (strcmp(cursor, "0") != 0);
-	}
-	return WTC_OK;
+	if (status == WTC_OK)
+		status = delete_by_steps(wtc_sweep_text, 2, lengthof(other), other,
+								 deleted);
+	return status;
 }
 
 /*
@@ -281,24 +309,9 @@ wtc_cold_reason_text(WtcColdReason reason)
 static WtcStatus
 delete_matching(const char *pattern, uint64 *deleted)
 {
-	char	   *cursor = "0";
+	const char *args[] = {NULL, pattern};
 
-	do
-	{
-		const char *args[] = {cursor, pattern};
-		WtcAnswer	answer;
-		WtcStatus	status = wtc_push_eval(wtc_cold_text, 0, lengthof(args),
-										   args, &answer);
-
-		wtc_worker_check();
-		if (status != WTC_OK)
-			return status;
-		if (answer.n != 2)
-			return WTC_FAIL_PROTOCOL;
-		cursor = answer.text[0];
-		*deleted += strtoull(answer.text[1], NULL, 10);
-	} while (strcmp(cursor, "0") != 0);
-	return WTC_OK;
+	return delete_by_steps(wtc_cold_text, 0, lengthof(args), args, deleted);
 }
 
 /*
@@ -311,12 +324,8 @@ delete_matching(const char *pattern, uint64 *deleted)
 static WtcStatus
 empty_cache(const char *identity, XLogRecPtr lsn, uint64 *deleted)
 {
-	WtcAnswer	answer;
-	WtcStatus	status;
+	WtcStatus	status = take_possession(identity, COLD_MARK, "2");
 
-	status = say("adopt", identity, COLD_MARK, "2", &answer);
-	if (status == WTC_OK && strcmp(answer.text[SAYS_DONE], "1") != 0)
-		return WTC_FAIL_OTHER;	/* another server, all of a sudden */
 	if (status == WTC_OK)
 		status = delete_matching(wtc_cold_pattern, deleted);
 	if (status == WTC_OK)
@@ -326,10 +335,7 @@ empty_cache(const char *identity, XLogRecPtr lsn, uint64 *deleted)
 
 	/* a batch whose transaction is not over is not dead */
 	wtc_replay_rescue(lsn);
-	status = say("adopt", identity, mark_text(lsn, identity), "3", &answer);
-	if (status == WTC_OK && strcmp(answer.text[SAYS_DONE], "1") != 0)
-		return WTC_FAIL_OTHER;
-	return status;
+	return take_possession(identity, mark_text(lsn, identity), "3");
 }
 
 static WtcStatus
@@ -359,7 +365,6 @@ go_cold(WtcColdReason reason, const char *identity)
 	pg_atomic_write_u64(&wtc_shared->cold_at, GetCurrentTimestamp());
 	pg_atomic_write_u64(&wtc_shared->watermark, lsn);
 	wtc_replay_forget(lsn, stranded);
-	pg_usleep(100);				/* as in adopt() */
 	ereport(LOG,
 			(errmsg("wtcache: the cache was emptied, " UINT64_FORMAT " keys deleted: %s",
 					deleted, wtc_cold_reason_text(reason)),
@@ -441,20 +446,15 @@ adopt(const char *identity, const Mark *mark, const char *text,
 {
 	bool		promoted = mark->any &&
 	mark->timeline < GetWALInsertionTimeLine();
-	WtcAnswer	answer;
 	WtcStatus	status;
 
 	if (!mark->any || promoted)
 		text = mark_text(start, identity);
 	wtc_wal_flush(start);
-	status = say("adopt", identity, text,
-				 mark->rolled_back || promoted ? "1" : "0", &answer);
+	status = take_possession(identity, text,
+							 mark->rolled_back || promoted ? "1" : "0");
 	if (status != WTC_OK)
 		return status;
-	if (strcmp(answer.text[SAYS_DONE], "1") != 0)
-		return WTC_FAIL_OTHER;
-	/* what is replayed now has to have been created later than the fence */
-	pg_usleep(100);
 	if (pg_atomic_read_u64(&wtc_shared->watermark) > start ||
 		pg_atomic_read_u64(&wtc_shared->watermark) == 0)
 		pg_atomic_write_u64(&wtc_shared->watermark, start);

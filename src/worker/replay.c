@@ -27,21 +27,15 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
-#include "access/twophase.h"
 #include "access/xlog.h"
 #include "common/hashfn.h"
-#include "compat.h"
-#include "guc.h"
 #include "lib/stringinfo.h"
-#include "push/message.h"
+#include "push/batch.h"
 #include "push/push.h"
 #include "shared/shmem.h"
-#include "storage/proc.h"
-#include "storage/procarray.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "worker/parked.h"
 #include "worker/replay.h"
 #include "worker/slot.h"
 #include "worker/wal.h"
@@ -51,9 +45,6 @@
 #define KEEP_BYTES		(16 * 1024 * 1024)
 /* keys whose last position is known at a time; more are done in parts */
 #define MAX_KEYS		(1024 * 1024)
-
-/* batches that are parked are carried forward when this much WAL is behind */
-#define CARRY_BYTES		((uint64) 64 * 1024 * 1024)
 
 /* The last version of a key or tag, by hash. */
 typedef struct LastEntry
@@ -74,34 +65,15 @@ typedef struct LastEntry
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* A batch whose transaction was in progress when it was last looked at. */
-typedef struct Parked
-{
-	XLogRecPtr	start;			/* its message is here or further on */
-	uint32		len;
-	TransactionId xid;
-	TimeLineID	timeline;
-	XLogRecPtr	lsn;
-	int64		created_us;		/* last seen in progress */
-	bool		lost;			/* its WAL is gone */
-	bool		due;			/* over, and to be pushed */
-	bool		blind;			/* nobody knows whether it committed */
-} Parked;
-
 /* A batch in memory. */
 typedef struct Kept
 {
 	WtcWalMessage message;
-	int64		created_us;
 	bool		blind;			/* nobody knows whether it committed */
 } Kept;
 
-/* all of it in parked_cxt, but for what a round makes in round_cxt */
-static MemoryContext parked_cxt = NULL;
+/* what a round makes */
 static MemoryContext round_cxt = NULL;
-static Parked *parked = NULL;
-static int	nparked = 0;
-static int	parked_room = 0;
 
 /* what has been read */
 static XLogRecPtr first = InvalidXLogRecPtr;
@@ -142,100 +114,9 @@ typedef struct Round
 	int			nkept;
 	int			kept_room;
 	int			kept_pos;
-	int			pos;			/* in parked */
-	bool		reading;
-	bool		range_done;
+	int			parked_pos;
 	StringInfoData out;
-	StringInfoData content;
 } Round;
-
-static void carry_forward(XLogRecPtr lsn);
-
-static void
-publish_parked(void)
-{
-	uint64		min = PG_UINT64_MAX;
-
-	for (int i = 0; i < nparked; i++)
-	{
-		if (!parked[i].lost)
-			min = Min(min, parked[i].start);
-	}
-	pg_atomic_write_u64(&wtc_shared->parked_from, min);
-	pg_atomic_write_u32(&wtc_shared->parked, nparked);
-}
-
-static Parked *
-find_parked(XLogRecPtr lsn)
-{
-	for (int i = 0; i < nparked; i++)
-	{
-		if (parked[i].lsn == lsn)
-			return &parked[i];
-	}
-	return NULL;
-}
-
-static void
-park(const WtcWalMessage *message, int64 created_us)
-{
-	Parked	   *p;
-
-	if (nparked >= parked_room)
-	{
-		parked_room = Max(64, parked_room * 2);
-		parked = parked == NULL ?
-			MemoryContextAllocHuge(parked_cxt, sizeof(Parked) * parked_room) :
-			repalloc_huge(parked, sizeof(Parked) * parked_room);
-	}
-	p = &parked[nparked++];
-	p->start = message->start;
-	p->len = message->len;
-	p->lost = false;
-	p->xid = message->xid;
-	p->timeline = message->timeline;
-	p->lsn = message->lsn;
-	p->created_us = created_us;
-	p->due = p->blind = false;
-}
-
-static void
-unpark(int i)
-{
-	parked[i] = parked[--nparked];
-}
-
-/* --- the fate of a transaction --- */
-
-typedef enum Fate
-{
-	FATE_OPEN,					/* in progress or prepared */
-	FATE_COMMITTED,
-	FATE_DEAD,
-	FATE_UNKNOWN				/* too long ago to be on record */
-} Fate;
-
-/*
- * TransactionIdIsInProgress() believes that what precedes RecentXmin is over,
- * and looks for no parents beyond TransactionXmin.  Nobody sets them for a
- * process without snapshots, and half of all transactions precede their initial
- * values.
- */
-static void
-know_horizon(void)
-{
-	RecentXmin = TransactionXmin = GetOldestTransactionIdConsideredRunning();
-}
-
-static Fate
-fate_of(TransactionId xid)
-{
-	if (TransactionIdIsInProgress(xid))
-		return FATE_OPEN;
-	if (TransactionIdPrecedes(xid, wtc_oldest_known_xid()))
-		return FATE_UNKNOWN;
-	return TransactionIdDidCommit(xid) ? FATE_COMMITTED : FATE_DEAD;
-}
 
 /* --- taking over from the backends --- */
 
@@ -307,7 +188,6 @@ keep(Round *r, const WtcWalMessage *message, bool blind)
 	k = &r->kept[r->nkept++];
 	k->message = *message;
 	k->message.batch = copy;
-	k->created_us = r->created_us;
 	k->blind = blind;
 }
 
@@ -318,15 +198,15 @@ keep(Round *r, const WtcWalMessage *message, bool blind)
 static bool
 wanted(Round *r, const WtcWalMessage *message, bool *blind)
 {
-	Fate		fate;
+	WtcFate		fate;
 
-	if (find_parked(message->lsn) != NULL)
+	if (wtc_is_parked(message->lsn))
 		return false;
-	fate = fate_of(message->xid);
-	*blind = fate == FATE_UNKNOWN;
-	if (fate == FATE_OPEN && !r->known)
-		park(message, r->created_us);
-	return fate == FATE_COMMITTED || fate == FATE_UNKNOWN;
+	fate = wtc_fate_of(message->xid);
+	*blind = fate == WTC_FATE_UNKNOWN;
+	if (fate == WTC_FATE_OPEN && !r->known)
+		wtc_park(message, r->created_us);
+	return fate == WTC_FATE_COMMITTED || fate == WTC_FATE_UNKNOWN;
 }
 
 /* A tag and a key of the same name are different things. */
@@ -374,24 +254,6 @@ note_keys(Round *r, const WtcWalMessage *message)
 	return true;
 }
 
-/* Reads the message of a parked batch again; valid until wtc_wal_close(). */
-static bool
-reopen(const Parked *p, WtcWalMessage *message)
-{
-	wtc_wal_open(p->start, PG_UINT64_MAX);
-	while (wtc_wal_next(message))
-	{
-		if (message->xid == p->xid && message->lsn == p->lsn)
-			return true;
-	}
-	/* it was there, and nobody has taken it away */
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("could not find a batch at %X/%X in WAL again",
-					LSN_FORMAT_ARGS(p->lsn))));
-	return false;
-}
-
 /*
  * The first pass: which batches, and the last position of each key.  False: a
  * part has too many keys.
@@ -399,20 +261,20 @@ reopen(const Parked *p, WtcWalMessage *message)
 static bool
 first_pass(Round *r)
 {
+	const WtcParked *p;
 	WtcWalMessage message;
 	bool		fits = true;
 	bool		blind;
+	int			pos = 0;
 
-	know_horizon();
+	wtc_fate_horizon();
 	last_reset(r->last);
 	r->all_kept = r->parts == 1;
 	r->nkept = 0;
 	r->kept_bytes = 0;
-	for (int i = 0; i < nparked && fits; i++)
+	while (fits && (p = wtc_parked_due(&pos)) != NULL)
 	{
-		if (!parked[i].due)
-			continue;
-		reopen(&parked[i], &message);
+		wtc_parked_reopen(p, &message);
 		fits = note_keys(r, &message);
 		wtc_wal_close();
 	}
@@ -518,23 +380,16 @@ next_in_range(Round *r, WtcStreamBatch *batch)
 	{
 		Kept	   *k = &r->kept[r->kept_pos++];
 
-		if (hand_out(r, &k->message, k->created_us, k->blind, batch))
+		if (hand_out(r, &k->message, r->created_us, k->blind, batch))
 			return true;
 	}
-	if (r->all_kept || r->range_done)
-		return false;
-
-	if (!r->reading)
-		wtc_wal_open(r->from, r->upto);
-	r->reading = true;
-	while (wtc_wal_next(&message))
+	while (wtc_wal_is_open() && wtc_wal_next(&message))
 	{
 		if (wanted(r, &message, &blind) &&
 			hand_out(r, &message, r->created_us, blind, batch))
 			return true;
 	}
 	wtc_wal_close();
-	r->range_done = true;
 	return false;
 }
 
@@ -543,21 +398,19 @@ static bool
 next_batch(void *arg, WtcStreamBatch *batch)
 {
 	Round	   *r = arg;
+	const WtcParked *p;
 
 	wtc_worker_check();
 	if (next_in_range(r, batch))
 		return true;
 
 	/* what was parked has been committed after most of that */
-	while (r->pos < nparked)
+	while ((p = wtc_parked_due(&r->parked_pos)) != NULL)
 	{
 		WtcWalMessage message;
-		Parked	   *p = &parked[r->pos++];
 		bool		any;
 
-		if (!p->due)
-			continue;
-		reopen(p, &message);
+		wtc_parked_reopen(p, &message);
 		any = hand_out(r, &message, p->created_us, p->blind, batch);
 		wtc_wal_close();
 		/* not a place to begin again from */
@@ -577,9 +430,9 @@ push_part(Round *r, WtcStatus *status)
 		.timeline = GetWALInsertionTimeLine(),.committed_by = r->committed_by
 	};
 
-	r->pos = r->kept_pos = 0;
-	r->reading = false;
-	r->range_done = r->from == PG_UINT64_MAX;
+	r->parked_pos = r->kept_pos = 0;
+	if (r->from != PG_UINT64_MAX && !r->all_kept)
+		wtc_wal_open(r->from, r->upto);
 	*status = wtc_push_stream(&stream);
 	wtc_wal_close();
 	if (stream.stranger)
@@ -625,69 +478,12 @@ push_all(Round *r, WtcStatus *status)
 	return WTC_REPLAY_DONE;
 }
 
-/*
- * Looks at the parked transactions; true if there is something to push.  The
- * clock has been read before.
- */
-static bool
-examine_parked(int64 created_us)
-{
-	bool		any = false;
-
-	for (int i = nparked - 1; i >= 0; i--)
-	{
-		Parked	   *p = &parked[i];
-		Fate		fate = p->due ? FATE_COMMITTED : fate_of(p->xid);
-
-		if (p->lost && fate != FATE_OPEN)
-		{
-			/* nobody knows its keys any more */
-			gap |= fate != FATE_DEAD;
-			unpark(i);
-			continue;
-		}
-		switch (fate)
-		{
-			case FATE_OPEN:
-				p->created_us = created_us;
-				break;
-			case FATE_COMMITTED:
-				p->due = any = true;
-				break;
-			case FATE_UNKNOWN:
-				p->due = p->blind = any = true;
-				break;
-			case FATE_DEAD:
-				unpark(i);
-				break;
-		}
-	}
-	return any;
-}
-
-static void
-make_contexts(void)
-{
-	if (parked_cxt != NULL)
-		return;
-	parked_cxt = AllocSetContextCreate(TopMemoryContext,
-									   "wtcache parked batches",
-									   ALLOCSET_DEFAULT_SIZES);
-	round_cxt = AllocSetContextCreate(TopMemoryContext, "wtcache replay round",
-									  ALLOCSET_DEFAULT_SIZES);
-}
-
 /* What the round has read joins what had been read, where they meet. */
 static void
 round_over(const Round *r)
 {
-	for (int i = nparked - 1; i >= 0; i--)
-	{
-		if (parked[i].due)
-			unpark(i);
-	}
 	/* first what is parked, then what is not to be replayed any more */
-	publish_parked();
+	wtc_parked_settle();
 	pg_write_barrier();
 	if (r->from != PG_UINT64_MAX)
 	{
@@ -706,8 +502,8 @@ run_round(WtcStatus *status)
 	WtcReplayResult result = WTC_REPLAY_DONE;
 
 	r.created_us = wtc_push_created();
-	know_horizon();
-	any = examine_parked(r.created_us);
+	wtc_fate_horizon();
+	any = wtc_parked_examine(r.created_us, &gap);
 	r.from = replaying();
 	if (r.from != PG_UINT64_MAX)
 	{
@@ -732,7 +528,7 @@ run_round(WtcStatus *status)
 	if (result == WTC_REPLAY_DONE)
 		round_over(&r);
 	else
-		publish_parked();
+		wtc_parked_publish();
 	return result;
 }
 
@@ -743,7 +539,6 @@ wtc_replay_round(WtcStatus *status)
 	MemoryContext old;
 	WtcReplayResult result;
 
-	make_contexts();
 	pg_memory_barrier();
 	*status = WTC_OK;
 	take_over();
@@ -764,7 +559,6 @@ wtc_replay_skim(void)
 	WtcWalMessage message;
 	bool		any;
 
-	make_contexts();
 	if (from == PG_UINT64_MAX || from == InvalidXLogRecPtr ||
 		pg_atomic_read_u64(&wtc_shared->replay_from) != PG_UINT64_MAX ||
 		skimmed == PG_UINT64_MAX || !wtc_wal_exists(Max(from, skimmed)))
@@ -781,9 +575,12 @@ wtc_replay_skim(void)
 void
 wtc_replay_begin(XLogRecPtr start)
 {
-	make_contexts();
+	if (round_cxt == NULL)
+		round_cxt = AllocSetContextCreate(TopMemoryContext,
+										  "wtcache replay round",
+										  ALLOCSET_DEFAULT_SIZES);
 	set_replaying(start);
-	publish_parked();
+	wtc_parked_publish();
 	provisional = true;
 }
 
@@ -793,49 +590,14 @@ wtc_replay_restart(XLogRecPtr start)
 	first = next = skimmed = InvalidXLogRecPtr;
 	set_replaying(provisional ? start : Min(replaying(), start));
 	provisional = false;
-
 	/* they will be found again, and be as new as all that is read then */
-	for (int i = nparked - 1; i >= 0; i--)
-	{
-		if (parked[i].start >= start && !parked[i].lost)
-			unpark(i);
-	}
-	publish_parked();
-}
-
-/* Prepared transactions whose batches, if they have any, cannot be read. */
-static void
-note_lost(void)
-{
-	for (int i = 0; i < max_prepared_xacts; i++)
-	{
-		WtcWalMessage message = {.xid = PreparedXactProcs[i].xid};
-		bool		known = false;
-
-		for (int j = 0; j < nparked && !known; j++)
-			known = parked[j].xid == message.xid;
-		if (known || !TransactionIdIsNormal(message.xid) ||
-			!TransactionIdIsInProgress(message.xid))
-			continue;
-		park(&message, 0);
-		parked[nparked - 1].lost = true;
-	}
+	wtc_parked_restart(start);
 }
 
 void
 wtc_replay_forget(XLogRecPtr lsn, bool stranded)
 {
-	for (int i = nparked - 1; i >= 0; i--)
-	{
-		/* all that could be read has been written again behind lsn */
-		if (parked[i].due)
-			unpark(i);
-		else if (parked[i].start < lsn)
-			parked[i].lost = true;
-	}
-	if (!rescued)
-		note_lost();
-	publish_parked();
+	wtc_parked_forget(lsn, rescued);
 	stranded_before = stranded ? lsn : InvalidXLogRecPtr;
 	gap = damaged = provisional = false;
 	first = next = skimmed = InvalidXLogRecPtr;
@@ -849,71 +611,24 @@ wtc_replay_rescue(XLogRecPtr lsn)
 						   replaying());
 	WtcWalMessage message;
 
-	make_contexts();
-	know_horizon();
+	wtc_fate_horizon();
 	from = Max(from, wtc_slot_position());
-	rescued = false;
+	rescued = !damaged && (from >= lsn || wtc_wal_exists(from));
 	if (damaged)
 		return;
-	if (from < lsn && wtc_wal_exists(from))
+	if (from < lsn && rescued)
 	{
 		wtc_wal_flush(lsn);
 		wtc_wal_open(from, lsn);
 		while (wtc_wal_next(&message))
 		{
-			if (find_parked(message.lsn) == NULL &&
-				fate_of(message.xid) == FATE_OPEN)
-				park(&message, 0);
+			if (!wtc_is_parked(message.lsn) &&
+				wtc_fate_of(message.xid) == WTC_FATE_OPEN)
+				wtc_park(&message, 0);
 		}
 		wtc_wal_close();
 	}
-	carry_forward(lsn);
-	rescued = from >= lsn || wtc_wal_exists(from);
-}
-
-/*
- * Only now and then: writing it again moves the end of the log as well.
- */
-void
-wtc_replay_carry_forward(uint64 most)
-{
-	XLogRecPtr	end = GetXLogInsertRecPtr();
-	uint64		total = 0;
-	uint64		distance;
-
-	for (int i = 0; i < nparked; i++)
-		total += parked[i].len;
-	distance = Max(CARRY_BYTES, 4 * total);
-	if (most != PG_UINT64_MAX)
-		distance = Min(distance, Max(most / 2, 2 * total));
-	if (end > distance)
-		carry_forward(end - distance);
-}
-
-static void
-carry_forward(XLogRecPtr lsn)
-{
-	for (int i = 0; i < nparked; i++)
-	{
-		Parked	   *p = &parked[i];
-		WtcWalMessage message;
-		StringInfoData buf;
-		XLogRecPtr	here;
-
-		if (p->start >= lsn || p->due || p->lost || !wtc_wal_exists(p->start))
-			continue;
-		reopen(p, &message);
-		initStringInfo(&buf);
-		wtc_put_message_head(&buf, p->xid, p->timeline, p->lsn);
-		appendBinaryStringInfo(&buf, message.batch, message.len);
-		wtc_wal_close();
-		here = GetXLogInsertRecPtr();
-		wtc_wal_flush(wtc_log_named_message(wtc_message_prefix(),
-											buf.data, buf.len));
-		p->start = here;
-		pfree(buf.data);
-	}
-	publish_parked();
+	wtc_parked_carry(lsn);
 }
 
 bool
@@ -928,8 +643,8 @@ wtc_replay_reset(bool unreadable)
 	gap |= unreadable;
 	damaged |= unreadable;
 	wtc_wal_close();
-	if (round_cxt != NULL)
-		MemoryContextReset(round_cxt);
-	if (parked_cxt != NULL)
-		publish_parked();
+	if (round_cxt == NULL)
+		return;					/* not begun */
+	MemoryContextReset(round_cxt);
+	wtc_parked_publish();
 }

@@ -63,12 +63,6 @@ extern void wtc_replay_forget(XLogRecPtr lsn, bool stranded);
 extern void wtc_replay_rescue(XLogRecPtr lsn);
 
 /*
- * Writes parked batches that begin far behind to WAL again, so that the WAL
- * before them can go; most: how much may be kept, or UINT64_MAX.
- */
-extern void wtc_replay_carry_forward(uint64 most);
-
-/*
  * Is there WAL to be replayed that is gone?  Then nothing is left but to empty
  * the cache; until then.
  */

@@ -3,7 +3,8 @@
  * wal.h
  *	  Reading our messages back from WAL.
  *
- * For the worker.  One reader at a time.  Reading may raise an error, above
+ * Flushing and asking what is flushed are for everybody, the rest is for the
+ * worker.  One reader at a time.  Reading may raise an error, above
  * all where a segment is missing; wtc_wal_close() is due after that, too.
  *
  *-------------------------------------------------------------------------

@@ -11,7 +11,7 @@
 #include "guc.h"
 #include "redis/conn.h"
 #include "shared/shmem.h"
-#include "worker/replay.h"
+#include "worker/parked.h"
 #include "worker/slot.h"
 #include "worker/wal.h"
 #include "worker/watermark.h"
@@ -110,32 +110,28 @@ wtc_watermark_retain(void)
 	static bool told = false;
 	XLogRecPtr	watermark = wtc_watermark_move();
 	XLogRecPtr	end = GetXLogInsertRecPtr();
+	uint64		most = PG_UINT64_MAX;
+	XLogRecPtr	limit;
 	XLogRecPtr	lsn;
 
 	if (watermark == InvalidXLogRecPtr)
 		return;
-	lsn = healing_position(watermark);
 	if (wtc_max_wal_retained >= 0)
-	{
-		uint64		most = (uint64) wtc_max_wal_retained * 1024 * 1024;
-		XLogRecPtr	limit = end > most ? end - most : 0;
+		most = (uint64) wtc_max_wal_retained * 1024 * 1024;
+	wtc_parked_carry_far(most);
 
-		wtc_replay_carry_forward(most);
-		if (limit > watermark && wtc_slot_position() != InvalidXLogRecPtr &&
-			wtc_slot_position() < limit)
-		{
-			if (!told)
-				ereport(LOG,
-						(errmsg("wtcache: giving up WAL that has not been replayed, max_wal_retained is reached"),
-						 errdetail("The cache will be emptied as soon as Redis can be reached.")));
-			told = true;
-		}
-		else if (limit <= watermark)
-			told = false;
-		lsn = Max(lsn, limit);
+	limit = end > most ? end - most : 0;
+	if (limit <= watermark)
+		told = false;
+	else if (!told && wtc_slot_position() != InvalidXLogRecPtr &&
+			 wtc_slot_position() < limit)
+	{
+		ereport(LOG,
+				(errmsg("wtcache: giving up WAL that has not been replayed, max_wal_retained is reached"),
+				 errdetail("The cache will be emptied as soon as Redis can be reached.")));
+		told = true;
 	}
-	else
-		wtc_replay_carry_forward(PG_UINT64_MAX);
+	lsn = Max(healing_position(watermark), limit);
 	if (lsn > wtc_slot_position())
 		wtc_slot_advance(lsn);
 }

@@ -12,6 +12,7 @@
  *	slot.c		the replication slot that keeps WAL
  *	wal.c		our messages, read from WAL
  *	replay.c	pushing them
+ *	parked.c	those whose transactions are not over
  *	position.c	which Redis it is, and how far it has come
  *	watermark.c	how far everything is in Redis
  *

@@ -1,0 +1,278 @@
+/*-------------------------------------------------------------------------
+ *
+ * parked.c
+ *	  Batches whose transactions were not over when they were read.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/twophase.h"
+#include "access/xlog.h"
+#include "compat.h"
+#include "lib/stringinfo.h"
+#include "push/message.h"
+#include "shared/shmem.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "worker/parked.h"
+
+/* they are written again when this much WAL is behind */
+#define CARRY_BYTES		((uint64) 64 * 1024 * 1024)
+
+static MemoryContext parked_cxt = NULL;
+static WtcParked *parked = NULL;
+static int	nparked = 0;
+static int	parked_room = 0;
+
+/* --- the fate of a transaction --- */
+
+/*
+ * TransactionIdIsInProgress() believes that what precedes RecentXmin is over,
+ * and looks for no parents beyond TransactionXmin.  Nobody sets them for a
+ * process without snapshots, and half of all transactions precede their initial
+ * values.
+ */
+void
+wtc_fate_horizon(void)
+{
+	RecentXmin = TransactionXmin = GetOldestTransactionIdConsideredRunning();
+}
+
+WtcFate
+wtc_fate_of(TransactionId xid)
+{
+	if (TransactionIdIsInProgress(xid))
+		return WTC_FATE_OPEN;
+	if (TransactionIdPrecedes(xid, wtc_oldest_known_xid()))
+		return WTC_FATE_UNKNOWN;
+	return TransactionIdDidCommit(xid) ? WTC_FATE_COMMITTED : WTC_FATE_DEAD;
+}
+
+/* --- the batches --- */
+
+void
+wtc_parked_publish(void)
+{
+	uint64		min = PG_UINT64_MAX;
+
+	for (int i = 0; i < nparked; i++)
+	{
+		if (!parked[i].lost)
+			min = Min(min, parked[i].start);
+	}
+	pg_atomic_write_u64(&wtc_shared->parked_from, min);
+	pg_atomic_write_u32(&wtc_shared->parked, nparked);
+}
+
+bool
+wtc_is_parked(XLogRecPtr lsn)
+{
+	for (int i = 0; i < nparked; i++)
+	{
+		if (parked[i].lsn == lsn)
+			return true;
+	}
+	return false;
+}
+
+void
+wtc_park(const WtcWalMessage *message, int64 created_us)
+{
+	WtcParked  *p;
+
+	if (parked_cxt == NULL)
+		parked_cxt = AllocSetContextCreate(TopMemoryContext,
+										   "wtcache parked batches",
+										   ALLOCSET_DEFAULT_SIZES);
+	if (nparked >= parked_room)
+	{
+		parked_room = Max(64, parked_room * 2);
+		parked = parked == NULL ?
+			MemoryContextAllocHuge(parked_cxt,
+								   sizeof(WtcParked) * parked_room) :
+			repalloc_huge(parked, sizeof(WtcParked) * parked_room);
+	}
+	p = &parked[nparked++];
+	memset(p, 0, sizeof(*p));
+	p->start = message->start;
+	p->len = message->len;
+	p->xid = message->xid;
+	p->timeline = message->timeline;
+	p->lsn = message->lsn;
+	p->created_us = created_us;
+}
+
+static void
+unpark(int i)
+{
+	parked[i] = parked[--nparked];
+}
+
+bool
+wtc_parked_examine(int64 created_us, bool *missed)
+{
+	bool		any = false;
+
+	for (int i = nparked - 1; i >= 0; i--)
+	{
+		WtcParked  *p = &parked[i];
+		WtcFate		fate = p->due ? WTC_FATE_COMMITTED : wtc_fate_of(p->xid);
+
+		if (p->lost && fate != WTC_FATE_OPEN)
+		{
+			/* nobody knows its keys any more */
+			*missed |= fate != WTC_FATE_DEAD;
+			unpark(i);
+			continue;
+		}
+		switch (fate)
+		{
+			case WTC_FATE_OPEN:
+				p->created_us = created_us;
+				break;
+			case WTC_FATE_COMMITTED:
+				p->due = any = true;
+				break;
+			case WTC_FATE_UNKNOWN:
+				p->due = p->blind = any = true;
+				break;
+			case WTC_FATE_DEAD:
+				unpark(i);
+				break;
+		}
+	}
+	return any;
+}
+
+const WtcParked *
+wtc_parked_due(int *pos)
+{
+	while (*pos < nparked)
+	{
+		const WtcParked *p = &parked[(*pos)++];
+
+		if (p->due)
+			return p;
+	}
+	return NULL;
+}
+
+void
+wtc_parked_reopen(const WtcParked *p, WtcWalMessage *message)
+{
+	wtc_wal_open(p->start, PG_UINT64_MAX);
+	while (wtc_wal_next(message))
+	{
+		if (message->xid == p->xid && message->lsn == p->lsn)
+			return;
+	}
+	/* it was there, and nobody has taken it away */
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("could not find a batch at %X/%X in WAL again",
+					LSN_FORMAT_ARGS(p->lsn))));
+}
+
+void
+wtc_parked_settle(void)
+{
+	for (int i = nparked - 1; i >= 0; i--)
+	{
+		if (parked[i].due)
+			unpark(i);
+	}
+	wtc_parked_publish();
+}
+
+void
+wtc_parked_restart(XLogRecPtr start)
+{
+	for (int i = nparked - 1; i >= 0; i--)
+	{
+		if (parked[i].start >= start && !parked[i].lost)
+			unpark(i);
+	}
+	wtc_parked_publish();
+}
+
+/* Prepared transactions whose batches, if they have any, cannot be read. */
+static void
+note_lost(void)
+{
+	for (int i = 0; i < max_prepared_xacts; i++)
+	{
+		WtcWalMessage message = {.xid = PreparedXactProcs[i].xid};
+		bool		known = false;
+
+		for (int j = 0; j < nparked && !known; j++)
+			known = parked[j].xid == message.xid;
+		if (known || !TransactionIdIsNormal(message.xid) ||
+			!TransactionIdIsInProgress(message.xid))
+			continue;
+		wtc_park(&message, 0);
+		parked[nparked - 1].lost = true;
+	}
+}
+
+void
+wtc_parked_forget(XLogRecPtr lsn, bool all_read)
+{
+	for (int i = nparked - 1; i >= 0; i--)
+	{
+		if (parked[i].due)
+			unpark(i);
+		else if (parked[i].start < lsn)
+			parked[i].lost = true;
+	}
+	if (!all_read)
+		note_lost();
+	wtc_parked_publish();
+}
+
+/* --- writing them again --- */
+
+void
+wtc_parked_carry(XLogRecPtr lsn)
+{
+	for (int i = 0; i < nparked; i++)
+	{
+		WtcParked  *p = &parked[i];
+		WtcWalMessage message;
+		StringInfoData buf;
+		XLogRecPtr	here;
+
+		if (p->start >= lsn || p->due || p->lost || !wtc_wal_exists(p->start))
+			continue;
+		wtc_parked_reopen(p, &message);
+		initStringInfo(&buf);
+		wtc_put_message_head(&buf, p->xid, p->timeline, p->lsn);
+		appendBinaryStringInfo(&buf, message.batch, message.len);
+		wtc_wal_close();
+		here = GetXLogInsertRecPtr();
+		wtc_wal_flush(wtc_log_named_message(wtc_message_prefix(),
+											buf.data, buf.len));
+		p->start = here;
+		pfree(buf.data);
+	}
+	wtc_parked_publish();
+}
+
+void
+wtc_parked_carry_far(uint64 most)
+{
+	XLogRecPtr	end = GetXLogInsertRecPtr();
+	uint64		total = 0;
+	uint64		distance;
+
+	for (int i = 0; i < nparked; i++)
+		total += parked[i].len;
+	distance = Max(CARRY_BYTES, 4 * total);
+	if (most != PG_UINT64_MAX)
+		distance = Min(distance, Max(most / 2, 2 * total));
+	if (end > distance)
+		wtc_parked_carry(end - distance);
+}
