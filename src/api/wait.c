@@ -20,7 +20,6 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "access/xlog_internal.h"
 #include "compat.h"
 #include "datatype/timestamp.h"
 #include "fmgr.h"
@@ -30,6 +29,7 @@
 #include "shared/shmem.h"
 #include "storage/latch.h"
 #include "utils/timestamp.h"
+#include "worker/wal.h"
 
 /* how often to look, in milliseconds */
 #define POLL_MS		5
@@ -50,23 +50,6 @@ timeout_us(const Interval *interval)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("timeout must not be negative")));
 	return (int64) Min(us, LONGEST_US);
-}
-
-/*
- * The end of what has been inserted into WAL.  At a page boundary the server
- * names the place behind the next page's header, which nobody has written and
- * which cannot be flushed.
- */
-static XLogRecPtr
-insert_end(void)
-{
-	XLogRecPtr	lsn = GetXLogInsertRecPtr();
-
-	if (XLogSegmentOffset(lsn, wal_segment_size) == SizeOfXLogLongPHD)
-		lsn -= SizeOfXLogLongPHD;
-	else if (lsn % XLOG_BLCKSZ == SizeOfXLogShortPHD)
-		lsn -= SizeOfXLogShortPHD;
-	return lsn;
 }
 
 /*
@@ -121,8 +104,8 @@ wtcache_flush(PG_FUNCTION_ARGS)
 				 errhint("wtcache.flush() cannot be executed during recovery: only the primary server pushes.")));
 
 	/* the worker goes no further than what is flushed: see to it (R14) */
-	lsn = insert_end();
-	XLogFlush(lsn);
+	lsn = GetXLogInsertRecPtr();
+	wtc_wal_flush(lsn);
 
 	while (being_pushed(lsn))
 	{

@@ -23,25 +23,45 @@
 /* what a script of the worker may answer */
 #define EVAL_MAX_READ	(1024 * 1024)
 
-typedef struct Get
+/* A conversation of one request; what answer is depends on who takes it. */
+typedef struct Question
 {
 	const char *request;
 	size_t		len;
 	bool		asked;
-	WtcValue   *value;
-} Get;
+	void	   *answer;
+} Question;
 
 static int
-next_get(void *arg, const char **data, size_t *len)
+next_question(void *arg, const char **data, size_t *len)
 {
-	Get		   *get = arg;
+	Question   *question = arg;
 
-	if (get->asked)
+	if (question->asked)
 		return 0;
-	get->asked = true;
-	*data = get->request;
-	*len = get->len;
+	question->asked = true;
+	*data = question->request;
+	*len = question->len;
 	return 1;
+}
+
+/* Asks what stands from buf up to end, and frees it. */
+static WtcStatus
+put_question(char *buf, const char *end, size_t max_read,
+			 WtcStatus (*reply) (void *, const redisReply *), void *answer)
+{
+	Question	question = {
+		.request = buf,.len = end - buf,.answer = answer
+	};
+	WtcTalk		talk = {
+		.next = next_question,.reply = reply,.arg = &question,
+		.deadline_us = wtc_push_deadline(),.stop = wtc_link_told_to_stop,
+		.max_read = max_read
+	};
+	WtcStatus	status = wtc_conn_talk(&wtc_link, &talk);
+
+	pfree(buf);
+	return status;
 }
 
 static void *
@@ -82,7 +102,7 @@ take_hash(WtcValue *value, const redisReply *reply)
 static WtcStatus
 get_reply(void *arg, const redisReply *reply)
 {
-	WtcValue   *value = ((Get *) arg)->value;
+	WtcValue   *value = ((Question *) arg)->answer;
 
 	switch (reply->type)
 	{
@@ -117,23 +137,13 @@ ask(const char *command, const char *key, size_t len,
 {
 	char	   *buf = palloc(len + memberlen + 128);
 	char	   *p = wtc_resp_begin(buf, member != NULL ? 3 : 2);
-	Get			get = {.request = buf,.value = value};
-	WtcTalk		talk = {
-		.next = next_get,.reply = get_reply,.arg = &get,
-		.deadline_us = wtc_push_deadline(),.stop = wtc_link_told_to_stop,
-		.max_read = MaxAllocHugeSize
-	};
-	WtcStatus	status;
 
 	p = wtc_resp_arg(p, command, strlen(command));
 	p = wtc_resp_arg(p, key, len);
 	if (member != NULL)
 		p = wtc_resp_arg(p, member, memberlen);
-	get.len = p - buf;
 	memset(value, 0, sizeof(*value));
-	status = wtc_conn_talk(&wtc_link, &talk);
-	pfree(buf);
-	return status;
+	return put_question(buf, p, MaxAllocHugeSize, get_reply, value);
 }
 
 /*
@@ -209,27 +219,6 @@ wtc_push_note_clock(int64 server_us)
 	wtc_conn_note_clock(&wtc_link, server_us);
 }
 
-typedef struct Eval
-{
-	const char *request;
-	size_t		len;
-	bool		asked;
-	WtcAnswer  *answer;
-} Eval;
-
-static int
-next_eval(void *arg, const char **data, size_t *len)
-{
-	Eval	   *eval = arg;
-
-	if (eval->asked)
-		return 0;
-	eval->asked = true;
-	*data = eval->request;
-	*len = eval->len;
-	return 1;
-}
-
 /* NULL: no memory, or neither string nor number. */
 static char *
 element_text(const redisReply *reply)
@@ -251,7 +240,7 @@ element_text(const redisReply *reply)
 static WtcStatus
 eval_reply(void *arg, const redisReply *reply)
 {
-	WtcAnswer  *answer = ((Eval *) arg)->answer;
+	WtcAnswer  *answer = ((Question *) arg)->answer;
 	bool		array = reply->type == REDIS_REPLY_ARRAY;
 
 	if (reply->type == REDIS_REPLY_ERROR)
@@ -274,12 +263,6 @@ wtc_push_eval(const char *script, int nkeys, int nargs,
 			  const char *const *args, WtcAnswer *answer)
 {
 	size_t		room = WTC_RESP_HEAD + WTC_RESP_BOUND(strlen(script)) + 64;
-	Eval		eval = {.answer = answer};
-	WtcTalk		talk = {
-		.next = next_eval,.reply = eval_reply,.arg = &eval,
-		.deadline_us = wtc_push_deadline(),.stop = wtc_link_told_to_stop,
-		.max_read = EVAL_MAX_READ
-	};
 	char	   *buf;
 	char	   *p;
 	WtcStatus	status;
@@ -293,11 +276,8 @@ wtc_push_eval(const char *script, int nkeys, int nargs,
 	p = wtc_resp_number(p, nkeys);
 	for (int i = 0; i < nargs; i++)
 		p = wtc_resp_arg(p, args[i], strlen(args[i]));
-	eval.request = buf;
-	eval.len = p - buf;
 	memset(answer, 0, sizeof(*answer));
-	status = wtc_conn_talk(&wtc_link, &talk);
-	pfree(buf);
+	status = put_question(buf, p, EVAL_MAX_READ, eval_reply, answer);
 	/* commits need not wait for their own probe */
 	if (status == WTC_OK)
 		wtc_breaker_success();

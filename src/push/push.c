@@ -235,9 +235,7 @@ wtc_push_run(WtcPush *push, int64 deadline_us)
 	status = push_to_redis(push, deadline_us);
 	cold = status == WTC_OK ? wtc_said_cold(&push->said) : WTC_OK;
 	wtc_link_note(cold != WTC_OK ? cold : status);
-	wtc_count(WTC_STORED, push->said.count[WTC_REPLY_STORED]);
-	wtc_count(WTC_REFUSED_OLDER, push->said.count[WTC_REPLY_OLDER]);
-	wtc_count(WTC_DEGRADED, push->said.count[WTC_REPLY_DEGRADED]);
+	wtc_count_said(&push->said);
 	if (status != WTC_OK)
 		return WTC_PUSH_FAILED;
 	if (push->said.stranger)

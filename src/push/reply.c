@@ -56,6 +56,14 @@ wtc_take_reply(const redisReply *reply, const char *version, WtcSaid *said)
 	return WTC_OK;
 }
 
+void
+wtc_count_said(const WtcSaid *said)
+{
+	wtc_count(WTC_STORED, said->count[WTC_REPLY_STORED]);
+	wtc_count(WTC_REFUSED_OLDER, said->count[WTC_REPLY_OLDER]);
+	wtc_count(WTC_DEGRADED, said->count[WTC_REPLY_DEGRADED]);
+}
+
 WtcStatus
 wtc_said_cold(const WtcSaid *said)
 {

@@ -30,6 +30,9 @@ typedef struct WtcSaid
 extern WtcStatus wtc_take_reply(const struct redisReply *reply,
 								const char *version, WtcSaid *said);
 
+/* Counts what became of the operations. */
+extern void wtc_count_said(const WtcSaid *said);
+
 /*
  * Does it say that something was deleted where it should have been stored?
  * Then why, else WTC_OK.  There is nothing left to push in either case.

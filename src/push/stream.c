@@ -166,9 +166,7 @@ wtc_push_stream(WtcStream *stream)
 		status = drain();
 
 	stream->stranger = s->said.stranger;
-	wtc_count(WTC_STORED, s->said.count[WTC_REPLY_STORED]);
-	wtc_count(WTC_REFUSED_OLDER, s->said.count[WTC_REPLY_OLDER]);
-	wtc_count(WTC_DEGRADED, s->said.count[WTC_REPLY_DEGRADED]);
+	wtc_count_said(&s->said);
 	wtc_count(WTC_REPLAYED, s->said.count[WTC_REPLY_STORED] +
 			  s->said.count[WTC_REPLY_OLDER] +
 			  s->said.count[WTC_REPLY_DEGRADED]);
