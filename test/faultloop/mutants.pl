@@ -101,7 +101,7 @@ my @mutants = (
 		name => 'pushed_before_visible',
 		about => 'the worker pushes what is committed and not yet visible (R8)',
 		options => '--only sync_standby --themes mixed --gap 0.3',
-		edits => [ [ 'src/worker/replay.c',
+		edits => [ [ 'src/worker/parked.c',
 				"\tif (TransactionIdIsInProgress(xid))\n",
 				"\tif (TransactionIdIsInProgress(xid) && !TransactionIdDidCommit(xid))\n" ] ]
 	},
@@ -109,7 +109,7 @@ my @mutants = (
 		name => 'no_visible_wait',
 		about => 'the worker does not ask whether a transaction is in progress',
 		options => '--themes pg --only checkpoint',
-		edits => [ [ 'src/worker/replay.c',
+		edits => [ [ 'src/worker/parked.c',
 				"\tif (TransactionIdIsInProgress(xid))\n", "\tif (false)\n" ] ]
 	},
 	{
@@ -117,7 +117,7 @@ my @mutants = (
 		about => 'batches of transactions in progress are not kept (R20)',
 		options => '--themes pg --only checkpoint',
 		edits => [ [ 'src/worker/replay.c',
-				"\tif (fate == FATE_OPEN && !r->known)\n", "\tif (false)\n" ] ]
+				"\tif (fate == WTC_FATE_OPEN && !r->known)\n", "\tif (false)\n" ] ]
 	},
 	{
 		name => 'no_identity_check',
@@ -125,8 +125,7 @@ my @mutants = (
 		options => '--only redis_older,redis_saved --themes mixed',
 		edits => [
 			[ 'src/worker/position.c',
-				"\tif (known &&\n\t\tstrcmp(answer.text[SAYS_IDENTITY], known_identity) == 0 &&\n",
-				"\tif (known &&\n" ],
+				"\t\tstrcmp(answer.text[SAYS_IDENTITY], known_identity) == 0 &&\n", "" ],
 			[ 'src/redis/position.lua',
 				"if act ~= 'look' and identity == ARGV[3] then",
 				"if act ~= 'look' then" ]
