@@ -214,6 +214,7 @@ apply(const Layout *layout, const char *version, const long *ids, int n)
 		bool		tag = layout->protocol == PRODUCT_TAGS;
 
 		argv[argc++] = FENCE_SPAN "000";
+		argv[argc++] = "0";		/* not a replay */
 		argv[argc++] = "0";		/* tags to invalidate */
 		for (int i = 0; i < n; i++)
 		{
