@@ -40,7 +40,9 @@ struct WtcPush
 {
 	WtcRequest	request;
 	WtcCursor	start;			/* to begin again after NOSCRIPT */
+	TimeLineID	timeline;
 	char		version[WTC_VERSION_LEN + 1];
+	char		commit[WTC_VERSION_LEN + 1];
 	bool		skipped;		/* the breaker was open */
 	WtcStatus	unready;		/* why there was no connection, or WTC_OK */
 
@@ -97,6 +99,7 @@ wtc_push_prepare(const char *batch, size_t len, XLogRecPtr lsn,
 	push->unready = wtc_link_status;
 	if (timeline > WTC_MAX_TIMELINE)
 		elog(ERROR, "timeline %u does not fit into a version", timeline);
+	push->timeline = timeline;
 	snprintf(push->version, sizeof(push->version), WTC_VERSION_FORMAT,
 			 timeline, (uint64) lsn);
 
@@ -104,6 +107,7 @@ wtc_push_prepare(const char *batch, size_t len, XLogRecPtr lsn,
 		elog(ERROR, "unexpected format of a batch");
 	push->start = request->cursor;
 	request->version = push->version;
+	request->commit = push->commit;
 	count_operations(push);
 	if (push->unready != WTC_OK)
 		return push;
@@ -232,6 +236,10 @@ wtc_push_run(WtcPush *push, int64 deadline_us)
 		deadline_us = wtc_push_deadline();
 	}
 
+	/* the transaction that has just ended is this one */
+	Assert(XactLastCommitEnd != InvalidXLogRecPtr);
+	snprintf(push->commit, sizeof(push->commit), WTC_VERSION_FORMAT,
+			 push->timeline, (uint64) XactLastCommitEnd);
 	status = push_to_redis(push, deadline_us);
 	cold = status == WTC_OK ? wtc_said_cold(&push->said) : WTC_OK;
 	wtc_link_note(cold != WTC_OK ? cold : status);

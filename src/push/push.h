@@ -133,6 +133,8 @@ typedef struct WtcStreamBatch
 	size_t		len;
 	TimeLineID	timeline;		/* version */
 	XLogRecPtr	lsn;
+	TimeLineID	commit_timeline;	/* where it was committed, as a version */
+	XLogRecPtr	commit;
 	XLogRecPtr	start;			/* where it stands in WAL */
 	int64		created_us;
 } WtcStreamBatch;
@@ -141,13 +143,6 @@ typedef struct WtcStream
 {
 	bool		(*next) (void *arg, WtcStreamBatch *batch);
 	void	   *arg;
-
-	/*
-	 * All of it had been committed when the log had come so far: what is
-	 * newer is spared by invalidations.
-	 */
-	TimeLineID	timeline;
-	XLogRecPtr	committed_by;
 
 	/* out */
 	XLogRecPtr	settled;		/* the last batch that is in Redis, with all

@@ -23,8 +23,8 @@
 /* a tag's set outlives its longest member by this */
 #define TAG_OUTLIVES_MS	60000
 
-/* EVALSHA, digest, number of keys, two fences, five fixed arguments */
-#define FIXED_ARGS		10
+/* EVALSHA, digest, number of keys, two fences, six fixed arguments */
+#define FIXED_ARGS		11
 #define FIXED_ROOM		512
 
 static size_t
@@ -193,10 +193,8 @@ wtc_request_next(WtcRequest *request)
 	p = wtc_resp_arg(p, request->version, WTC_VERSION_LEN);
 	p = wtc_resp_number(p, request->created_us);
 	p = wtc_resp_number(p, request->fence_us);
-	if (request->spare != NULL)
-		p = wtc_resp_arg(p, request->spare, WTC_VERSION_LEN);
-	else
-		p = wtc_resp_number(p, 0);
+	p = wtc_resp_arg(p, request->commit, WTC_VERSION_LEN);
+	p = wtc_resp_number(p, request->replay ? 1 : 0);
 	p = wtc_resp_number(p, chunk.tags);
 	p = put_chunk(p, request, &chunk, PASS_TAGS);
 	p = put_chunk(p, request, &chunk, PASS_OPERATIONS);

@@ -19,8 +19,8 @@ typedef struct WtcRequest
 	const char *version;		/* WTC_VERSION_LEN digits */
 	int64		created_us;		/* in Redis' clock, a lower bound */
 	int64		fence_us;		/* 0: no fence */
-	const char *spare;			/* a replay: the version behind which
-								 * invalidations spare; else NULL */
+	const char *commit;			/* where it was committed, like version */
+	bool		replay;			/* from WAL */
 	char	   *buf;
 	size_t		size;
 } WtcRequest;

@@ -39,7 +39,7 @@ typedef struct Streaming
 	WtcStream  *stream;
 	WtcTalk    *talk;
 	WtcRequest	request;
-	char		spare[WTC_VERSION_LEN + 1];
+	char		commit[WTC_VERSION_LEN + 1];
 	Sent		now;			/* the batch being sent */
 	Sent		ring[RING];
 	uint32		sent;
@@ -69,6 +69,8 @@ begin_batch(Streaming *s)
 	}
 	snprintf(s->now.version, sizeof(s->now.version), WTC_VERSION_FORMAT,
 			 batch.timeline, (uint64) batch.lsn);
+	snprintf(s->commit, sizeof(s->commit), WTC_VERSION_FORMAT,
+			 batch.commit_timeline, (uint64) batch.commit);
 	s->now.start = batch.start;
 	request->version = s->now.version;
 	request->created_us = batch.created_us;
@@ -148,9 +150,8 @@ wtc_push_stream(WtcStream *stream)
 	s->stream = stream;
 	s->talk = &talk;
 	s->request.fence_us = (int64) wtc_fence_ttl * 1000000;
-	snprintf(s->spare, sizeof(s->spare), WTC_VERSION_FORMAT,
-			 stream->timeline, (uint64) stream->committed_by);
-	s->request.spare = s->spare;
+	s->request.commit = s->commit;
+	s->request.replay = true;
 	stream->settled = InvalidXLogRecPtr;
 	status = wtc_conn_talk(&wtc_link, &talk);
 	wtc_count(WTC_BYTES_SENT, talk.sent);

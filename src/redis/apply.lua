@@ -10,11 +10,12 @@
 --   ARGV[3]           fence_ttl in microseconds; 0 switches the fence off
 --                     (developers only: it is how the tests show that the
 --                     fence is needed)
---   ARGV[4]           0, or for a replay from WAL a version: an invalidation
---                     spares the entries that are newer, because they were
---                     written after its transaction had committed, and
---                     those of its own transaction
---   ARGV[5]           how many tags to invalidate, then those tags
+--   ARGV[4]           where the batch's transaction was committed, as a
+--                     version: what tags go by
+--   ARGV[5]           1 for a replay from WAL, else 0: then an invalidation
+--                     spares the entries that are newer than ARGV[4], and
+--                     those of its own batch
+--   ARGV[6]           how many tags to invalidate, then those tags
 --   then per operation:
 --     d nremoved removed...
 --     s ttl life value             ntags tag... nremoved removed...
@@ -35,8 +36,14 @@
 -- deletes.  So does what was created later than now: the clock was set back.
 --
 -- A record is 2 (a push) or 1 (a reader's fill), then a version; that of a tag
--- is the version of its last invalidation.  All are digits, so that comparing
--- strings, which Lua does by the server's locale, is comparing numbers.
+-- is where its last invalidation was committed.  All are digits, so that
+-- comparing strings, which Lua does by the server's locale, is comparing
+-- numbers.
+--
+-- A key goes by the version of its batch: a lock on the row sees to the order
+-- of those.  Nothing does for a tag and what is stored under it.  There the
+-- order of the commits decides, which may be another one where a transaction
+-- was prepared, or was large.
 --
 -- Nothing is written before everything is decided.  The first write is the
 -- one that a full or read-only server refuses: an error then leaves no half.
@@ -47,8 +54,9 @@ local LEASE, DRAINS = 'wtcache:lease:', 'wtcache:drains'
 local LIMIT = 1000   -- members that one call may delete on behalf of a tag
 local call, try, ARGV, KEYS = redis.call, redis.pcall, ARGV, KEYS
 local ver, created, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local pushed, filled, spare = '2' .. ver, '1' .. ver, '2' .. ARGV[4]
-local replay, ninv = ARGV[4] ~= '0', tonumber(ARGV[5])
+local pushed, filled = '2' .. ver, '1' .. ver
+local commit, replay, ninv = ARGV[4], ARGV[5] == '1', tonumber(ARGV[6])
+local spare = '2' .. commit
 local nops = #KEYS - 2
 local t = call('TIME')
 local now = t[1] * 1000000 + t[2]
@@ -59,7 +67,7 @@ local now = t[1] * 1000000 + t[2]
 -- On the way, note where each operation's tags and removed tags stand.
 local fields, nfields, tagpos = {'\0b', '\0s'}, nops + 2, {}
 local at, tags, removed = {}, {}, {}
-for i = 6, 5 + ninv do
+for i = 7, 6 + ninv do
   local tag = ARGV[i]
   if not tagpos[tag] then
     nfields = nfields + 1
@@ -67,7 +75,7 @@ for i = 6, 5 + ninv do
     fields[nfields] = '\0t' .. tag
   end
 end
-local a = 6 + ninv
+local a = 7 + ninv
 for i = 1, nops do
   fields[i + 2] = KEYS[i + 2]
   at[i] = a
@@ -133,12 +141,12 @@ end
 -- Decide.
 local recs, gone, store = {}, {}, {}
 local older, degraded, stored = 0, 0, 0
-for i = 6, 5 + ninv do
+for i = 7, 6 + ninv do
   local p = tagpos[ARGV[i]]
   local rec = hc[p] or hp[p]
-  if not rec or rec < ver then
+  if not rec or rec < commit then
     recs[#recs + 1] = fields[p]
-    recs[#recs + 1] = ver
+    recs[#recs + 1] = commit
   end
 end
 for i = 1, nops do
@@ -161,7 +169,7 @@ for i = 1, nops do
       for j = tags[i] + 1, tags[i] + ARGV[tags[i]] do
         local p = tagpos[ARGV[j]]
         local f = hc[p] or hp[p]
-        if f and f > ver then
+        if f and f > commit then
           keep = false
           break
         end
@@ -223,7 +231,7 @@ end
 -- earlier push left unfinished is finished by whoever invalidates next.
 if ninv > 0 then
   local budget = LIMIT
-  for i = 6, 5 + ninv do
+  for i = 7, 6 + ninv do
     local tag = ARGV[i]
     local n = try('SCARD', tag)
     if type(n) == 'table' then

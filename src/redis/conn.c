@@ -456,7 +456,7 @@ shake_hands(WtcConn *conn, const WtcEndpoint *ep, const char *password,
 	h.commands += 2;
 	decimal(fence, fence_us);
 	SAY(&h, "EVALSHA", wtc_apply_sha, "2", WTC_FENCE_0, WTC_FENCE_1,
-		zero, "0", fence, "0", "0");
+		zero, "0", fence, zero, "0", "0");
 
 	status = wtc_conn_talk(conn, &talk);
 	free(h.data);

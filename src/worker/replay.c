@@ -13,6 +13,8 @@
  *	 WAL is flushed before anything is pushed (R14).
  * - Of each key only the last operation is pushed, lest readers see its
  *	 history pass by.  So all of WAL up to P is read before the first push.
+ * - Tags are invalidated before anything is stored, and nothing is stored
+ *	 that was committed before one of its tags was invalidated, see order.h.
  * - It is pushed with the version of its message, and as created at a time t
  *	 of Redis' clock that was read before P: who was pushed before t was
  *	 flushed before P, so nothing newer than what is pushed here can have
@@ -35,6 +37,7 @@
 #include "shared/shmem.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "worker/order.h"
 #include "worker/parked.h"
 #include "worker/replay.h"
 #include "worker/slot.h"
@@ -46,7 +49,7 @@
 /* keys whose last position is known at a time; more are done in parts */
 #define MAX_KEYS		(1024 * 1024)
 
-/* The last version of a key or tag, by hash. */
+/* The last version of a key, by hash. */
 typedef struct LastEntry
 {
 	uint64		hash;
@@ -65,12 +68,14 @@ typedef struct LastEntry
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* A batch in memory. */
-typedef struct Kept
+/* A batch to be pushed. */
+typedef struct Item
 {
 	WtcWalMessage message;
+	int64		created_us;
 	bool		blind;			/* nobody knows whether it committed */
-} Kept;
+	bool		parked;
+} Item;
 
 /* what a round makes */
 static MemoryContext round_cxt = NULL;
@@ -104,15 +109,20 @@ typedef struct Round
 	uint32		part;
 	uint32		parts;
 	bool		known;			/* in-progress transactions are parked already */
+	bool		invalidations;	/* there are some */
 	XLogRecPtr	committed_by;	/* what is pushed was committed before this */
 	last_hash  *last;
 
-	/* where the second pass stands */
+	/* what has been kept of what was read */
 	bool		all_kept;
 	Size		kept_bytes;
-	Kept	   *kept;
+	Item	   *kept;
 	int			nkept;
 	int			kept_room;
+
+	/* where a pass stands */
+	bool		invalidating;	/* it is for the invalidations */
+	bool		reading;
 	int			kept_pos;
 	int			parked_pos;
 	StringInfoData out;
@@ -164,31 +174,25 @@ wtc_replay_wanted(void)
 
 /* Makes a copy in memory, as long as there is room for all of them. */
 static void
-keep(Round *r, const WtcWalMessage *message, bool blind)
+keep(Round *r, const Item *item)
 {
-	Kept	   *k;
+	Item	   *k;
 	char	   *copy;
 
-	if (!r->all_kept)
-		return;
-	r->kept_bytes += sizeof(Kept) + message->len;
+	r->kept_bytes += sizeof(Item) + item->message.len;
 	if (r->kept_bytes > KEEP_BYTES)
-	{
-		r->all_kept = false;
 		return;
-	}
 	if (r->nkept >= r->kept_room)
 	{
 		r->kept_room = Max(64, r->kept_room * 2);
-		r->kept = r->kept == NULL ? palloc(sizeof(Kept) * r->kept_room) :
-			repalloc_huge(r->kept, sizeof(Kept) * r->kept_room);
+		r->kept = r->kept == NULL ? palloc(sizeof(Item) * r->kept_room) :
+			repalloc_huge(r->kept, sizeof(Item) * r->kept_room);
 	}
-	copy = palloc(message->len);
-	memcpy(copy, message->batch, message->len);
+	copy = palloc(item->message.len);
+	memcpy(copy, item->message.batch, item->message.len);
 	k = &r->kept[r->nkept++];
-	k->message = *message;
+	*k = *item;
 	k->message.batch = copy;
-	k->blind = blind;
 }
 
 /*
@@ -196,17 +200,62 @@ keep(Round *r, const WtcWalMessage *message, bool blind)
  * later it is known by that.
  */
 static bool
-wanted(Round *r, const WtcWalMessage *message, bool *blind)
+wanted(Round *r, Item *item)
 {
 	WtcFate		fate;
 
-	if (wtc_is_parked(message->lsn))
+	if (wtc_is_parked(item->message.lsn))
 		return false;
-	fate = wtc_fate_of(message->xid);
-	*blind = fate == WTC_FATE_UNKNOWN;
+	fate = wtc_fate_of(item->message.xid);
 	if (fate == WTC_FATE_OPEN && !r->known)
-		wtc_park(message, r->created_us);
+		wtc_park(&item->message, r->created_us);
+	item->created_us = r->created_us;
+	item->blind = fate == WTC_FATE_UNKNOWN;
+	item->parked = false;
 	return fate == WTC_FATE_COMMITTED || fate == WTC_FATE_UNKNOWN;
+}
+
+/* Begins to go over all that the round is about. */
+static void
+rewind_round(Round *r)
+{
+	wtc_wal_close();
+	r->kept_pos = r->parked_pos = 0;
+	r->reading = r->from != PG_UINT64_MAX && !r->all_kept;
+	if (r->reading)
+		wtc_wal_open(r->from, r->upto);
+}
+
+/*
+ * The next batch to push, which stays until the next call.  What was parked
+ * comes last: it has been committed after most of the others.
+ */
+static bool
+next_item(Round *r, Item *item)
+{
+	const WtcParked *p;
+
+	if (r->all_kept && r->kept_pos < r->nkept)
+	{
+		*item = r->kept[r->kept_pos++];
+		return true;
+	}
+	while (r->reading && wtc_wal_next(&item->message))
+	{
+		if (wanted(r, item))
+			return true;
+	}
+	r->reading = false;
+	wtc_wal_close();
+
+	p = wtc_parked_due(&r->parked_pos);
+	if (p == NULL)
+		return false;
+	wtc_parked_reopen(p, &item->message);
+	item->created_us = p->created_us;
+	item->blind = p->blind;
+	item->parked = true;
+	return true;
 }
 
 /* A tag and a key of the same name are different things. */
@@ -222,16 +271,18 @@ hash_name(WtcSpan name, bool tag)
 							   seed + (tag ? 1 : 0));
 }
 
-static uint64
-hash_operation(const WtcOperation *op)
+/* Is the operation's key one of those that are done now? */
+static bool
+in_part(const Round *r, uint64 hash)
 {
-	return hash_name(op->key, op->kind == WTC_OP_INVALIDATE);
+	return r->parts == 1 || hash % r->parts == r->part;
 }
 
 /* Notes the positions of the batch's keys; false: they are too many. */
 static bool
-note_keys(Round *r, const WtcWalMessage *message)
+note_keys(Round *r, const Item *item)
 {
+	const WtcWalMessage *message = &item->message;
 	WtcCursor	cursor;
 	WtcOperation op;
 
@@ -239,11 +290,18 @@ note_keys(Round *r, const WtcWalMessage *message)
 		return true;
 	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op))
 	{
-		uint64		hash = hash_operation(&op);
+		bool		invalidation = op.kind == WTC_OP_INVALIDATE;
+		uint64		hash;
 		LastEntry  *entry;
 		bool		found;
 
-		if (r->parts > 1 && hash % r->parts != r->part)
+		if (invalidation || op.tags.count > 0)
+			wtc_order_want(message->xid);
+		r->invalidations |= invalidation;
+		if (invalidation)
+			continue;
+		hash = hash_name(op.key, false);
+		if (!in_part(r, hash))
 			continue;
 		entry = last_insert(r->last, hash, &found);
 		if (!found || entry->lsn < message->lsn)
@@ -261,71 +319,108 @@ note_keys(Round *r, const WtcWalMessage *message)
 static bool
 first_pass(Round *r)
 {
-	const WtcParked *p;
-	WtcWalMessage message;
+	Item		item;
 	bool		fits = true;
-	bool		blind;
-	int			pos = 0;
 
 	wtc_fate_horizon();
 	last_reset(r->last);
-	r->all_kept = r->parts == 1;
+	r->all_kept = false;
 	r->nkept = 0;
 	r->kept_bytes = 0;
-	while (fits && (p = wtc_parked_due(&pos)) != NULL)
+	rewind_round(r);
+	while (fits && next_item(r, &item))
 	{
-		wtc_parked_reopen(p, &message);
-		fits = note_keys(r, &message);
-		wtc_wal_close();
-	}
-	if (r->from == PG_UINT64_MAX || !fits)
-		return fits;
-
-	wtc_wal_open(r->from, r->upto);
-	while (fits && wtc_wal_next(&message))
-	{
-		if (!wanted(r, &message, &blind))
-			continue;
-		fits = note_keys(r, &message);
-		keep(r, &message, blind);
+		fits = note_keys(r, &item);
+		if (!item.parked)
+			keep(r, &item);
 	}
 	wtc_wal_close();
+	r->all_kept = r->kept_bytes <= KEEP_BYTES;
 	return fits;
 }
 
 /*
- * Will one of the operation's tags be invalidated by a later batch?  Then its
- * image must not be seen in between.  Where the keys are done in parts not
- * every tag is known; then the order does it, or the tag's record.
- *
- * Later goes by the messages.  Where a transaction was committed long after its
- * message, what was stored in between under a tag that it invalidates is taken
- * for newer, although it may have been made from what was there before.
+ * All that is to be pushed has been committed, but not all commits were among
+ * what has been read: they are behind it, or, of what was parked, anywhere.
+ */
+static void
+find_commits(Round *r)
+{
+	XLogRecPtr	from = Min(r->upto, r->committed_by);
+	const WtcParked *p;
+	WtcWalMessage message;
+	int			pos = 0;
+
+	if (!wtc_order_incomplete())
+		return;
+	while ((p = wtc_parked_due(&pos)) != NULL)
+		from = Min(from, p->start);
+	wtc_wal_open(from, r->committed_by);
+	while (wtc_order_incomplete() && wtc_wal_next(&message))
+		;
+	wtc_wal_close();
+}
+
+/*
+ * Where the batch counts as committed.  If that cannot be known, an
+ * invalidation comes after everything and an image before.
+ */
+static XLogRecPtr
+commit_of(const Round *r, const Item *item, bool invalidation)
+{
+	return wtc_order_commit(item->message.xid, invalidation ?
+							r->committed_by : item->message.lsn);
+}
+
+/*
+ * Was one of the operation's tags invalidated by a later transaction?  Then
+ * its image must not be seen.
  */
 static bool
-invalidated_later(Round *r, const WtcOperation *op, XLogRecPtr lsn)
+invalidated_later(const WtcOperation *op, XLogRecPtr commit)
 {
 	WtcCursor	cursor = wtc_list_cursor(&op->tags);
 	WtcSpan		tag;
 
 	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &tag))
 	{
-		LastEntry  *entry = last_lookup(r->last, hash_name(tag, true));
-
-		if (entry != NULL && entry->lsn > lsn)
+		if (wtc_order_invalidated(hash_name(tag, true)) > commit)
 			return true;
 	}
 	return false;
 }
 
+/* Writes an operation to out, if it is one of the last of its tag or key. */
+static void
+put_if_last(Round *r, const Item *item, XLogRecPtr commit,
+			const WtcOperation *op)
+{
+	uint64		hash = hash_name(op->key, false);
+	LastEntry  *entry;
+
+	if (!in_part(r, hash))
+		return;
+	entry = last_lookup(r->last, hash);
+	if (entry != NULL && entry->lsn > item->message.lsn)
+	{
+		/* it may have taken the key out of tags, and does that still */
+		if (op->removed.count > 0)
+			wtc_put_deletion(&r->out, op->whole.data, op->whole.len);
+	}
+	else if (item->blind || invalidated_later(op, commit))
+		wtc_put_deletion(&r->out, op->whole.data, op->whole.len);
+	else
+		appendBinaryStringInfo(&r->out, op->whole.data, op->whole.len);
+}
+
 /*
- * Writes what is to be pushed of a batch into out: the operations that are
- * the last of their key.  One that is not may have taken the key out of tags,
- * and does that still, as a deletion.
+ * What is to be pushed of a batch in this pass, if anything.
  */
 static bool
-compact(Round *r, const WtcWalMessage *message, bool blind)
+hand_out(Round *r, const Item *item, WtcStreamBatch *batch)
 {
+	const WtcWalMessage *message = &item->message;
+	XLogRecPtr	commit = commit_of(r, item, r->invalidating);
 	WtcCursor	cursor;
 	WtcOperation op;
 
@@ -335,62 +430,28 @@ compact(Round *r, const WtcWalMessage *message, bool blind)
 		return false;
 	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op))
 	{
-		uint64		hash = hash_operation(&op);
-		LastEntry  *entry;
-
-		if (r->parts > 1 && hash % r->parts != r->part)
+		if ((op.kind == WTC_OP_INVALIDATE) != r->invalidating)
 			continue;
-		entry = last_lookup(r->last, hash);
-		if (entry != NULL && entry->lsn > message->lsn)
-		{
-			if (op.removed.count > 0)
-				wtc_put_deletion(&r->out, op.whole.data, op.whole.len);
-		}
-		else if (blind || invalidated_later(r, &op, message->lsn))
-			wtc_put_deletion(&r->out, op.whole.data, op.whole.len);
-		else
+		if (!r->invalidating)
+			put_if_last(r, item, commit, &op);
+		else if (wtc_order_invalidate(hash_name(op.key, true), commit))
 			appendBinaryStringInfo(&r->out, op.whole.data, op.whole.len);
 	}
-	return r->out.len > 1;
-}
-
-static bool
-hand_out(Round *r, const WtcWalMessage *message, int64 created_us, bool blind,
-		 WtcStreamBatch *batch)
-{
-	if (!compact(r, message, blind))
+	if (r->out.len <= 1)
 		return false;
+
 	batch->data = r->out.data;
 	batch->len = r->out.len;
 	batch->timeline = message->timeline;
 	batch->lsn = message->lsn;
-	batch->start = message->start;
-	batch->created_us = created_us;
+	/* the position is where the record ends */
+	batch->commit_timeline = wtc_wal_timeline(commit - 1);
+	batch->commit = commit;
+	/* what was parked is not a place to begin again from */
+	batch->start = item->parked || r->invalidating ? InvalidXLogRecPtr :
+		message->start;
+	batch->created_us = item->created_us;
 	return true;
-}
-
-/* The second pass over what the round has read. */
-static bool
-next_in_range(Round *r, WtcStreamBatch *batch)
-{
-	WtcWalMessage message;
-	bool		blind = false;
-
-	while (r->all_kept && r->kept_pos < r->nkept)
-	{
-		Kept	   *k = &r->kept[r->kept_pos++];
-
-		if (hand_out(r, &k->message, r->created_us, k->blind, batch))
-			return true;
-	}
-	while (wtc_wal_is_open() && wtc_wal_next(&message))
-	{
-		if (wanted(r, &message, &blind) &&
-			hand_out(r, &message, r->created_us, blind, batch))
-			return true;
-	}
-	wtc_wal_close();
-	return false;
 }
 
 /* The next batch to be pushed; the callback of the stream. */
@@ -398,41 +459,25 @@ static bool
 next_batch(void *arg, WtcStreamBatch *batch)
 {
 	Round	   *r = arg;
-	const WtcParked *p;
+	Item		item;
 
 	wtc_worker_check();
-	if (next_in_range(r, batch))
-		return true;
-
-	/* what was parked has been committed after most of that */
-	while ((p = wtc_parked_due(&r->parked_pos)) != NULL)
+	while (next_item(r, &item))
 	{
-		WtcWalMessage message;
-		bool		any;
-
-		wtc_parked_reopen(p, &message);
-		any = hand_out(r, &message, p->created_us, p->blind, batch);
-		wtc_wal_close();
-		/* not a place to begin again from */
-		batch->start = InvalidXLogRecPtr;
-		if (any)
+		if (hand_out(r, &item, batch))
 			return true;
 	}
 	return false;
 }
 
-/* Both passes, for one part of the keys. */
+/* One pass over the round, to Redis. */
 static WtcReplayResult
-push_part(Round *r, WtcStatus *status)
+push_pass(Round *r, bool invalidating, WtcStatus *status)
 {
-	WtcStream	stream = {
-		.next = next_batch,.arg = r,
-		.timeline = GetWALInsertionTimeLine(),.committed_by = r->committed_by
-	};
+	WtcStream	stream = {.next = next_batch,.arg = r};
 
-	r->parked_pos = r->kept_pos = 0;
-	if (r->from != PG_UINT64_MAX && !r->all_kept)
-		wtc_wal_open(r->from, r->upto);
+	r->invalidating = invalidating;
+	rewind_round(r);
 	*status = wtc_push_stream(&stream);
 	wtc_wal_close();
 	if (stream.stranger)
@@ -452,6 +497,8 @@ push_part(Round *r, WtcStatus *status)
 static WtcReplayResult
 push_all(Round *r, WtcStatus *status)
 {
+	bool		invalidated = false;
+
 	r->parts = 1;
 	for (r->part = 0; r->part < r->parts; r->part++)
 	{
@@ -471,7 +518,17 @@ push_all(Round *r, WtcStatus *status)
 		 */
 		r->committed_by = GetXLogInsertRecPtr();
 		wtc_wal_flush(r->committed_by);
-		result = push_part(r, status);
+		find_commits(r);
+
+		/* the images of the same transactions stay */
+		if (r->invalidations && !invalidated)
+		{
+			result = push_pass(r, true, status);
+			if (result != WTC_REPLAY_DONE)
+				return result;
+			invalidated = true;
+		}
+		result = push_pass(r, false, status);
 		if (result != WTC_REPLAY_DONE)
 			return result;
 	}
@@ -497,7 +554,7 @@ round_over(const Round *r)
 static WtcReplayResult
 run_round(WtcStatus *status)
 {
-	Round		r = {.from = PG_UINT64_MAX};
+	Round		r = {.from = PG_UINT64_MAX,.upto = PG_UINT64_MAX};
 	bool		any;
 	WtcReplayResult result = WTC_REPLAY_DONE;
 
@@ -523,7 +580,9 @@ run_round(WtcStatus *status)
 	{
 		r.last = last_create(CurrentMemoryContext, 256, NULL);
 		initStringInfo(&r.out);
+		wtc_order_begin(CurrentMemoryContext);
 		result = push_all(&r, status);
+		wtc_order_end();
 	}
 	if (result == WTC_REPLAY_DONE)
 		round_over(&r);
@@ -643,6 +702,7 @@ wtc_replay_reset(bool unreadable)
 	gap |= unreadable;
 	damaged |= unreadable;
 	wtc_wal_close();
+	wtc_order_end();
 	if (round_cxt == NULL)
 		return;					/* not begun */
 	MemoryContextReset(round_cxt);

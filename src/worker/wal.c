@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "push/message.h"
 #include "utils/memutils.h"
+#include "worker/order.h"
 #include "worker/wal.h"
 #include "worker/worker.h"
 
@@ -204,6 +205,7 @@ wtc_wal_next(WtcWalMessage *message)
 		}
 		if (++n % 1024 == 0)
 			wtc_worker_check();
+		wtc_order_take(reader);
 		if (take_record(message))
 			return true;
 	}

@@ -1,0 +1,193 @@
+# Tags go by the order of the commits: an invalidation reaches what was
+# committed before it, and nothing that was committed after it, however long
+# before the commit the messages were written, and whoever pushes.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Wtcache::Compare;
+use Wtcache::Node;
+use Wtcache::Redis;
+
+my $redis = Wtcache::Redis->new;
+my $node = Wtcache::Node->start_new(
+	'main',
+	url => $redis->url,
+	conf => {
+		max_prepared_transactions => 10,
+		'wtcache.push_timeout' => '10s',
+		'wtcache.heal_window' => '1h'
+	});
+
+$node->safe_psql('postgres', q{
+	CREATE TABLE item (id int PRIMARY KEY, v text, tag text);
+	SELECT wtcache.attach('item', tags => ARRAY['{tag}']);
+	INSERT INTO item SELECT i, 'initial', 'plain' FROM generate_series(1, 50) i});
+
+sub run { return $node->safe_psql('postgres', $_[0]); }
+
+sub prepare
+{
+	my ($gid, $sql) = @_;
+
+	return run("BEGIN; $sql; PREPARE TRANSACTION '$gid'");
+}
+
+sub flush
+{
+	my ($name) = @_;
+
+	return is(run(q{SELECT wtcache.flush('60s')}), 't', "$name: flushed");
+}
+
+sub store
+{
+	my ($key, $tag) = @_;
+
+	return run(qq{SELECT wtcache.set('$key', '"made"', NULL, ARRAY['$tag'])});
+}
+
+# Which of these keys are there
+sub there
+{
+	my @keys = @_;
+
+	return join(' ', grep { $redis->cli('exists', $_) == 1 } @keys);
+}
+
+# Everything is pushed by the worker again, in all ways there are.
+sub again
+{
+	my ($name, $expected, @keys) = @_;
+
+	is(there(@keys), $expected, "$name: at once");
+	$redis->cli('flushall');
+	# It finds out by itself, but here it has to be before we look.
+	ok($redis->poll_for([ 'exists', 'wtcache:fence:0' ], qr/^1$/),
+		"$name: noticed");
+	run(q{SELECT wtcache.set('probe', '1')});
+	flush($name);
+	is(there(@keys), $expected, "$name: given again to an emptied Redis");
+	$node->stop('immediate');
+	$node->start;
+	flush("$name, after a crash");
+	is(there(@keys), $expected, "$name: after a crash");
+	return;
+}
+
+# --- an invalidation that is committed long after its message ---------------
+
+store('before', 'late');
+prepare('late', q{SELECT wtcache.invalidate_tag('late')});
+store('between', 'late');
+is(there('before', 'between'), 'before between', 'late: not yet');
+run(q{COMMIT PREPARED 'late'});
+store('after', 'late');
+again('late', 'after', qw(before between after));
+
+# What it has settled is not undone by a replay that begins behind its message.
+{
+	my $name = 'settled';
+	my $held = $node->session;
+
+	prepare($name, qq{SELECT wtcache.invalidate_tag('$name')});
+	my $position = run('SELECT pg_current_wal_insert_lsn()');
+	$held->query_safe('SET wtcache.debug_hold_push = on');
+	$node->begin_query($held,
+		q{UPDATE item SET v = 'held' WHERE id = 1});
+	$node->poll_query_until('postgres',
+		q{SELECT v = 'held' FROM item WHERE id = 1}) or die;
+	store("$name $_", $name) foreach 1, 2;
+	run("COMMIT PREPARED '$name'");
+	is(there("$name 1", "$name 2"), '', "$name: at once");
+	ok($node->poll_query_until('postgres',
+		"SELECT watermark > '$position' FROM wtcache.status"),
+		"$name: its message need not be read again");
+	$node->stop('immediate');
+	$node->start;
+	flush($name);
+	like($redis->cli('get', 'item:1'), qr/held/, "$name: there was a replay");
+	is(there("$name 1", "$name 2"), '', "$name: after the replay");
+	eval { $held->quit };
+}
+
+# --- an image that is committed long after its message ----------------------
+
+run(q{UPDATE item SET tag = 'image' WHERE id BETWEEN 2 AND 5});
+prepare('image', q{UPDATE item SET v = 'image' WHERE id = 2});
+run(q{SELECT wtcache.invalidate_tag('image')});
+is(there(map { "item:$_" } 2 .. 5), '', 'image: all are out');
+run(q{COMMIT PREPARED 'image'});
+again('image', 'item:2', map { "item:$_" } 2 .. 5);
+
+# Both, in either order of their messages
+foreach my $case (
+	[ 'image first', 'image', 'item:10' ],
+	[ 'invalidation first', 'invalidation', 'item:10' ])
+{
+	my ($name, $first) = @$case;
+	my %sql = (
+		image => qq{UPDATE item SET v = '$name' WHERE id = 10},
+		invalidation => q{SELECT wtcache.invalidate_tag('both')});
+
+	run(q{UPDATE item SET tag = 'both' WHERE id IN (10, 11)});
+	prepare($_, $sql{$_})
+	  foreach sort { ($b eq $first) <=> ($a eq $first) } keys %sql;
+	run(q{COMMIT PREPARED 'invalidation'});
+	run(q{COMMIT PREPARED 'image'});
+	again("$name, committed last", 'item:10', qw(item:10 item:11));
+
+	run(q{UPDATE item SET tag = 'both' WHERE id IN (10, 11)});
+	prepare($_, $sql{$_})
+	  foreach sort { ($b eq $first) <=> ($a eq $first) } keys %sql;
+	run(q{COMMIT PREPARED 'image'});
+	run(q{COMMIT PREPARED 'invalidation'});
+	again("$name, committed first", '', qw(item:10 item:11));
+}
+
+# --- a large transaction ------------------------------------------------------
+
+# Its messages are written on the way.  Its own images stay, wherever among
+# them it invalidates their tag.
+{
+	my $name = 'large';
+	my $s = $node->session;
+	my @keys = map { "item:$_" } 20 .. 29;
+
+	run(qq{UPDATE item SET tag = '$name' WHERE id BETWEEN 20 AND 40});
+	$s->query_safe(q{SET wtcache.batch_memory = '64kB'; BEGIN});
+	$s->query_safe(
+		q{UPDATE item SET v = repeat('x', 30000) WHERE id BETWEEN 20 AND 24});
+	$s->query_safe(qq{SELECT wtcache.invalidate_tag('$name')});
+	$s->query_safe(
+		q{UPDATE item SET v = repeat('y', 30000) WHERE id BETWEEN 25 AND 29});
+	cmp_ok($node->status('in_flight'), '>', 0, "$name: written on the way");
+	store("$name between", $name);
+	$s->query_safe('COMMIT');
+	again($name, "@keys", @keys, map({ "item:$_" } 30 .. 40), "$name between");
+	$s->quit;
+}
+
+# --- a commit in a subtransaction's name --------------------------------------
+
+store('sub before', 'sub');
+prepare('sub', q{SAVEPOINT a; SELECT wtcache.invalidate_tag('sub');
+	UPDATE item SET v = 'sub' WHERE id = 45; RELEASE a});
+store('sub between', 'sub');
+run(q{COMMIT PREPARED 'sub'});
+again('sub', 'item:45', 'sub before', 'sub between', 'item:45');
+
+run(q{UPDATE item SET v = 'last'});
+flush('at the end');
+is_deeply([ Wtcache::Compare::differences($node, $redis, 'item', 'id') ],
+	[], 'Redis agrees with the table');
+
+$node->stop;
+unlike(slurp_file($node->logfile), qr/PANIC|TRAP|terminated by signal/,
+	'no crash');
+done_testing();
