@@ -22,7 +22,6 @@
  *-------------------------------------------------------------------------
  */
 #include <errno.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,6 +35,8 @@
 
 #include <libpq-fe.h>
 #include <hiredis/hiredis.h>
+
+#include "common.h"
 
 #define MAX_CLIENTS		64
 #define MAX_SAMPLES		(2 * 1024 * 1024)	/* per client */
@@ -92,27 +93,6 @@ static Shared *shared;
 static int	pending;			/* Redis replies not read yet */
 static char tag_key[128];
 static struct drand48_data dice;
-
-static void
-die(const char *fmt,...)
-{
-	va_list		args;
-
-	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fputc('\n', stderr);
-	exit(1);
-}
-
-static double
-now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1e6 + ts.tv_nsec / 1e3;
-}
 
 static long
 roll(long n)

@@ -36,42 +36,14 @@ $node->safe_psql('postgres', q{
 my $s = $node->session;
 my $pid = $node->pid_of($s);
 
-sub memory
-{
-	my ($what) = @_;
-	my ($kb) = slurp_file("/proc/$pid/status") =~ /^$what:\s+(\d+) kB/m;
-
-	return $kb;
-}
-
-# Memory that a statement takes at most, beyond what the session had, in kB
-sub peak
-{
-	my ($sql) = @_;
-
-	append_to_file("/proc/$pid/clear_refs", '5');    # resets VmHWM
-	my $before = memory('VmHWM');
-	$s->query_safe($sql);
-	return memory('VmHWM') - $before;
-}
-
 # Every row is in Redis, and nothing else is.
 sub no_differences
 {
 	my ($name) = @_;
-	my $held = Wtcache::Compare::contents($redis, 'items:*');
-	my $file = $node->basedir . '/held';
+	my ($wrong, $keys) =
+	  Wtcache::Compare::count_differences($node, $redis, 'items', 'id');
 
-	# The server compares, it has the rows.
-	unlink $file;
-	append_to_file($file, join '', map { "$_\t$held->{$_}\n" } keys %$held);
-	my $wrong = $node->safe_psql('postgres', qq{
-		CREATE TEMP TABLE held (key text, value text);
-		\\copy held FROM '$file'
-		SELECT count(*) FROM held FULL JOIN items t
-			ON id = split_part(key, ':', 2)::int
-		WHERE value IS DISTINCT FROM row_to_json(t)::text});
-	is($wrong, 0, "$name: all " . keys(%$held) . ' keys in Redis are current');
+	is($wrong, 0, "$name: all $keys keys in Redis are current");
 	return;
 }
 
@@ -83,7 +55,7 @@ my $bound = $batch_memory + $constant;
 
 # Insert: images of some 100 bytes each, most of which do not fit
 my %before = $node->stats;
-my $kb = peak(qq{INSERT INTO items
+my $kb = $node->peak_memory($s, qq{INSERT INTO items
 	SELECT i, i % 100, repeat('v', 60) FROM generate_series(1, $rows) i});
 my %after = $node->stats;
 
@@ -99,7 +71,7 @@ no_differences('insert');
 is($s->query_safe('SELECT count(*) FROM items'), $rows + 100, 'insert: committed');
 
 # The memory is given back: the next large one stays within the same bound.
-$kb = peak('UPDATE items SET a = a + 1 WHERE id BETWEEN 1 AND 500000');
+$kb = $node->peak_memory($s, 'UPDATE items SET a = a + 1 WHERE id BETWEEN 1 AND 500000');
 cmp_ok($kb, '<=', $bound, "update: $kb kB at most");
 is($node->safe_psql('postgres', q{SELECT wtcache.flush('120s')}), 't',
 	'update: pushed');
@@ -108,7 +80,7 @@ no_differences('update');
 
 # One that just fits is pushed by the backend, within the bound as well.
 my $pushed = $node->stat('pushes_ok');
-$kb = peak('UPDATE items SET a = a + 1 WHERE id BETWEEN 1 AND 100000');
+$kb = $node->peak_memory($s, 'UPDATE items SET a = a + 1 WHERE id BETWEEN 1 AND 100000');
 cmp_ok($kb, '<=', $bound, "pushed: $kb kB at most");
 is($node->stat('pushes_ok'), $pushed + 1, 'pushed: by the backend');
 no_differences('pushed');

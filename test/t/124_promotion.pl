@@ -10,12 +10,10 @@ use lib "$FindBin::RealBin/../perl";
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
 use Wtcache::Compare;
 use Wtcache::Node;
 use Wtcache::Redis;
 
-my $timeout = $PostgreSQL::Test::Utils::timeout_default;
 my $redis = Wtcache::Redis->new;
 my $primary = Wtcache::Node->start_new(
 	'primary',
@@ -46,20 +44,6 @@ sub cut_off
 	$standby->poll_query_until('postgres',
 		'SELECT count(*) = 0 FROM pg_stat_wal_receiver')
 	  or die 'the standby still receives';
-	return;
-}
-
-# Wait until Redis has heard of a position from the worker once more.
-sub beat
-{
-	my $before = $redis->cli('lindex', 'wtcache:positions', 0);
-	my $deadline = time + $timeout;
-
-	while ($redis->cli('lindex', 'wtcache:positions', 0) eq $before)
-	{
-		die 'no beat' if time > $deadline;
-		sleep 0.1;
-	}
 	return;
 }
 
@@ -147,11 +131,11 @@ my $standby;
 	settled($primary, 'primary');
 	$standby = standby_of($primary, 'standby');
 	is($standby->status('COALESCE(worker_pid, 0)'), '0', 'no worker on a standby');
-	beat();
+	$redis->wait_for_beat;
 	# not replayed any more when the watermark has passed it
 	$primary->safe_psql('postgres', "UPDATE items SET seq = 2 WHERE id > 40");
-	beat();
-	beat();
+	$redis->wait_for_beat;
+	$redis->wait_for_beat;
 	cut_off($primary, $standby);
 
 	# One that is committed, and on its way when the primary is lost
@@ -205,7 +189,7 @@ my $second;
 	my $name = 'no record';
 
 	$second = standby_of($standby, 'second');
-	beat();
+	$redis->wait_for_beat;
 	cut_off($standby, $second);
 	$standby->safe_psql('postgres',
 		"UPDATE items SET seq = 200, v = 'lost' WHERE id <= 5");
@@ -252,8 +236,8 @@ my $other;
 		UPDATE items SET seq = 300, v = 'lost' WHERE id <= 5;
 		INSERT INTO items VALUES (300, 1, 'c', 'lost')});
 	is(lost_keys(), 6, "$name: what the copy does not have is in Redis");
-	beat();
-	beat();
+	$redis->wait_for_beat;
+	$redis->wait_for_beat;
 	$other->stop;
 	$copy->init_from_backup($other, 'cold', standby => 0);
 	$copy->start;

@@ -9,12 +9,10 @@ use lib "$FindBin::RealBin/../perl";
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time);
 use Wtcache::Compare;
 use Wtcache::Node;
 use Wtcache::Redis;
 
-my $timeout = $PostgreSQL::Test::Utils::timeout_default;
 my %conf = (
 	'wtcache.heal_window' => '0',
 	'wtcache.connect_timeout' => '300ms',
@@ -72,14 +70,7 @@ sub beat
 	ok( $node->poll_query_until('postgres',
 			"SELECT watermark >= '" . position() . "' FROM wtcache.status"),
 		'the watermark moves');
-	my $before = $redis->cli('lindex', 'wtcache:positions', 0);
-	my $deadline = time + $timeout;
-
-	while ($redis->cli('lindex', 'wtcache:positions', 0) eq $before)
-	{
-		die 'no beat' if time > $deadline;
-		sleep 0.1;
-	}
+	$redis->wait_for_beat;
 	return;
 }
 

@@ -50,48 +50,19 @@ sub flush
 sub agrees
 {
 	my ($name, $table, %o) = @_;
-	my $held = Wtcache::Compare::contents($redis, "$table:*");
-	my $key = $table eq 'swap' ? 'k' : 'id';
-	my $join = $o{cold} ? 'LEFT' : 'FULL';
-	my $file = $node->basedir . '/held';
+	my ($wrong, $keys) = Wtcache::Compare::count_differences($node, $redis,
+		$table, $table eq 'swap' ? 'k' : 'id', %o);
 
-	unlink $file;
-	append_to_file($file, join '', map { "$_\t$held->{$_}\n" } keys %$held);
-	my $wrong = run(qq{
-		CREATE TEMP TABLE held (key text, value text);
-		\\copy held FROM '$file'
-		SELECT count(*) FROM held $join JOIN $table t
-			ON key = '$table:' || t.$key
-		WHERE value IS DISTINCT FROM row_to_json(t)::text});
-	is($wrong, 0, "$name: none of " . keys(%$held) . ' keys is wrong');
+	is($wrong, 0, "$name: none of $keys keys is wrong");
 	return;
 }
 
 my $s = $node->session;
-my $pid = $node->pid_of($s);
-
-sub memory
-{
-	my ($what) = @_;
-	my ($kb) = slurp_file("/proc/$pid/status") =~ /^$what:\s+(\d+) kB/m;
-
-	return $kb;
-}
-
-sub peak
-{
-	my (@sql) = @_;
-
-	append_to_file("/proc/$pid/clear_refs", '5');    # resets VmHWM
-	my $before = memory('VmHWM');
-	$s->query_safe($_) foreach @sql;
-	return memory('VmHWM') - $before;
-}
 
 $s->query_safe(q{INSERT INTO item SELECT -i, 'x' FROM generate_series(1, 100) i});
 
 # A million rows
-my $kb = peak(qq{INSERT INTO item SELECT i, 'first ' || i FROM generate_series(1, $rows) i});
+my $kb = $node->peak_memory($s, qq{INSERT INTO item SELECT i, 'first ' || i FROM generate_series(1, $rows) i});
 cmp_ok($kb, '<=', $batch_memory + $constant, "insert: $kb kB at most");
 is($redis->cli('get', "item:$rows"), qq({"id":$rows,"v":"first $rows"}),
 	'insert: own write');
@@ -101,7 +72,8 @@ cmp_ok($node->stat('spilled'), '>', $rows / 2, 'insert: spilled');
 is($node->stat('pushes_failed'), 0, 'insert: no failure');
 
 # The same row over and over, and all of them twice
-$kb = peak(
+$kb = $node->peak_memory(
+	$s,
 	'BEGIN',
 	qq{UPDATE item SET v = 'second' WHERE id BETWEEN 1 AND 200000},
 	qq{UPDATE item SET v = 'third' WHERE id BETWEEN 100000 AND 300000},
@@ -113,7 +85,7 @@ flush('twice');
 agrees('twice', 'item');
 
 # Deleting counts as well; and comparing takes less time from here on.
-$kb = peak('DELETE FROM item WHERE id > 260000');
+$kb = $node->peak_memory($s, 'DELETE FROM item WHERE id > 260000');
 cmp_ok($kb, '<=', $batch_memory + $constant, "delete: $kb kB at most");
 flush('delete');
 agrees('delete', 'item');
@@ -133,7 +105,8 @@ is($after{replayed}, $before{replayed}, 'rolled back: nothing replayed');
 
 # Savepoints: the spilled ones of the rolled-back are dead, others are not.
 %before = %after;
-$kb = peak(
+$kb = $node->peak_memory(
+	$s,
 	'BEGIN',
 	q{UPDATE item SET v = 'outer' WHERE id BETWEEN 1 AND 150000},
 	'SAVEPOINT a',

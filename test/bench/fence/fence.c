@@ -22,6 +22,8 @@
 
 #include <hiredis/hiredis.h>
 
+#include "../common.h"
+
 #define MAX_BATCH	500
 #define MAX_ROUNDS	50
 #define VALUE_TTL	"3600000"
@@ -74,27 +76,6 @@ static const int batches[] = {1, 10, 200, 500};
 static redisContext *conn;
 static char value[301];
 static unsigned long long clock_version = 0x1000000000ULL;
-
-static void
-die(const char *fmt,...)
-{
-	va_list		args;
-
-	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fputc('\n', stderr);
-	exit(1);
-}
-
-static double
-now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1e6 + ts.tv_nsec / 1e3;
-}
 
 static redisReply *
 next_reply(void)
@@ -214,6 +195,7 @@ apply(const Layout *layout, const char *version, const long *ids, int n)
 		bool		tag = layout->protocol == PRODUCT_TAGS;
 
 		argv[argc++] = FENCE_SPAN "000";
+		argv[argc++] = version; /* of the commit */
 		argv[argc++] = "0";		/* not a replay */
 		argv[argc++] = "0";		/* tags to invalidate */
 		for (int i = 0; i < n; i++)
@@ -295,15 +277,6 @@ measure(const Layout *layout, int batch, long nkeys, double seconds)
 	}
 	freeReplyObject(reply);
 	return cost;
-}
-
-static int
-compare_doubles(const void *a, const void *b)
-{
-	double		x = *(const double *) a;
-	double		y = *(const double *) b;
-
-	return (x > y) - (x < y);
 }
 
 static double

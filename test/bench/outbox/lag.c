@@ -16,7 +16,6 @@
  *-------------------------------------------------------------------------
  */
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,6 +29,8 @@
 
 #include <libpq-fe.h>
 #include <hiredis/hiredis.h>
+
+#include "../common.h"
 
 #define CHANNEL		"__keyevent@0__:set"
 
@@ -51,27 +52,6 @@ static const char *mode = "async";
 static double rate = 500;
 static long transactions = 1000;
 static Shared *shared;
-
-static void
-die(const char *fmt,...)
-{
-	va_list		args;
-
-	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fputc('\n', stderr);
-	exit(1);
-}
-
-static double
-now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1e6 + ts.tv_nsec / 1e3;
-}
 
 static void
 sleep_until(double us)
@@ -183,15 +163,6 @@ update_rows(double *returned)
 	}
 	printf("rate=%.0f ", transactions / ((now_us() - start) / 1e6));
 	PQfinish(pg);
-}
-
-static int
-compare_doubles(const void *a, const void *b)
-{
-	double		x = *(const double *) a;
-	double		y = *(const double *) b;
-
-	return (x > y) - (x < y);
 }
 
 static void

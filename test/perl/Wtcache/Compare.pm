@@ -11,6 +11,7 @@ Wtcache::Compare - compare attached tables with what Redis holds, row by row
 
   my $held = Wtcache::Compare::contents($redis, 'items:*');    # key => value
   my @differences = Wtcache::Compare::differences($node, $redis, 'items', 'id');
+  my ($wrong, $keys) = Wtcache::Compare::count_differences($node, $redis, 'items', 'id');
 
 =head1 DESCRIPTION
 
@@ -80,6 +81,28 @@ sub differences
 	}
 	push @differences, map { "$_: no row, Redis $held->{$_}" } sort keys %$held;
 	return @differences;
+}
+
+# For many rows: how many differences there are, and how many keys in Redis.
+# The server compares, as it has the rows.  cold => 1: rows may be absent from
+# Redis.
+sub count_differences
+{
+	my ($node, $redis, $table, $key, %o) = @_;
+	my $held = contents($redis, "$table:*");
+	my $join = $o{cold} ? 'LEFT' : 'FULL';
+	my $path = $node->basedir . '/held';
+
+	open(my $file, '>', $path) or die "could not write \"$path\": $!";
+	print $file map { "$_\t$held->{$_}\n" } keys %$held;
+	close $file or die "could not write \"$path\": $!";
+	my $wrong = $node->safe_psql('postgres', qq{
+		CREATE TEMP TABLE held (key text, value text);
+		\\copy held FROM '$path'
+		SELECT count(*) FROM held $join JOIN $table t
+			ON key = '$table:' || t.$key
+		WHERE value IS DISTINCT FROM row_to_json(t)::text});
+	return ($wrong, scalar keys %$held);
 }
 
 # Differences of the tag sets.  The query returns tag and key of what has to be

@@ -16,6 +16,7 @@ Wtcache::Node - a PostgreSQL server with wtcache preloaded, for a test
   $node->reconfigure('wtcache.url' => $bad->url);    # and wait for it
   my $n = $node->stat('pushes_failed');
   my $s = $node->session;                            # a BackgroundPsql
+  my $kb = $node->peak_memory($s, 'UPDATE ...');    # of the session's process
   $node->release_pushes;                             # see debug_hold_push
   $node->pause_worker;                # only backends push until resume_worker
 
@@ -237,6 +238,30 @@ sub pid_of
 	my ($self, $session) = @_;
 
 	return $session->query_safe('SELECT pg_backend_pid()');
+}
+
+# Memory that statements of a session take at most, beyond what its process had
+# before them, in kB
+sub peak_memory
+{
+	my ($self, $session, @sql) = @_;
+	my $pid = $self->pid_of($session);
+	my $before;
+
+	# resets VmHWM
+	PostgreSQL::Test::Utils::append_to_file("/proc/$pid/clear_refs", '5');
+	$before = _high_water($pid);
+	$session->query_safe($_) foreach @sql;
+	return _high_water($pid) - $before;
+}
+
+sub _high_water
+{
+	my ($pid) = @_;
+	my ($kb) = PostgreSQL::Test::Utils::slurp_file("/proc/$pid/status") =~
+	  /^VmHWM:\s+(\d+) kB/m;
+
+	return $kb;
 }
 
 # Start a statement in a session without waiting for it.  The next query of

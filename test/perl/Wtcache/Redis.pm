@@ -17,6 +17,7 @@ Wtcache::Redis - a private Redis (or Valkey) server for a test
   my $url = $redis->url(db => 2, user => 'joe', password => 'secret');   # tcp only
   my $out = $redis->cli('get', 'products:1');
   $redis->poll_for([ 'exists', 'products:1' ], '1') or die;
+  $redis->wait_for_beat;              # of a server's worker
 
   $redis->pause;                      # SIGSTOP: accepts and never answers
   $redis->resume;
@@ -297,6 +298,17 @@ sub poll_for
 		$limit);
 	print STDERR "# \"@cmd\" kept returning \"$got\", not \"$expected\"\n";
 	return 0;
+}
+
+# Wait until a worker has told Redis of one more position.
+sub wait_for_beat
+{
+	my ($self) = @_;
+	my @newest = ('lindex', 'wtcache:positions', 0);
+	my $before = $self->cli(@newest);
+
+	$self->_until(sub { $self->cli(@newest) ne $before }) or die 'no beat';
+	return;
 }
 
 sub DESTROY
