@@ -25,7 +25,7 @@ my @mutants = (
 		name => 'no_fence',
 		about => 'the fence refuses nothing as older (R4)',
 		options => '--themes pg --only checkpoint',
-		edits => [ [ 'src/redis/apply.lua', 'if rec and rec >= pushed then',
+		edits => [ [ 'src/redis/apply.lua', 'if rec and rec >= pushed and not mend then',
 				'if false then' ] ]
 	},
 	{

@@ -43,4 +43,13 @@ cmp_ok($count{$_} // 0, '>', 0, "there were: $_")
   foreach 'commits', 'rollbacks', 'savepoints', 'prepares', 'big', 'async',
   'checked sure', 'checked present', 'faults';
 
+# A bug that cannot be built in any more would not be found either.
+foreach my $mutant (split /\n/, `$^X $parts/mutants.pl --names`)
+{
+	my $copy = PostgreSQL::Test::Utils::tempdir();
+
+	system('cp', '-r', "$parts/../../src", $copy) and die 'could not copy';
+	ok(!system($^X, "$parts/mutants.pl", $mutant, $copy), "$mutant has its place");
+}
+
 done_testing();
