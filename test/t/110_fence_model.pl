@@ -4,23 +4,32 @@
 # The scripts are the real ones.  Two things are replaced in their text: the
 # clock, which a schedule sets, and the limits for one call, which are lowered
 # in some calls, so that a handful of keys is a large tag.  A schedule commits
-# transactions in order and sends their pushes in any: late, twice, in chunks
-# with a pause in between, some of them as the replay worker does: created later
-# than they were committed.  In between, values, leases and fences are lost, the
-# clock runs on or is set back, tags are invalidated, readers fill what they
-# miss, the server is full, and something else stands where a tag should be.
+# transactions, most of them right behind their message, some when others have
+# written theirs and been committed, and sends their pushes in any order: late,
+# twice, in chunks with a pause in between, some of them as the replay worker
+# does: created later than they were committed, or than they were in progress.
+# In between, values, leases and fences are lost, the clock runs on or is set
+# back, tags are invalidated, readers fill what they miss, the server is full,
+# and something else stands where a tag should be.
+#
+# Messages and commits have a number each, of one sequence: positions in WAL.
+# A key's values go by the numbers of the messages, for the row is locked
+# between message and commit; what concerns tags goes by those of the commits.
 #
 # What must hold whatever happens:
 # - after a push has arrived, nobody reads an older value of its keys;
 # - nobody reads a value older than one that has been read before;
 # - after a tag's invalidation has arrived, and been finished, nobody reads a
-#   value of this tag that is older, nor does an older lease of a member stand;
+#   value of this tag that was committed before it was, nor does an older lease
+#   of a member stand;
 # - a value is in the set of each of its tags, unless that is being emptied;
 # - a push leaves no lease of its keys;
-# - a replayed invalidation leaves what was written after its commit;
+# - a replayed invalidation leaves what was written after its commit, and what
+#   its own batch has written;
 # - a push tells the worker's generation as long as the fence is not lost;
 # - in the end, a value is the newest or absent; and when all of the log has
-#   been replayed it is there, if no reader or invalidation stands against it.
+#   been replayed it is there, if no reader stands against it and no tag of it
+#   was invalidated by who was committed later.
 #
 # Then the scripts again with one of their rules broken: each must be found
 # out, or this test is worth nothing.
@@ -192,6 +201,7 @@ my %themes = (
 	lose => { keys => 1, tags => 0, fills => 0, losses => 3, times => 0.1 },
 	rotate => { keys => 1, tags => 1, fills => 0, losses => 0.1, times => 1 },
 	replay => { keys => 2, tags => 1, fills => 0, losses => 0.2, times => 0.3 },
+	order => { keys => 2, tags => 1, fills => 0, losses => 0.1, times => 0.1 },
 	large => { keys => 4, tags => 1, fills => 1, losses => 0.1, times => 0.2 });
 
 # Queue the commands of a schedule; returns its events, [ what, reply, ... ].
@@ -217,9 +227,12 @@ sub schedule
 	my @keys = @all_keys[ 0 .. $about{keys} - 1 ];
 	my @tags = @all_tags[ 0 .. $about{tags} - 1 ];
 	my $invalidations = $theme ? 0.5 : one_of(0, 0.2, 0.5);
-	my $alone = $theme ? 0.7 : 0.1;    # invalidations that change no row
+	# invalidations that change no row
+	my $alone = $theme eq 'order' ? 0.3 : $theme ? 0.7 : 0.1;
 	my $prompt = $theme ? 0.3 : one_of(0.1, 0.4, 0.7);
 	my $replays = $theme eq 'replay' ? 0.5 : one_of(0, 0.1, 0.4);
+	# commits that others overtake
+	my $slow = $theme eq 'order' ? 0.5 : $theme ? 0.1 : one_of(0, 0, 0, 0.3);
 	my $hashes = chance(0.15);
 	my $back = chance($theme ? 0.05 : 0.3);
 	my $full = chance($theme ? 0.05 : 0.25);
@@ -232,8 +245,9 @@ sub schedule
 	my @created;          # when pushes were
 	my @events;
 	my $is_full = 0;
-	my ($lsn, %row) = (0);    # the tables: key => [ version, tags ]
-	my @log;                  # all chunks
+	my ($lsn, %row) = (0);    # the tables: key => [ version, tags, commit ]
+	my (@open, %locked);      # transactions not yet committed; rows of theirs
+	my @log;                  # all chunks of those that are
 	my (@waiting, @old);      # pushes that have not arrived; that have
 	my @fills;
 
@@ -264,7 +278,7 @@ sub schedule
 		  [ 'drain', $resp->queue('EVALSHA', $sha->{ $_[0] }, 0) ];
 	};
 
-	# A push is a list of chunks: { version, created, tags, ops }.
+	# A push is a list of chunks: { n, commit, created, tags, ops }.
 	my $send = sub {
 		my ($chunk) = @_;
 		my @ops = @{ $chunk->{ops} };
@@ -295,8 +309,8 @@ sub schedule
 		  [
 			'push',
 			$resp->queue('EVALSHA', $sha->{$script}, 2 + @ops, @fences, @held,
-				$chunk->{version}, $chunk->{created}, WINDOW,
-				$chunk->{bound} // 0,
+				version($chunk->{n}), $chunk->{created}, WINDOW,
+				version($chunk->{commit}), $chunk->{replay} // 0,
 				scalar @{ $chunk->{tags} }, @{ $chunk->{tags} }, @args),
 			$chunk, $chunk->{replay} ? 'replay' : ()
 		  ];
@@ -308,86 +322,142 @@ sub schedule
 		}
 	};
 	my $commit = sub {
+		my ($chunks) = @_;
+
+		$lsn++;
+		foreach my $chunk (@$chunks)
+		{
+			$chunk->{commit} = $lsn;
+			foreach my $op (@{ $chunk->{ops} })
+			{
+				my $key = $op->{key};
+
+				$op->{commit} = $lsn;
+				delete $locked{$key};
+				if ($op->{kind} eq 'd')
+				{
+					delete $row{$key};
+					next;
+				}
+				$op->{value} = "$op->{n}:$lsn:$op->{names}";
+				$row{$key} = [ $op->{n}, $op->{tags}, $lsn ];
+			}
+		}
+		push @log, @$chunks;
+		$note->('commit', @$chunks);
+		if (chance($prompt))
+		{
+			$send->($_) foreach @$chunks;
+			push @old, $chunks if @$chunks;
+		}
+		elsif (@$chunks)
+		{
+			push @waiting, $chunks;
+		}
+	};
+	my $commit_open = sub {
+		my $chunks = splice(@open, rand @open, 1);
+
+		# A last look at it: it is still in progress.
+		push @created, $now;
+		$_->{seen} = $now foreach @$chunks;
+		$commit->($chunks);
+	};
+	my $begin = sub {
 		my $created = $now - one_of(0, 0, 0, 1, 1000, 500_000, WINDOW / 2);
 		my (@ops, @invalidated, @chunks);
 
 		push @created, $created;
-		$lsn++;
 		@invalidated = grep { chance(0.7) } @tags if chance($invalidations);
 		foreach my $key (@invalidated && chance($alone) ? () : @keys)
 		{
 			my $x = rand;
 			my $was = $row{$key} ? $row{$key}[1] : [];
 
+			next if $locked{$key};
 			if ($x < (@keys > 1 ? 0.5 : 0.75))
 			{
 				my @carried = grep { chance($low ? 0.8 : 0.5) } @tags;
 				my %carries = map { $_ => 1 } @carried;
-				my $names = join('', map { /tag:(.)/ } @carried);
 
-				$row{$key} = [ $lsn, \@carried ];
 				push @ops,
 				  {
-					n => $lsn,
 					key => $key,
 					kind => $hashes && chance(0.5) ? 'h' : 's',
-					value => "$lsn:$lsn:$names",
+					names => join('', map { /tag:(.)/ } @carried),
 					tags => \@carried,
 					removed => [ grep { !$carries{$_} } @$was ]
 				  };
 			}
 			elsif ($x < (@keys > 1 ? 0.65 : 0.95))
 			{
-				delete $row{$key};
-				push @ops, { n => $lsn, key => $key, kind => 'd', removed => $was };
+				push @ops, { key => $key, kind => 'd', removed => $was };
 			}
 		}
 
-		# One chunk or two; tags come first
+		# One chunk or two, of one message or, if it is a giant, two; tags come
+		# first
 		my $all = @ops + @invalidated;
 		my $first = chance(0.2) ? int rand $all : $all;
+		my $giant = chance(0.3);
+		$lsn++;
 		foreach my $part ([ 0, $first ], [ $first, $all ])
 		{
 			my ($from, $to) = @$part;
 			my @both = (@invalidated, @ops);
 
 			next if $from == $to;
+			$lsn++ if @chunks && $giant;
 			push @chunks,
 			  {
 				n => $lsn,
-				version => version($lsn),
 				created => $created,
 				tags => [ grep { !ref } @both[ $from .. $to - 1 ] ],
 				ops => [ grep { ref } @both[ $from .. $to - 1 ] ]
 			  };
+			$_->{n} = $lsn foreach @{ $chunks[-1]{ops} };
 		}
-		push @log, @chunks;
-		$note->('commit', @chunks);
-		if (chance($prompt))
+		if (@chunks && chance($slow))
 		{
-			$send->($_) foreach @chunks;
-			push @old, \@chunks if @chunks;
+			$locked{ $_->{key} } = 1 foreach @ops;
+			push @open, \@chunks;
+			$note->('begin', @chunks);
 		}
-		elsif (@chunks)
+		else
 		{
-			push @waiting, \@chunks;
+			$commit->(\@chunks);
 		}
 	};
-	# As the worker makes it of chunks of the log: created now, later than all
-	# that is in the log, and only the last operation of each key, if no tag of
-	# it is invalidated later.
+	# As the worker makes it of chunks of the log, knowing others.  First come
+	# the invalidations, of each tag those that are news.  Then the last
+	# operation of each key; if a tag of it was invalidated by who was committed
+	# later it only deletes.
 	my $replay_of = sub {
-		my (%last, @replayed);
+		my ($created, $known, @chunks) = @_;
+		my (%last, %invalidated, %told, @replayed);
 
-		foreach my $op (map { @{ $_->{ops} } } @log)
+		foreach my $chunk (@$known)
 		{
-			$last{ $op->{key} } = $op->{n};
+			foreach my $key (map { $_->{key} } @{ $chunk->{ops} })
+			{
+				$last{$key} = $chunk->{n} if ($last{$key} // 0) < $chunk->{n};
+			}
+			foreach my $tag (@{ $chunk->{tags} })
+			{
+				$invalidated{$tag} = $chunk->{commit}
+				  if ($invalidated{$tag} // 0) < $chunk->{commit};
+			}
 		}
-		foreach my $chunk (@log)
+		@chunks = sort { $a->{n} <=> $b->{n} } @chunks;
+		foreach my $chunk (@chunks)
 		{
-			$last{$_} = $chunk->{n} foreach @{ $chunk->{tags} };
+			my @news =
+			  grep { ($told{$_} // 0) < $chunk->{commit} } @{ $chunk->{tags} };
+
+			$told{$_} = $chunk->{commit} foreach @news;
+			push @replayed, { %$chunk, tags => \@news, ops => [] } if @news;
 		}
-		foreach my $chunk (@_)
+		foreach my $chunk (@chunks)
 		{
 			my @ops;
 
@@ -396,15 +466,34 @@ sub schedule
 				my $over = $op->{n} < $last{ $op->{key} };
 
 				next if $over && !@{ $op->{removed} };
-				$over ||= grep { ($last{$_} // 0) > $op->{n} } @{ $op->{tags} || [] };
+				$over ||=
+				  grep { ($invalidated{$_} // 0) > $op->{commit} }
+				  @{ $op->{tags} || [] };
 				push @ops, $over ? { %$op, kind => 'd', over => 1 } : $op;
 			}
-			push @replayed, { %$chunk, created => $now, ops => \@ops, replay => 1,
-				bound => $log[-1]{version}, bound_n => $log[-1]{n} }
-			  if @ops || @{ $chunk->{tags} };
+			push @replayed, { %$chunk, tags => [], ops => \@ops } if @ops;
 		}
-		push @created, $now;
+		foreach my $chunk (@replayed)
+		{
+			$chunk->{created} = $created;
+			$chunk->{replay} = 1;
+		}
+		push @created, $created;
 		return @replayed;
+	};
+	# A transaction that was parked while it was in progress, this one alone, or
+	# all of the log from it on.
+	my $replay_some = sub {
+		my ($chunks) = @_;
+		my ($first) = @$chunks;
+
+		return defined $first->{seen} && chance(0.3)
+		  ? $replay_of->($first->{seen}, $chunks, @$chunks)
+		  : $replay_of->(
+			$now, \@log,
+			chance(0.5)
+			? @$chunks
+			: grep { $_->{commit} >= $first->{commit} } @log);
 	};
 	my $arrive = sub {
 		my ($chunks) = @_;
@@ -412,8 +501,14 @@ sub schedule
 
 		if (!$first->{replay} && chance($replays))
 		{
-			my @replayed = $replay_of->(@$chunks);
+			my @replayed = $replay_some->($chunks);
 
+			if (chance(0.1))
+			{
+				# The worker stops at some point, and will have to come back.
+				splice(@replayed, rand @replayed);
+				push @waiting, $chunks;
+			}
 			push @old, $chunks;
 			if (@replayed && chance(0.3)) { push @waiting, \@replayed; }
 			else { $send->($_) foreach @replayed; }
@@ -505,7 +600,7 @@ sub schedule
 	if (chance(0.85))
 	{
 		$resp->queue('EVALSHA', $sha->{apply},
-			2, @fences, version(0), 0, WINDOW, 0, 0);
+			2, @fences, version(0), 0, WINDOW, version(0), 0, 0);
 		$unnoticed = 0;
 		# The worker has met it.
 		$resp->queue('HSET', $_, "\0g", 7) foreach @fences;
@@ -516,7 +611,8 @@ sub schedule
 	foreach my $step (1 .. 40)
 	{
 		my @choice = (
-			[ $left ? 6 : 0, sub { $left--; $commit->(); } ],
+			[ $left ? 6 : 0, sub { $left--; $begin->(); } ],
+			[ @open ? 3 : 0, $commit_open ],
 			[
 				@waiting ? 5 : 0,
 				sub { $arrive->(splice(@waiting, rand @waiting, 1)); }
@@ -540,8 +636,9 @@ sub schedule
 			last;
 		}
 		$set_time->(one_of(1, 7, 300)) if chance(0.5);
-		last if !$left && !@waiting && !@fills;
+		last if !$left && !@open && !@waiting && !@fills;
 	}
+	$commit_open->() while @open;
 	while (@waiting)
 	{
 		$send->($_) foreach @{ splice(@waiting, rand @waiting, 1) };
@@ -558,23 +655,24 @@ sub schedule
 	# All of the log once more.  The fence has to be there before.
 	if (!$back && !$spoil && !$about{fills})
 	{
-		my (%last, %expected);
+		my (%invalidated, %expected);
 
 		$resp->queue('EVALSHA', $sha->{apply},
-			2, @fences, version(0), 0, WINDOW, 0, 0);
+			2, @fences, version(0), 0, WINDOW, version(0), 0, 0);
 		$set_time->(1);
-		$send->($_) foreach $replay_of->(@log);
+		$send->($_) foreach $replay_of->($now, \@log, @log);
 		$drain->('drain');
 		foreach my $chunk (@log)
 		{
-			$last{$_} = $chunk->{n} foreach @{ $chunk->{tags} };
+			# the log is in the order of the commits
+			$invalidated{$_} = $chunk->{commit} foreach @{ $chunk->{tags} };
 		}
 		foreach my $key (keys %row)
 		{
-			my ($n, $carried) = @{ $row{$key} };
+			my ($n, $carried, $commit) = @{ $row{$key} };
 
 			$expected{$key} = $n
-			  unless grep { ($last{$_} // 0) > $n } @$carried;
+			  unless grep { ($invalidated{$_} // 0) > $commit } @$carried;
 		}
 		$look->('replayed', \%expected);
 	}
@@ -594,7 +692,7 @@ sub check
 	my @bad;
 	my (%arrived, %invalidated, %finished, %read, %watched);
 	my ($draining, $before, $generation) = (0, undef, '');
-	my (%recorded, %spared);
+	my (%recorded, %spared, %taken);
 	my $finish = sub { %finished = %invalidated; $draining = 0; };
 	my $void = sub {
 		foreach my $w (values %watched)
@@ -629,6 +727,12 @@ sub check
 			# records may be forgotten
 			%recorded = ();
 		}
+		elsif ($what eq 'lease')
+		{
+			my ($key, $snapshot, $token) = @more;
+
+			($taken{$token}) = $snapshot =~ /(\d+)/;
+		}
 		elsif ($what eq 'fill')
 		{
 			delete $recorded{ $more[0] };
@@ -638,10 +742,10 @@ sub check
 			my ($chunk) = @more;
 			my ($now, $stored, $older, $degraded, $oom, $wrong, $failed, $sets,
 				$version, $said) = @$reply;
-			my $n = $chunk->{n};
+			my ($n, $commit) = ($chunk->{n}, $chunk->{commit});
 
 			push @bad, 'another version came back'
-			  if $version ne $chunk->{version};
+			  if $version ne version($n);
 			push @bad, 'stored, ignored and failed are not all'
 			  if !$wrong
 			  && $stored + $older + $degraded + $oom + $failed <
@@ -650,6 +754,7 @@ sub check
 			  if $said ne $generation;
 			$reached{pushes}++;
 			$reached{replays}++ if $chunk->{replay};
+			$reached{slow}++ if defined $chunk->{seen};
 			$reached{stored} += $stored;
 			$reached{older} += $older;
 			$reached{degraded} += $degraded;
@@ -659,9 +764,8 @@ sub check
 			{
 				my $key = $op->{key};
 
-				# it stands for an operation that others have overtaken
-				next if $op->{over};
-				$arrived{$key} = [ $n, $op->{kind} ]
+				# one that others have overtaken is ignored, if it is there
+				$arrived{$key} = [ $n, $op->{over} ? 'over' : $op->{kind} ]
 				  if !$arrived{$key} || $arrived{$key}[0] <= $n;
 				$recorded{$key} = $n if ($recorded{$key} // 0) < $n;
 			}
@@ -676,32 +780,36 @@ sub check
 			next if $wrong;
 			if ($chunk->{replay} && !$sets && !$draining)
 			{
-				my %own = map { $_->{key} => 1 } @{ $chunk->{ops} };
-
-				foreach my $key (grep { !$own{$_} } keys %$before)
+				foreach my $key (keys %$before)
 				{
-					my ($v) = ($before->{$key}[0] // '') =~ /^(\d+):\1:/;
+					my ($value, undef, $held) = @{ $before->{$key} };
+					my ($v) = ($value // '') =~ /^(\d+):/;
 
-					$spared{$key} = $v
-					  if $v && $v > $chunk->{bound_n} && $v == ($recorded{$key} // 0);
+					next unless $v && $v == ($recorded{$key} // 0);
+					next unless $v > $commit || $v == $n;
+					$spared{$key} = $v;
+					$reached{ $v > $commit ? 'spared' : 'own' }++
+					  if $held =~ /1/;
 				}
-				$reached{spared} += keys %spared;
 			}
 			foreach my $tag (@{ $chunk->{tags} })
 			{
 				my $digit = index(join('', @all_tags), $tag) / 5;
 
-				$invalidated{$tag} = $n if ($invalidated{$tag} // 0) < $n;
+				$invalidated{$tag} = $commit
+				  if ($invalidated{$tag} // 0) < $commit;
 				foreach my $key (keys %$before)
 				{
 					my ($value, $lease, $held) = @{ $before->{$key} };
 
+					next unless defined $lease && substr($held, $digit, 1);
 					# leases that were taken after a newer push are spared, too
+					my $pushed = ($arrived{$key} // [0])->[0];
 					next
 					  if $chunk->{replay}
-					  && ($arrived{$key} // [0])->[0] >= $n;
-					$watched{"$key $lease"} = [ $key, $lease ]
-					  if defined $lease && substr($held, $digit, 1);
+					  && $taken{$lease} >= $commit
+					  && ($pushed > $commit || $pushed == $n);
+					$watched{"$key $lease"} = [ $key, $lease ];
 				}
 			}
 			$finish->() if !$sets;
@@ -724,7 +832,7 @@ sub check
 				$seen{$key} = $reply->[$i];
 				$lease{$key} = $lease;
 				push @bad, "$key: $spared{$key} is gone after an older"
-				  . ' invalidation was replayed'
+				  . ' invalidation, or its own, was replayed'
 				  if $spared{$key} && ($value // '') !~ /^$spared{$key}:/;
 				push @bad, "$key: absent after all has been replayed"
 				  if $when eq 'replayed' && $about->{$key} && !defined $value;
@@ -790,10 +898,11 @@ sub show
 		my $text = join(' ', grep { !ref } @more);
 
 		foreach my $chunk (
-			$what eq 'push' || $what eq 'commit' ? grep { ref } @more : ())
+			$what =~ /^(begin|commit|push)$/ ? grep { ref } @more : ())
 		{
-			$text .= sprintf ' %d created ..%08d {%s}', $chunk->{n},
-			  $chunk->{created} % 100_000_000, join '; ',
+			$text .= sprintf ' %d:%s created ..%08d {%s}', $chunk->{n},
+			  $chunk->{commit} // '', $chunk->{created} % 100_000_000,
+			  join '; ',
 			  (map { "invalidate $_" } @{ $chunk->{tags} }),
 			  map {
 				    "$_->{kind} $_->{key}"
@@ -947,8 +1056,31 @@ my @mutants = (
 	],
 	[
 		'records of tags are not looked at',
-		'if f and f > ver then',
+		'if f and f > commit then',
 		'if false then'
+	],
+	[
+		'tags go by messages',
+		'local commit, replay, ninv = ARGV[4],',
+		'local commit, replay, ninv = ARGV[1],',
+		'apply', 'order'
+	],
+	[
+		'a store yields to its own invalidation',
+		'if f and f > commit then',
+		'if f and f >= commit then'
+	],
+	[
+		'a store goes by its message',
+		'if f and f > commit then',
+		'if f and f > ver then',
+		'apply', 'order'
+	],
+	[
+		"a tag's record is its message's version",
+		'recs[#recs + 1] = commit',
+		'recs[#recs + 1] = ver',
+		'apply', 'order'
 	],
 	[
 		'the older half has no tags',
@@ -958,14 +1090,20 @@ my @mutants = (
 	],
 	[
 		'invalidations are not recorded',
-		'if not rec or rec < ver then',
+		'if not rec or rec < commit then',
 		'if false then'
 	],
 	[
 		'an older invalidation lowers the record',
-		'if not rec or rec < ver then',
+		'if not rec or rec < commit then',
 		'if true then',
 		'apply', 'rotate'
+	],
+	[
+		'an invalidation is the last by its message',
+		'if not rec or rec < commit then',
+		'if not rec or rec < ver then',
+		'apply', 'order'
 	],
 	[
 		'invalidation leaves the values',
@@ -1021,7 +1159,7 @@ my @mutants = (
 		'apply', 'replay'
 	],
 	[
-		'a replayed invalidation does not spare its own transaction',
+		'a replayed invalidation does not spare its own batch',
 		'if not rec or rec <= spare and rec ~= pushed then',
 		'if not rec or rec <= spare then',
 		'apply', 'replay'
@@ -1031,6 +1169,12 @@ my @mutants = (
 		'if not rec or rec <= spare and rec ~= pushed then',
 		'if not rec then',
 		'apply', 'replay'
+	],
+	[
+		'a replayed invalidation spares by its message',
+		q{spare = '2' .. commit},
+		q{spare = '2' .. ver},
+		'apply', 'order'
 	],
 	[
 		'a replayed invalidation spares what has no record',
@@ -1144,8 +1288,8 @@ note(sprintf('%.1f s', time - $begun));
 note("$_: $reached{$_}") foreach sort keys %reached;
 
 # A test that does not get there shows nothing.
-foreach (qw(pushes replays stored older degraded oom wrongtype invalidations
-	large spared drains reads))
+foreach (qw(pushes replays slow stored older degraded oom wrongtype
+	invalidations large spared own drains reads))
 {
 	last if defined $failed[0];
 	cmp_ok($reached{$_} // 0, '>', $schedules / 100, "enough was seen: $_");
