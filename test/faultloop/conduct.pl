@@ -466,8 +466,8 @@ sub report
 	line('seconds, rounds', sprintf('%.0f, %d', time - $begun, $rounds));
 	line(lc =~ tr/_/ /r, $control->get($_))
 	  foreach qw(COMMITS ROWS ROLLBACKS SAVEPOINTS ASYNC PREPARES
-	  COMMIT_PREPARED ROLLBACK_PREPARED BIG UNKNOWN ERRORS CONNECTIONS READS
-	  CHECKED CHECKED_SURE CHECKED_PRESENT CHECKED_AHEAD ABSENT READ_ERRORS FILLS);
+	  COMMIT_PREPARED ROLLBACK_PREPARED BIG PAGES UNKNOWN ERRORS CONNECTIONS READS
+	  PAGES_READ CHECKED CHECKED_SURE CHECKED_PRESENT CHECKED_AHEAD ABSENT READ_ERRORS FILLS);
 	line('comparisons, missing with reason in all', "$compared, $missed");
 	line('longest commit, in calm (s)', sprintf('%.3f, %.3f',
 			$control->get('STALL_US') / 1e6,

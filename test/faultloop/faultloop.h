@@ -79,7 +79,15 @@ extern bool percent(int n);
 #define HOT_ROWS	16			/* rows that all of them change */
 #define SLICES		4			/* parts that a big transaction changes whole */
 #define SLICE_ROWS	5000
+#define SECTIONS	30			/* of a writer, and of the big transactions */
+#define WRITER_ROWS (OWN_ROWS + SECTIONS)
 #define CATEGORIES	20
+
+/*
+ * A section is a row like those of items.  Its page is what somebody has made
+ * of it, with wtcache.set() and under a lock of the row; whatever changes the
+ * section invalidates the page by a tag.
+ */
 
 /* A trigger of items makes this version the next one: see schema.sql */
 #define REPLACED(seq)	((seq) % 10 == 7)
@@ -88,7 +96,9 @@ typedef enum Table
 {
 	ITEMS,						/* own rows */
 	HOT,
-	BULK
+	BULK,
+	SECTION,
+	PAGE						/* of keys only: their entities are sections */
 } Table;
 
 /*
@@ -129,7 +139,11 @@ extern Entity *slices;
 
 extern const char *table_name(Table table);
 extern void oracle_init(void);
+/* A writer's n-th row; from OWN_ROWS on they are its sections. */
 extern Entity *own_entity(int writer, int n);
+/* Those of the big transactions come after those of all writers. */
+extern Entity *section_entity(int owner, int n);
+extern Key *key_of(Table table, long n);
 
 /* Of all writers: before a commit is sent. */
 extern void oracle_sent(Entity *entity, Mark mark);
@@ -185,7 +199,8 @@ typedef enum EventKind
 	UNHEARD,					/* the connection broke: nobody knows */
 	PREPARED_IT,
 	SENT_ASYNC,
-	DISCARDED					/* poison, rolled back */
+	DISCARDED,					/* poison, rolled back */
+	PAGED						/* a page was made of it, to be committed */
 } EventKind;
 
 extern void history_note(EventKind kind, int who, const Entity *entity,

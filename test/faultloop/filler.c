@@ -146,6 +146,18 @@ try_key(Filler *f, const Key *key)
 	fill(f, name, lease, token, row);
 }
 
+/* A page has another tag, and is no row's image. */
+static const Key *
+any_image(void)
+{
+	const Key  *key;
+
+	do
+		key = any_key();
+	while (key->table == PAGE);
+	return key;
+}
+
 void *
 filler_main(void *arg)
 {
@@ -161,7 +173,7 @@ filler_main(void *arg)
 			break;
 		if (f->redis.fd < 0 && !resp_open(&f->redis))
 			continue;
-		try_key(f, any_key());
+		try_key(f, any_image());
 		if (PQstatus(f->session.pg) != CONNECTION_OK)
 			session_close(&f->session);
 	}

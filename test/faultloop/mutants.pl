@@ -120,6 +120,13 @@ my @mutants = (
 				"\tif (fate == WTC_FATE_OPEN && !r->known)\n", "\tif (false)\n" ] ]
 	},
 	{
+		name => 'invalidations_forgotten',
+		about => 'the worker pushes images and invalidates no tags',
+		options => $failing,
+		edits => [ [ 'src/worker/replay.c',
+				"\t\tif (r->invalidations && !invalidated)\n", "\t\tif (false)\n" ] ]
+	},
+	{
 		name => 'no_identity_check',
 		about => 'another life of the same server is not recognised (R22)',
 		options => '--only redis_older,redis_saved --themes mixed',

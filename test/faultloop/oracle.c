@@ -30,6 +30,12 @@
  * (the first push of a session after a loss may only delete), and no newer one
  * has been sent to be committed by the time of the reply.
  *
+ * A page is held against its section: it was current when it was committed, for
+ * its maker held a lock of the row, and every later change of the row invalidates
+ * it.  So what was acknowledged makes older pages STALE as it does images,
+ * and who has read a page may not read an older one (BACKWARDS): its maker
+ * saw the change that invalidates that.  A page may be absent at any time.
+ *
  *-------------------------------------------------------------------------
  */
 #include <stdlib.h>
@@ -42,6 +48,8 @@ Key		   *keys;
 Entity	   *hot;
 Entity	   *slices;
 static Entity *own;
+static Entity *sections;
+static int	first_key[PAGE + 1];	/* of each table */
 
 /* A Mark with the number of a time, so that a later time counts as more. */
 #define EPOCH_SHIFT	44
@@ -76,7 +84,9 @@ raise_to(_Atomic uint64_t *what, uint64_t to)
 const char *
 table_name(Table table)
 {
-	static const char *const names[] = {"items", "hot", "bulk"};
+	static const char *const names[] = {
+		"items", "hot", "bulk", "section", "page"
+	};
 
 	return names[table];
 }
@@ -84,12 +94,27 @@ table_name(Table table)
 Entity *
 own_entity(int writer, int n)
 {
-	return &own[writer * OWN_ROWS + n];
+	return n < OWN_ROWS ? &own[writer * OWN_ROWS + n] :
+		section_entity(writer, n - OWN_ROWS);
+}
+
+Entity *
+section_entity(int owner, int n)
+{
+	return &sections[owner * SECTIONS + n];
+}
+
+Key *
+key_of(Table table, long n)
+{
+	return &keys[first_key[table] + n];
 }
 
 static void
 add_key(Table table, long id, Entity *entity)
 {
+	if (id == 0)
+		first_key[table] = nkeys;
 	keys[nkeys].table = table;
 	keys[nkeys].id = id;
 	keys[nkeys].entity = entity;
@@ -113,12 +138,16 @@ void
 oracle_init(void)
 {
 	int			nown = nwriters * OWN_ROWS;
+	int			nsections = (nwriters + 1) * SECTIONS;
 
 	own = make_entities(ITEMS, nown);
 	hot = make_entities(HOT, HOT_ROWS);
 	slices = make_entities(BULK, SLICES);
-	keys = calloc(nown + HOT_ROWS + SLICES * SLICE_ROWS, sizeof(Key));
-	if (own == NULL || hot == NULL || slices == NULL || keys == NULL)
+	sections = make_entities(SECTION, nsections);
+	keys = calloc(nown + HOT_ROWS + SLICES * SLICE_ROWS + 2 * nsections,
+				  sizeof(Key));
+	if (own == NULL || hot == NULL || slices == NULL || sections == NULL ||
+		keys == NULL)
 		die("out of memory");
 	for (int i = 0; i < nown; i++)
 		add_key(ITEMS, i, &own[i]);
@@ -126,6 +155,10 @@ oracle_init(void)
 		add_key(HOT, i, &hot[i]);
 	for (int i = 0; i < SLICES * SLICE_ROWS; i++)
 		add_key(BULK, i, &slices[i / SLICE_ROWS]);
+	for (int i = 0; i < nsections; i++)
+		add_key(SECTION, i, &sections[i]);
+	for (int i = 0; i < nsections; i++)
+		add_key(PAGE, i, &sections[i]);
 }
 
 /* ------------------------------------------------------------------------
@@ -218,21 +251,31 @@ make_image(char *buf, size_t size, long id, long seq, long writer)
 					 category * 31) % 2147483647);
 }
 
+/* As jsonb writes what pg.c makes */
+static int
+make_page(char *buf, size_t size, long id, long seq, long writer)
+{
+	return snprintf(buf, size, "[%ld, %ld, %ld]", id, seq, writer);
+}
+
 /* Is it a whole image?  Then *seq is its version. */
 static bool
 take_apart(const Key *key, const char *value, size_t len, long *seq)
 {
+	const char *format = key->table == PAGE ? "[%ld, %ld, %ld]" :
+		"{\"id\":%ld,\"seq\":%ld,\"writer\":%ld,";
 	char		buf[512];
 	long		id;
 	long		writer;
+	int			n;
 
 	if (len >= sizeof(buf) ||
-		sscanf(value, "{\"id\":%ld,\"seq\":%ld,\"writer\":%ld,",
-			   &id, seq, &writer) != 3 ||
+		sscanf(value, format, &id, seq, &writer) != 3 ||
 		id != key->id || *seq < 0 || writer < 0)
 		return false;
-	return make_image(buf, sizeof(buf), id, *seq, writer) == (int) len &&
-		memcmp(buf, value, len) == 0;
+	n = key->table == PAGE ? make_page(buf, sizeof(buf), id, *seq, writer) :
+		make_image(buf, sizeof(buf), id, *seq, writer);
+	return n == (int) len && memcmp(buf, value, len) == 0;
 }
 
 long
@@ -261,8 +304,8 @@ check_absence(Key *key, const Before *before, Finding *finding)
 	Mark		mark = mark_of(before->present);
 
 	COUNT(ABSENT, 1);
-	if (nfillers > 0 || before->calm == 0 || !of_epoch(before->present, before->calm) ||
-		odd(mark))
+	if (key->table == PAGE || nfillers > 0 || before->calm == 0 ||
+		!of_epoch(before->present, before->calm) || odd(mark))
 		return;
 	/* no newer one under way, and no fault begun */
 	if (atomic_load(&key->entity->sent) != mark ||
@@ -286,7 +329,8 @@ check_age(Key *key, const Before *before, const char *value, Mark mark,
 	/* the rest is void if Redis has lost data meanwhile */
 	if (odd(before->loss) || LOOK(LOSS) != before->loss)
 		return;
-	if (of_epoch(before->present, before->calm) && before->calm != 0)
+	if (key->table != PAGE && of_epoch(before->present, before->calm) &&
+		before->calm != 0)
 		COUNT(CHECKED_PRESENT, 1);
 	if (of_epoch(before->sure, before->loss))
 	{
@@ -307,6 +351,8 @@ oracle_after(Key *key, const Before *before, const char *value, size_t len,
 
 	finding->class = 0;
 	COUNT(CHECKED, 1);
+	if (key->table == PAGE && value != NULL)
+		COUNT(PAGES_READ, 1);
 	if (value == NULL)
 		check_absence(key, before, finding);
 	else if (seq >= 0 && !(key->table == ITEMS && REPLACED(seq)))

@@ -21,21 +21,41 @@
 	"category = category_of(id, " seq "), pad = pad_of(" seq "), " \
 	"checksum = checksum_of(id, " seq ", $3)"
 
+/* Of the rows that belong to one writer */
+#define UPDATE(table) \
+	{"update " table, "UPDATE " table " SET seq = $2::bigint," \
+	" writer = $3::int, note = $4, " FOLLOWS("$2::bigint") \
+	" WHERE id = $1::int"}
+#define UPSERT(table) \
+	{"upsert " table, "INSERT INTO " table " VALUES ($1::int, $2::bigint," \
+	" $3::int, category_of($1, $2), $4, pad_of($2), checksum_of($1, $2, $3))" \
+	" ON CONFLICT (id) DO UPDATE SET seq = excluded.seq," \
+	" writer = excluded.writer, category = excluded.category," \
+	" note = excluded.note, pad = excluded.pad," \
+	" checksum = excluded.checksum"}
+#define DELETE(table) \
+	{"delete " table, "DELETE FROM " table " WHERE id = $1::int" \
+	" AND $2::bigint IS NOT NULL AND $3::int IS NOT NULL" \
+	" AND $4::text IS NOT NULL"}
+
 static const struct
 {
 	const char *name;
 	const char *sql;
 }			statements[] = {
-	{"update", "UPDATE items SET seq = $2::bigint, writer = $3::int, note = $4, "
-	FOLLOWS("$2::bigint") " WHERE id = $1::int"},
-	{"upsert", "INSERT INTO items VALUES ($1::int, $2::bigint, $3::int,"
-		" category_of($1, $2), $4, pad_of($2), checksum_of($1, $2, $3))"
-		" ON CONFLICT (id) DO UPDATE SET seq = excluded.seq,"
-		" writer = excluded.writer, category = excluded.category,"
-		" note = excluded.note, pad = excluded.pad,"
-	" checksum = excluded.checksum"},
-	{"delete", "DELETE FROM items WHERE id = $1::int"
-	" AND $2::bigint IS NOT NULL AND $3::int IS NOT NULL AND $4::text IS NOT NULL"},
+	UPDATE("items"),
+	UPSERT("items"),
+	DELETE("items"),
+	UPDATE("section"),
+	UPSERT("section"),
+	DELETE("section"),
+
+	/* The lock puts the page in order with the changes of its section. */
+	{"page", "SELECT seq, wtcache.set('page:' || id, CASE $4::text"
+		" WHEN 'poison' THEN '\"poison\"' ELSE jsonb_build_array(id, seq, writer)"
+		" END, NULL, ARRAY['page:' || id])"
+		" FROM (SELECT * FROM section WHERE id = $1::int"
+	" AND $2::bigint IS NOT NULL AND $3::int IS NOT NULL FOR SHARE) s"},
 	{"hot", "UPDATE hot SET seq = seq + 1, writer = $3::int,"
 		" note = coalesce(nullif($4, ''), 'good-' || id || '-' || seq + 1), "
 		FOLLOWS("seq + 1") " WHERE id = $1::int AND $2::bigint IS NOT NULL"

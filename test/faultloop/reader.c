@@ -29,29 +29,38 @@ put_mget(char *buf, Key **what, int n)
 	return p - buf;
 }
 
-/* What the fence and the worker's position say, for a violation's history */
+/*
+ * What the fence says, for a violation's history: of the key, and of a page's
+ * tag, whose field is a zero byte, a "t" and the name of the tag's set.
+ */
 static void
 ask_why(Resp *r, const Key *key, char *text, size_t size)
 {
-	static const char *const commands[] = {
-		"*3\r\n$4\r\nHGET\r\n$15\r\nwtcache:fence:0\r\n$%d\r\n%s\r\n",
-		"*3\r\n$4\r\nHGET\r\n$15\r\nwtcache:fence:1\r\n$%d\r\n%s\r\n",
-	};
 	char	   *p = text;
 
 	*p = '\0';
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 4; i++)
 	{
+		int			fence = i % 2;
+		bool		tag = i >= 2;
 		char		name[32];
 		char		buf[128];
 		char	   *value;
 		size_t		len;
+		int			n;
 
-		snprintf(name, sizeof(name), "%s:%ld", table_name(key->table), key->id);
-		len = snprintf(buf, sizeof(buf), commands[i], (int) strlen(name), name);
+		if (tag && key->table != PAGE)
+			return;
+		n = snprintf(name, sizeof(name), "%s%s:%ld", tag ? "?ttag:" : "",
+					 table_name(key->table), key->id);
+		len = snprintf(buf, sizeof(buf), "*3\r\n$4\r\nHGET\r\n$15\r\n"
+					   "wtcache:fence:%d\r\n$%d\r\n%s\r\n", fence, n, name);
+		if (tag)
+			*strchr(buf, '?') = '\0';
 		if (!resp_send(r, buf, len) || !resp_value(r, &value, &len))
 			return;
-		p += snprintf(p, size - (p - text), "fence %d: %.60s  ", i,
+		p += snprintf(p, size - (p - text), "%s in fence %d: %.60s  ",
+					  tag ? "tag" : "key", fence,
 					  value == NULL ? "none" : value);
 	}
 }
@@ -85,7 +94,7 @@ read_keys(Resp *r, Key **what, int n)
 	for (int i = 0; i < n; i++)
 		if (findings[i].class != 0)
 		{
-			char		why[256];
+			char		why[512];
 
 			ask_why(r, what[i], why, sizeof(why));
 			report(findings[i].class, what[i], findings[i].text, why);
@@ -97,14 +106,15 @@ read_keys(Resp *r, Key **what, int n)
 Key *
 any_key(void)
 {
-	int			nown = nwriters * OWN_ROWS;
 	long		x = roll(100);
 
 	if (x < 30)
-		return &keys[nown + roll(HOT_ROWS)];
+		return key_of(HOT, roll(HOT_ROWS));
+	if (x < 82)
+		return key_of(ITEMS, roll(nwriters) * OWN_ROWS + roll_own());
 	if (x < 90)
-		return &keys[roll(nwriters) * OWN_ROWS + roll_own()];
-	return &keys[nown + HOT_ROWS + roll(SLICES * SLICE_ROWS)];
+		return key_of(BULK, roll(SLICES * SLICE_ROWS));
+	return key_of(x < 94 ? SECTION : PAGE, roll((nwriters + 1) * SECTIONS));
 }
 
 void *
@@ -170,7 +180,7 @@ compare_key(Session *session, Key *key, long seq)
 	char		text[120];
 
 	snprintf(sql, sizeof(sql), "SELECT seq FROM %s WHERE id = %ld",
-			 table_name(key->table), key->id);
+			 table_name(key->entity->table), key->id);
 	if (run_text(session, sql, row, sizeof(row)) != DONE || row[0] == '\0')
 		return;
 	COUNT(CHECKED_AHEAD, 1);

@@ -15,11 +15,14 @@ CREATE TABLE items (id int PRIMARY KEY, seq bigint NOT NULL,
 	pad text NOT NULL, checksum bigint NOT NULL);
 CREATE TABLE hot (LIKE items INCLUDING ALL);
 CREATE TABLE bulk (LIKE items INCLUDING ALL);
+CREATE TABLE section (LIKE items INCLUDING ALL);
 CREATE TABLE probe (id int PRIMARY KEY, seq bigint NOT NULL);
 
 SELECT wtcache.attach('items', tags => '{"cat:{category}"}');
 SELECT wtcache.attach('hot', tags => '{"cat:{category}"}');
 SELECT wtcache.attach('bulk', tags => '{"cat:{category}"}');
+SELECT wtcache.attach('section', tags => '{"cat:{category}"}',
+	invalidates => '{"page:{id}"}');
 SELECT wtcache.attach('probe');
 
 INSERT INTO hot SELECT i, 0, 0, category_of(i, 0), 'good-' || i || '-0', '',
@@ -29,7 +32,8 @@ INSERT INTO bulk SELECT i, 0, 0, category_of(i, 0), 'good-' || i || '-0', '',
 INSERT INTO probe VALUES (1, 0);
 
 CREATE ROLE writer LOGIN;
-GRANT ALL ON items, hot, bulk TO writer;
+GRANT ALL ON items, hot, bulk, section TO writer;
+GRANT EXECUTE ON FUNCTION wtcache.set TO writer;
 
 -- Another trigger changes some rows again, in front of wtcache's, which then
 -- sees the later version first.

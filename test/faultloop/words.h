@@ -34,6 +34,7 @@ WORD(PREPARES)
 WORD(COMMIT_PREPARED)
 WORD(ROLLBACK_PREPARED)
 WORD(BIG)
+WORD(PAGES)						/* stored in transactions meant to commit */
 WORD(UNKNOWN)					/* commits whose outcome the client never heard */
 WORD(ERRORS)
 WORD(CONNECTIONS)
@@ -42,6 +43,7 @@ WORD(CALM_STALL_US)				/* the longest one in calm */
 WORD(READS)						/* replies */
 WORD(CHECKED)					/* values and absences in them */
 WORD(ABSENT)
+WORD(PAGES_READ)
 WORD(CHECKED_SURE)				/* ... against an acknowledged commit */
 WORD(CHECKED_PRESENT)			/* ... that had to be there */
 WORD(CHECKED_AHEAD)				/* ... against the table, afterwards */

@@ -8,6 +8,9 @@
  * again, whatever became of its transaction.  What is going to be rolled back
  * is written as poison.
  *
+ * Pages are made of anybody's sections, and of a section by who changes it, in
+ * the same transaction.
+ *
  * When the connection breaks during a commit nobody knows its outcome: the
  * versions count as sent and not as acknowledged, and whether the rows exist
  * is left to their next upsert.
@@ -26,7 +29,7 @@ typedef struct Writer
 {
 	Session		session;
 	int			number;
-	Row			rows[OWN_ROWS];
+	Row			rows[WRITER_ROWS];
 	long		transactions;
 
 	/* the transaction under way */
@@ -49,7 +52,7 @@ note_all(Writer *w, EventKind kind)
 static void
 doubt_all(Writer *w)
 {
-	for (int i = 0; i < OWN_ROWS; i++)
+	for (int i = 0; i < WRITER_ROWS; i++)
 		if (w->rows[i].state != BUSY)
 			w->rows[i].state = UNSURE;
 }
@@ -66,16 +69,26 @@ add_write(Writer *w, Entity *entity, Row *row)
 	return write;
 }
 
-static Outcome
-change_row(Writer *w, Row *row, const char *name, bool poison, long *changed)
+/* Does the trigger of items change this version once more? */
+static bool
+replaced(const Row *row, long seq)
 {
+	return row->entity->table == ITEMS && REPLACED(seq);
+}
+
+static Outcome
+change_row(Writer *w, Row *row, const char *verb, bool poison, long *changed)
+{
+	char		name[32];
 	char		note[64];
 	long		params[3] = {row->entity->id, ++row->seq, w->number};
 
+	snprintf(name, sizeof(name), "%s %s", verb,
+			 table_name(row->entity->table));
 	snprintf(note, sizeof(note), poison ? "poison" : "good-%ld-%ld",
 			 row->entity->id, row->seq);
 	/* the trigger uses the next one */
-	if (REPLACED(row->seq))
+	if (replaced(row, row->seq))
 		row->seq++;
 	return run_prepared(&w->session, name, 3, params, note, changed, NULL);
 }
@@ -86,11 +99,11 @@ write_own(Writer *w, Row *row, long *changed)
 {
 	Write	   *write = add_write(w, row->entity, row);
 	bool		remove = row->state == ALIVE && percent(8);
-	const char *name = remove ? "delete" :
+	const char *verb = remove ? "delete" :
 		row->state == ALIVE ? "update" : "upsert";
 	Outcome		outcome;
 
-	write->mark = MARK(row->seq + 1 + REPLACED(row->seq + 1), remove);
+	write->mark = MARK(row->seq + 1 + replaced(row, row->seq + 1), remove);
 	write->then = remove ? GONE : ALIVE;
 	/* alone, the statement is the commit */
 	if (PQtransactionStatus(w->session.pg) == PQTRANS_IDLE)
@@ -98,7 +111,7 @@ write_own(Writer *w, Row *row, long *changed)
 		oracle_sent(write->entity, write->mark);
 		note_all(w, SENT);
 	}
-	outcome = change_row(w, row, name, w->discard, changed);
+	outcome = change_row(w, row, verb, w->discard, changed);
 	if (outcome == DONE && *changed == 0)
 		row->state = UNSURE;
 	return outcome;
@@ -118,6 +131,23 @@ write_hot(Writer *w, long id, long *changed)
 	return outcome;
 }
 
+/* *found: is there such a section? */
+static Outcome
+store_page(Session *session, const Entity *section, bool poison, long *found)
+{
+	long		params[3] = {section->id, 0, 0};
+	long		seq = 0;
+	Outcome		outcome = run_prepared(session, "page", 3, params,
+									   poison ? "poison" : "", found, &seq);
+
+	if (outcome == DONE && *found > 0 && !poison)
+	{
+		history_note(PAGED, session->number, section, MARK(seq, 0));
+		COUNT(PAGES, 1);
+	}
+	return outcome;
+}
+
 /* A savepoint whose changes are rolled back: poison, on rows not used yet */
 static Outcome
 spoil(Writer *w, Row *row)
@@ -127,6 +157,8 @@ spoil(Writer *w, Row *row)
 
 	if (outcome == DONE)
 		outcome = change_row(w, row, "upsert", true, &changed);
+	if (outcome == DONE && row->entity->table == SECTION)
+		outcome = store_page(&w->session, row->entity, true, &changed);
 	if (outcome == DONE)
 		outcome = run(&w->session, "ROLLBACK TO s");
 	COUNT(SAVEPOINTS, 1);
@@ -137,9 +169,9 @@ spoil(Writer *w, Row *row)
 static Row *
 next_row(Writer *w, int *at)
 {
-	for (int tries = 0; tries < OWN_ROWS; tries++)
+	for (int tries = 0; tries < WRITER_ROWS; tries++)
 	{
-		Row		   *row = &w->rows[(*at)++ % OWN_ROWS];
+		Row		   *row = &w->rows[(*at)++ % WRITER_ROWS];
 
 		if (row->state != BUSY)
 			return row;
@@ -147,11 +179,18 @@ next_row(Writer *w, int *at)
 	return NULL;
 }
 
+/* Where to begin with them */
+static int
+roll_row(void)
+{
+	return percent(10) ? OWN_ROWS + roll(SECTIONS) : roll_own();
+}
+
 /* What stands between BEGIN and the end */
 static Outcome
 write_rows(Writer *w, int n)
 {
-	int			at = roll_own();
+	int			at = roll_row();
 	long		hot_row = roll(HOT_ROWS);
 	bool		spoiled = percent(5);
 	Outcome		outcome = DONE;
@@ -174,7 +213,14 @@ write_rows(Writer *w, int n)
 			hot_row += 1 + roll(4);
 		}
 		else
+		{
+			long		found;
+
 			outcome = write_own(w, row, &changed);
+			if (outcome == DONE && row->entity->table == SECTION && percent(25))
+				outcome = store_page(&w->session, row->entity, w->discard,
+									 &found);
+		}
 		if (outcome == DONE && changed == 0)
 			outcome = REFUSED;
 	}
@@ -317,11 +363,34 @@ block(Writer *w, int n)
 		end_commit(w);
 }
 
+/*
+ * A page of anybody's section.  It may be locked for long, by what is prepared;
+ * and who waits for it then makes the page of what has only just been committed.
+ */
+static void
+page(Writer *w)
+{
+	const Entity *section = section_entity(roll(nwriters + 1), roll(SECTIONS));
+	long		found = 0;
+	Outcome		outcome = begin(w);
+
+	if (outcome == DONE)
+		outcome = run(&w->session, "SET LOCAL lock_timeout = '200ms'");
+	if (outcome == DONE)
+		outcome = store_page(&w->session, section, w->discard, &found);
+	if (outcome == LOST)
+		broken(w);
+	else if (outcome == REFUSED || found == 0 || w->discard)
+		end_rollback(w);
+	else
+		end_commit(w);
+}
+
 /* One statement that is a transaction */
 static void
 single(Writer *w)
 {
-	int			at = roll_own();
+	int			at = roll_row();
 	Row		   *row = next_row(w, &at);
 	double		begun = now();
 	long		changed = 1;
@@ -351,7 +420,9 @@ transaction(Writer *w)
 	w->prepare = LOOK(MIX) & MIX_PREPARED && LOOK(PREPARED) < MAX_PREPARED &&
 		percent(percent_prepare);
 	claim_begin(&w->claim);
-	if (x < 50 && !w->async && !w->discard && !w->prepare)
+	if (percent(10) && !w->prepare)
+		page(w);
+	else if (x < 50 && !w->async && !w->discard && !w->prepare)
 		single(w);
 	else
 		block(w, x < 60 ? 1 : x < 85 ? 2 : 10);
@@ -379,7 +450,7 @@ writer_main(void *arg)
 
 	w->number = w->session.number = (int) (intptr_t) arg;
 	seed_dice(w->number);
-	for (int i = 0; i < OWN_ROWS; i++)
+	for (int i = 0; i < WRITER_ROWS; i++)
 		w->rows[i].entity = own_entity(w->number, i);
 	while (may_go_on(&w->session))
 	{
@@ -396,7 +467,8 @@ writer_main(void *arg)
 }
 
 /* ------------------------------------------------------------------------
- * Big transactions: all rows of some slices, which change together
+ * Big transactions: all rows of some slices, which change together, and as many
+ * sections
  * ------------------------------------------------------------------------
  */
 static Outcome
@@ -408,13 +480,32 @@ change_slice(Session *session, int slice, long seq, bool poison)
 						NULL, NULL);
 }
 
+/* A section of our own, and perhaps its page */
+static Outcome
+change_section(Session *session, Entity *section, long seq, bool poison)
+{
+	long		params[3] = {section->id, seq, session->number};
+	char		note[64];
+	long		found;
+	Outcome		outcome;
+
+	snprintf(note, sizeof(note), poison ? "poison" : "good-%ld-%ld",
+			 section->id, seq);
+	outcome = run_prepared(session, "upsert section", 3, params, note, NULL,
+						   NULL);
+	if (outcome == DONE && percent(25))
+		outcome = store_page(session, section, poison, &found);
+	return outcome;
+}
+
 static void
 big_transaction(Session *session, long seq)
 {
 	int			first = roll(SLICES);
+	int			section = roll(SECTIONS);
 	int			n = 1 + roll(SLICES);
 	bool		discard = percent(30);
-	Write		writes[SLICES];
+	Write		writes[2 * SLICES];
 	Claim		claim;
 	double		begun;
 	Outcome		outcome = run(session, "BEGIN");
@@ -432,12 +523,16 @@ big_transaction(Session *session, long seq)
 	{
 		if (percent(30))
 			outcome = run(session, "SAVEPOINT t");
+		writes[i].entity = section_entity(nwriters, (section + i) % SECTIONS);
+		writes[n + i].entity = &slices[(first + i) % SLICES];
+		if (outcome == DONE)
+			outcome = change_section(session, writes[i].entity, seq, discard);
 		if (outcome == DONE)
 			outcome = change_slice(session, (first + i) % SLICES, seq, discard);
 	}
+	n *= 2;
 	for (int i = 0; i < n && outcome == DONE && !discard; i++)
 	{
-		writes[i].entity = &slices[(first + i) % SLICES];
 		writes[i].mark = MARK(seq, 0);
 		oracle_sent(writes[i].entity, writes[i].mark);
 		history_note(SENT, session->number, writes[i].entity, writes[i].mark);
