@@ -13,8 +13,8 @@
 --   ARGV[4]           where the batch's transaction was committed, as a
 --                     version: what tags go by
 --   ARGV[5]           1 for a replay from WAL, else 0: then an invalidation
---                     spares the entries that are newer than ARGV[4], and
---                     those of its own batch
+--                     spares what was committed after it, and what its own
+--                     transaction has stored
 --   ARGV[6]           how many tags to invalidate, then those tags
 --   then per operation:
 --     d nremoved removed...
@@ -35,10 +35,11 @@
 -- half) may have been overtaken by a write whose record is gone: it only
 -- deletes.  So does what was created later than now: the clock was set back.
 --
--- A record is 2 (a push) or 1 (a reader's fill), then a version; that of a tag
--- is where its last invalidation was committed.  All are digits, so that
--- comparing strings, which Lua does by the server's locale, is comparing
--- numbers.
+-- A record is 1 and a version (a reader's fill), or 2, a version (a push), and
+-- the digits at the end in which the place of its commit differs from that;
+-- that of a tag is where its last invalidation was committed.  All are digits,
+-- so that comparing strings, which Lua does by the server's locale, is
+-- comparing numbers; a record is greater than what it begins with.
 --
 -- A key goes by the version of its batch: a lock on the row sees to the order
 -- of those.  Nothing does for a tag and what is stored under it.  There the
@@ -56,7 +57,11 @@ local call, try, ARGV, KEYS = redis.call, redis.pcall, ARGV, KEYS
 local ver, created, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local pushed, filled = '2' .. ver, '1' .. ver
 local commit, replay, ninv = ARGV[4], ARGV[5] == '1', tonumber(ARGV[6])
-local spare = '2' .. commit
+local same = #ver
+while string.sub(ver, 1, same) ~= string.sub(commit, 1, same) do
+  same = same - 1
+end
+local record = pushed .. string.sub(commit, same + 1)
 local nops = #KEYS - 2
 local t = call('TIME')
 local now = t[1] * 1000000 + t[2]
@@ -154,15 +159,15 @@ for i = 1, nops do
   local rec = hc[i + 2] or hp[i + 2]
   local isdel = ARGV[at[i]] == 'd'
   -- A replay makes good what the push itself could only delete.
-  local mend = replay and rec == pushed and not isdel and
-    call('EXISTS', key) == 0
+  local mend = replay and rec and not isdel and
+    string.sub(rec, 1, #pushed) == pushed and call('EXISTS', key) == 0
   gone[#gone + 1] = LEASE .. key
   if rec and rec >= pushed and not mend then
     older = older + 1
     removed[i] = nil     -- a newer one has settled the tags
   else
     local keep = not isdel and created > floor and created <= now
-    local newrec = pushed
+    local newrec = record
     if rec and rec >= filled and rec < '2' then
       keep, newrec = false, '2' .. string.sub(rec, 2)
     elseif keep and tags[i] then
@@ -239,7 +244,7 @@ if ninv > 0 then
     elseif n > budget then
       -- registered first: what is aside and nobody knows of would stay
       local aside = 'wtcache:drain:' .. ver .. ':' .. tag
-      local r = try('HSET', DRAINS, aside, tag)
+      local r = try('HSET', DRAINS, aside, ARGV[5] .. tag)
       if type(r) == 'table' then
         -- somebody else's, or the first write that a full server refuses
         if string.find(r.err, 'WRONGTYPE', 1, true) then
@@ -247,7 +252,7 @@ if ninv > 0 then
         else
           call('UNLINK', LEASE)
         end
-        call('HSET', DRAINS, aside, tag)
+        call('HSET', DRAINS, aside, ARGV[5] .. tag)
       end
       if call('EXISTS', aside) == 1 then
         call('SUNIONSTORE', aside, aside, tag)
@@ -264,7 +269,9 @@ if ninv > 0 then
         local old = {}
         for j = 1, n do
           local rec = rc[j] or rp[j]
-          if not rec or rec <= spare and rec ~= pushed then
+          local tail = rec and #rec - #pushed
+          if not rec or rec < '2' or string.sub(rec, 2, #pushed - tail) ..
+            string.sub(rec, #pushed + 1) < commit then
             old[#old + 1] = list[j]
           end
         end

@@ -355,7 +355,8 @@ begin_batch(StringInfo buf, TransactionId xid)
 {
 	initStringInfo(buf);
 	if (TransactionIdIsValid(xid))
-		wtc_put_message_head(buf, xid, 0, InvalidXLogRecPtr);
+		wtc_put_message_head(buf, xid, 0, InvalidXLogRecPtr,
+							 InvalidXLogRecPtr);
 	appendStringInfoCharMacro(buf, WTC_BATCH_FORMAT);
 }
 

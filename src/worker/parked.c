@@ -98,7 +98,7 @@ wtc_park(const WtcWalMessage *message, int64 created_us)
 	}
 	p = &parked[nparked++];
 	memset(p, 0, sizeof(*p));
-	p->start = message->start;
+	p->start = p->open_at = message->start;
 	p->len = message->len;
 	p->xid = message->xid;
 	p->timeline = message->timeline;
@@ -235,28 +235,34 @@ wtc_parked_forget(XLogRecPtr lsn, bool all_read)
 
 /* --- writing them again --- */
 
+static void
+carry(WtcParked *p)
+{
+	XLogRecPtr	here = GetXLogInsertRecPtr();
+	WtcWalMessage message;
+	StringInfoData buf;
+
+	wtc_parked_reopen(p, &message);
+	initStringInfo(&buf);
+	wtc_put_message_head(&buf, p->xid, p->timeline, p->lsn, message.commit);
+	appendBinaryStringInfo(&buf, message.batch, message.len);
+	wtc_wal_close();
+	wtc_wal_flush(wtc_log_named_message(wtc_message_prefix(),
+										buf.data, buf.len));
+	p->open_at = p->start;
+	p->start = here;
+	pfree(buf.data);
+}
+
 void
 wtc_parked_carry(XLogRecPtr lsn)
 {
 	for (int i = 0; i < nparked; i++)
 	{
 		WtcParked  *p = &parked[i];
-		WtcWalMessage message;
-		StringInfoData buf;
-		XLogRecPtr	here;
 
-		if (p->start >= lsn || p->due || p->lost || !wtc_wal_exists(p->start))
-			continue;
-		wtc_parked_reopen(p, &message);
-		initStringInfo(&buf);
-		wtc_put_message_head(&buf, p->xid, p->timeline, p->lsn);
-		appendBinaryStringInfo(&buf, message.batch, message.len);
-		wtc_wal_close();
-		here = GetXLogInsertRecPtr();
-		wtc_wal_flush(wtc_log_named_message(wtc_message_prefix(),
-											buf.data, buf.len));
-		p->start = here;
-		pfree(buf.data);
+		if (p->start < lsn && !p->due && !p->lost && wtc_wal_exists(p->start))
+			carry(p);
 	}
 	wtc_parked_publish();
 }
@@ -273,6 +279,22 @@ wtc_parked_carry_far(uint64 most)
 	distance = Max(CARRY_BYTES, 4 * total);
 	if (most != PG_UINT64_MAX)
 		distance = Min(distance, Max(most / 2, 2 * total));
-	if (end > distance)
-		wtc_parked_carry(end - distance);
+	if (end <= distance)
+		return;
+	wtc_fate_horizon();
+	for (int i = 0; i < nparked; i++)
+	{
+		WtcParked  *p = &parked[i];
+
+		/*
+		 * Behind its commit record a message would not be found together with
+		 * that.  It may have one while it still counts as in progress.
+		 */
+		if (p->start < end - distance && !p->due && !p->lost &&
+			wtc_wal_exists(p->start) &&
+			wtc_fate_of(p->xid) == WTC_FATE_OPEN &&
+			!TransactionIdDidCommit(p->xid))
+			carry(p);
+	}
+	wtc_parked_publish();
 }

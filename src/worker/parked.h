@@ -33,6 +33,7 @@ extern WtcFate wtc_fate_of(TransactionId xid);
 typedef struct WtcParked
 {
 	XLogRecPtr	start;			/* its message is here or further on */
+	XLogRecPtr	open_at;		/* it had not been committed by then */
 	uint32		len;
 	TransactionId xid;
 	TimeLineID	timeline;

@@ -31,8 +31,10 @@
 
 #include "access/xlog.h"
 #include "common/hashfn.h"
+#include "compat.h"
 #include "lib/stringinfo.h"
 #include "push/batch.h"
+#include "push/message.h"
 #include "push/push.h"
 #include "shared/shmem.h"
 #include "utils/memutils.h"
@@ -69,13 +71,13 @@ typedef struct LastEntry
 #include "lib/simplehash.h"
 
 /* A batch to be pushed. */
-typedef struct Item
+typedef struct Piece
 {
 	WtcWalMessage message;
 	int64		created_us;
 	bool		blind;			/* nobody knows whether it committed */
 	bool		parked;
-} Item;
+} Piece;
 
 /* what a round makes */
 static MemoryContext round_cxt = NULL;
@@ -111,12 +113,13 @@ typedef struct Round
 	bool		known;			/* in-progress transactions are parked already */
 	bool		invalidations;	/* there are some */
 	XLogRecPtr	committed_by;	/* what is pushed was committed before this */
+	XLogRecPtr	repeated;		/* invalidations have been written up to here */
 	last_hash  *last;
 
 	/* what has been kept of what was read */
 	bool		all_kept;
 	Size		kept_bytes;
-	Item	   *kept;
+	Piece	   *kept;
 	int			nkept;
 	int			kept_room;
 
@@ -174,24 +177,24 @@ wtc_replay_wanted(void)
 
 /* Makes a copy in memory, as long as there is room for all of them. */
 static void
-keep(Round *r, const Item *item)
+keep(Round *r, const Piece *piece)
 {
-	Item	   *k;
+	Piece	   *k;
 	char	   *copy;
 
-	r->kept_bytes += sizeof(Item) + item->message.len;
+	r->kept_bytes += sizeof(Piece) + piece->message.len;
 	if (r->kept_bytes > KEEP_BYTES)
 		return;
 	if (r->nkept >= r->kept_room)
 	{
 		r->kept_room = Max(64, r->kept_room * 2);
-		r->kept = r->kept == NULL ? palloc(sizeof(Item) * r->kept_room) :
-			repalloc_huge(r->kept, sizeof(Item) * r->kept_room);
+		r->kept = r->kept == NULL ? palloc(sizeof(Piece) * r->kept_room) :
+			repalloc_huge(r->kept, sizeof(Piece) * r->kept_room);
 	}
-	copy = palloc(item->message.len);
-	memcpy(copy, item->message.batch, item->message.len);
+	copy = palloc(piece->message.len);
+	memcpy(copy, piece->message.batch, piece->message.len);
 	k = &r->kept[r->nkept++];
-	*k = *item;
+	*k = *piece;
 	k->message.batch = copy;
 }
 
@@ -200,18 +203,18 @@ keep(Round *r, const Item *item)
  * later it is known by that.
  */
 static bool
-wanted(Round *r, Item *item)
+wanted(Round *r, Piece *piece)
 {
 	WtcFate		fate;
 
-	if (wtc_is_parked(item->message.lsn))
+	if (wtc_is_parked(piece->message.lsn))
 		return false;
-	fate = wtc_fate_of(item->message.xid);
+	fate = wtc_fate_of(piece->message.xid);
 	if (fate == WTC_FATE_OPEN && !r->known)
-		wtc_park(&item->message, r->created_us);
-	item->created_us = r->created_us;
-	item->blind = fate == WTC_FATE_UNKNOWN;
-	item->parked = false;
+		wtc_park(&piece->message, r->created_us);
+	piece->created_us = r->created_us;
+	piece->blind = fate == WTC_FATE_UNKNOWN;
+	piece->parked = false;
 	return fate == WTC_FATE_COMMITTED || fate == WTC_FATE_UNKNOWN;
 }
 
@@ -231,18 +234,18 @@ rewind_round(Round *r)
  * comes last: it has been committed after most of the others.
  */
 static bool
-next_item(Round *r, Item *item)
+next_piece(Round *r, Piece *piece)
 {
 	const WtcParked *p;
 
 	if (r->all_kept && r->kept_pos < r->nkept)
 	{
-		*item = r->kept[r->kept_pos++];
+		*piece = r->kept[r->kept_pos++];
 		return true;
 	}
-	while (r->reading && wtc_wal_next(&item->message))
+	while (r->reading && wtc_wal_next(&piece->message))
 	{
-		if (wanted(r, item))
+		if (wanted(r, piece))
 			return true;
 	}
 	r->reading = false;
@@ -251,10 +254,10 @@ next_item(Round *r, Item *item)
 	p = wtc_parked_due(&r->parked_pos);
 	if (p == NULL)
 		return false;
-	wtc_parked_reopen(p, &item->message);
-	item->created_us = p->created_us;
-	item->blind = p->blind;
-	item->parked = true;
+	wtc_parked_reopen(p, &piece->message);
+	piece->created_us = p->created_us;
+	piece->blind = p->blind;
+	piece->parked = true;
 	return true;
 }
 
@@ -280,9 +283,9 @@ in_part(const Round *r, uint64 hash)
 
 /* Notes the positions of the batch's keys; false: they are too many. */
 static bool
-note_keys(Round *r, const Item *item)
+note_keys(Round *r, const Piece *piece)
 {
-	const WtcWalMessage *message = &item->message;
+	const WtcWalMessage *message = &piece->message;
 	WtcCursor	cursor;
 	WtcOperation op;
 
@@ -295,7 +298,8 @@ note_keys(Round *r, const Item *item)
 		LastEntry  *entry;
 		bool		found;
 
-		if (invalidation || op.tags.count > 0)
+		if ((invalidation || op.tags.count > 0) &&
+			message->commit == InvalidXLogRecPtr)
 			wtc_order_want(message->xid);
 		r->invalidations |= invalidation;
 		if (invalidation)
@@ -319,7 +323,7 @@ note_keys(Round *r, const Item *item)
 static bool
 first_pass(Round *r)
 {
-	Item		item;
+	Piece		piece;
 	bool		fits = true;
 
 	wtc_fate_horizon();
@@ -328,14 +332,14 @@ first_pass(Round *r)
 	r->nkept = 0;
 	r->kept_bytes = 0;
 	rewind_round(r);
-	while (fits && next_item(r, &item))
+	while (fits && next_piece(r, &piece))
 	{
-		fits = note_keys(r, &item);
-		if (!item.parked)
-			keep(r, &item);
+		fits = note_keys(r, &piece);
+		if (!piece.parked && r->parts == 1)
+			keep(r, &piece);
 	}
 	wtc_wal_close();
-	r->all_kept = r->kept_bytes <= KEEP_BYTES;
+	r->all_kept = r->parts == 1 && r->kept_bytes <= KEEP_BYTES;
 	return fits;
 }
 
@@ -354,7 +358,7 @@ find_commits(Round *r)
 	if (!wtc_order_incomplete())
 		return;
 	while ((p = wtc_parked_due(&pos)) != NULL)
-		from = Min(from, p->start);
+		from = Min(from, wtc_wal_exists(p->open_at) ? p->open_at : p->start);
 	wtc_wal_open(from, r->committed_by);
 	while (wtc_order_incomplete() && wtc_wal_next(&message))
 		;
@@ -366,10 +370,12 @@ find_commits(Round *r)
  * invalidation comes after everything and an image before.
  */
 static XLogRecPtr
-commit_of(const Round *r, const Item *item, bool invalidation)
+commit_of(const Round *r, const Piece *piece, bool invalidation)
 {
-	return wtc_order_commit(item->message.xid, invalidation ?
-							r->committed_by : item->message.lsn);
+	if (piece->message.commit != InvalidXLogRecPtr)
+		return piece->message.commit;
+	return wtc_order_commit(piece->message.xid, invalidation ?
+							r->committed_by : piece->message.lsn);
 }
 
 /*
@@ -392,7 +398,7 @@ invalidated_later(const WtcOperation *op, XLogRecPtr commit)
 
 /* Writes an operation to out, if it is one of the last of its tag or key. */
 static void
-put_if_last(Round *r, const Item *item, XLogRecPtr commit,
+put_if_last(Round *r, const Piece *piece, XLogRecPtr commit,
 			const WtcOperation *op)
 {
 	uint64		hash = hash_name(op->key, false);
@@ -401,26 +407,49 @@ put_if_last(Round *r, const Item *item, XLogRecPtr commit,
 	if (!in_part(r, hash))
 		return;
 	entry = last_lookup(r->last, hash);
-	if (entry != NULL && entry->lsn > item->message.lsn)
+	if (entry != NULL && entry->lsn > piece->message.lsn)
 	{
 		/* it may have taken the key out of tags, and does that still */
 		if (op->removed.count > 0)
 			wtc_put_deletion(&r->out, op->whole.data, op->whole.len);
 	}
-	else if (item->blind || invalidated_later(op, commit))
+	else if (piece->blind || invalidated_later(op, commit))
 		wtc_put_deletion(&r->out, op->whole.data, op->whole.len);
 	else
 		appendBinaryStringInfo(&r->out, op->whole.data, op->whole.len);
 }
 
 /*
+ * A later replay may begin in between an invalidation's message and its commit:
+ * at the mark of a backend whose push is under way.  It must know of the
+ * invalidation all the same, or what that backend has stored under the tag
+ * would count as newer, should Redis have lost all else that says so.
+ */
+static void
+repeat_behind_commit(Round *r, const WtcWalMessage *message, XLogRecPtr commit)
+{
+	StringInfoData buf;
+
+	if (message->commit != InvalidXLogRecPtr ||
+		Min(wtc_inflight_min(),
+			pg_atomic_read_u64(&wtc_shared->replay_from)) >= commit)
+		return;
+	initStringInfo(&buf);
+	wtc_put_message_head(&buf, message->xid, message->timeline, message->lsn,
+						 commit);
+	appendBinaryStringInfo(&buf, r->out.data, r->out.len);
+	r->repeated = wtc_log_named_message(wtc_message_prefix(), buf.data, buf.len);
+	pfree(buf.data);
+}
+
+/*
  * What is to be pushed of a batch in this pass, if anything.
  */
 static bool
-hand_out(Round *r, const Item *item, WtcStreamBatch *batch)
+hand_out(Round *r, const Piece *piece, WtcStreamBatch *batch)
 {
-	const WtcWalMessage *message = &item->message;
-	XLogRecPtr	commit = commit_of(r, item, r->invalidating);
+	const WtcWalMessage *message = &piece->message;
+	XLogRecPtr	commit = commit_of(r, piece, r->invalidating);
 	WtcCursor	cursor;
 	WtcOperation op;
 
@@ -433,12 +462,14 @@ hand_out(Round *r, const Item *item, WtcStreamBatch *batch)
 		if ((op.kind == WTC_OP_INVALIDATE) != r->invalidating)
 			continue;
 		if (!r->invalidating)
-			put_if_last(r, item, commit, &op);
+			put_if_last(r, piece, commit, &op);
 		else if (wtc_order_invalidate(hash_name(op.key, true), commit))
 			appendBinaryStringInfo(&r->out, op.whole.data, op.whole.len);
 	}
 	if (r->out.len <= 1)
 		return false;
+	if (r->invalidating)
+		repeat_behind_commit(r, message, commit);
 
 	batch->data = r->out.data;
 	batch->len = r->out.len;
@@ -448,9 +479,9 @@ hand_out(Round *r, const Item *item, WtcStreamBatch *batch)
 	batch->commit_timeline = wtc_wal_timeline(commit - 1);
 	batch->commit = commit;
 	/* what was parked is not a place to begin again from */
-	batch->start = item->parked || r->invalidating ? InvalidXLogRecPtr :
+	batch->start = piece->parked || r->invalidating ? InvalidXLogRecPtr :
 		message->start;
-	batch->created_us = item->created_us;
+	batch->created_us = piece->created_us;
 	return true;
 }
 
@@ -459,12 +490,12 @@ static bool
 next_batch(void *arg, WtcStreamBatch *batch)
 {
 	Round	   *r = arg;
-	Item		item;
+	Piece		piece;
 
 	wtc_worker_check();
-	while (next_item(r, &item))
+	while (next_piece(r, &piece))
 	{
-		if (hand_out(r, &item, batch))
+		if (hand_out(r, &piece, batch))
 			return true;
 	}
 	return false;
@@ -539,6 +570,8 @@ push_all(Round *r, WtcStatus *status)
 static void
 round_over(const Round *r)
 {
+	if (r->repeated != InvalidXLogRecPtr)
+		wtc_wal_flush(r->repeated);
 	/* first what is parked, then what is not to be replayed any more */
 	wtc_parked_settle();
 	pg_write_barrier();

@@ -169,6 +169,7 @@ take_record(WtcWalMessage *message)
 		XLogRecGetXid(reader);
 	message->lsn = content.lsn;
 	message->timeline = content.timeline;
+	message->commit = content.commit;
 	if (content.lsn == InvalidXLogRecPtr)
 	{
 		message->lsn = reader->EndRecPtr;

@@ -20,6 +20,7 @@ typedef struct WtcWalMessage
 	TransactionId xid;			/* whose it is, may be a subtransaction */
 	TimeLineID	timeline;		/* version */
 	XLogRecPtr	lsn;
+	XLogRecPtr	commit;			/* 0: the message does not tell */
 	const char *batch;			/* until the next call */
 	uint32		len;
 } WtcWalMessage;

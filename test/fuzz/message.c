@@ -224,7 +224,8 @@ check_head(const WtcMessage *message)
 	if (xid == InvalidTransactionId)
 		xid = FirstNormalTransactionId;
 	initStringInfo(&buf);
-	wtc_put_message_head(&buf, xid, message->timeline, message->lsn);
+	wtc_put_message_head(&buf, xid, message->timeline, message->lsn,
+						 message->commit);
 	appendBinaryStringInfo(&buf, message->batch.data, message->batch.len);
 	CHECK(wtc_get_message(buf.data, buf.len, &again));
 	CHECK(again.xid == xid && again.timeline == message->timeline &&

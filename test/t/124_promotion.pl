@@ -19,7 +19,11 @@ my $primary = Wtcache::Node->start_new(
 	'primary',
 	url => $redis->url,
 	init => { allows_streaming => 1 },
-	conf => { 'wtcache.breaker_failures' => 0, 'autovacuum' => 'off' });
+	conf => {
+		'wtcache.breaker_failures' => 0,
+		max_prepared_transactions => 5,
+		autovacuum => 'off'
+	});
 
 # A streaming standby of a server
 sub standby_of
@@ -136,7 +140,20 @@ my $standby;
 	$primary->safe_psql('postgres', "UPDATE items SET seq = 2 WHERE id > 40");
 	$redis->wait_for_beat;
 	$redis->wait_for_beat;
+
+	# Two that the standby has seen, but not their commits
+	$primary->safe_psql('postgres', q{
+		BEGIN; UPDATE items SET v = 'lost' WHERE id = 16; PREPARE TRANSACTION 'tail'});
+	my $large = $primary->session;
+	$large->query_safe(q{SET wtcache.batch_memory = '64kB'; BEGIN});
+	$large->query_safe(q{UPDATE items SET v = 'lost' WHERE id IN (17, 18)});
+	$large->query_safe(q{INSERT INTO items
+		SELECT i, 100, 'lost', repeat('z', 30000) FROM generate_series(121, 126) i});
+	is($primary->status('in_flight'), 1, "$name: messages on the way");
 	cut_off($primary, $standby);
+	$large->query_safe('COMMIT');
+	$large->quit;
+	$primary->safe_psql('postgres', q{COMMIT PREPARED 'tail'});
 
 	# One that is committed, and on its way when the primary is lost
 	my $held = $primary->session;
@@ -150,12 +167,14 @@ my $standby;
 		UPDATE items SET seq = 100, cat = 'lost', v = 'lost' WHERE id BETWEEN 6 AND 10;
 		DELETE FROM items WHERE id BETWEEN 11 AND 15;
 		INSERT INTO items SELECT i, 100, 'lost', 'lost' FROM generate_series(101, 110) i});
-	is(lost_keys(), 20, 'the tail is in Redis');
+	is(lost_keys(), 29, 'the tail is in Redis');
+	like($redis->cli('get', 'items:121'), qr/zzz/, '... all of it');
 
 	# The old primary is as good as dead: its worker does not beat any more.
 	kill 'STOP', $primary->worker_pid;
 	$standby->promote;
 	ok($standby->logged(qr/this server was promoted, (\d+) keys/), "$name: noticed");
+	$standby->safe_psql('postgres', q{ROLLBACK PREPARED 'tail'});
 	idle($standby, $name);
 	is(lost_keys(), 0, "$name: the phantoms are gone");
 	nothing_wrong($standby, $name);

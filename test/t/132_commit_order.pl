@@ -173,6 +173,38 @@ foreach my $case (
 	$s->quit;
 }
 
+# The connection breaks when half of it has been given again.
+{
+	my $name = 'half';
+	my $rows = 12000;
+	my $found = $rows;
+
+	run(q{CREATE TABLE many (id int PRIMARY KEY, v text, tag text);
+		SELECT wtcache.attach('many', tags => '{"many {tag}"}')});
+	foreach my $attempt (1 .. 5)
+	{
+		my $s = $node->session;
+
+		run(q{TRUNCATE many});
+		$s->query_safe(q{SET wtcache.batch_memory = '1MB'; BEGIN});
+		$s->query_safe(qq{INSERT INTO many
+			SELECT i, repeat('x', 2000), i / 100 FROM generate_series(1, $rows) i});
+		$s->query_safe(q{SELECT wtcache.invalidate_tag('many ' || i)
+			FROM generate_series(0, 200) i});
+		$node->begin_query($s, 'COMMIT');
+		do { $found = $redis->cli('dbsize') } until $found > $rows / 6;
+		$redis->cli(qw(client kill type normal));
+		$s->query_safe('SELECT 1');
+		$s->quit;
+		last if $found < $rows * 5 / 6;
+	}
+	cmp_ok($found, '<', $rows * 5 / 6, "$name: broken in the middle");
+	flush($name);
+	is_deeply([ Wtcache::Compare::differences($node, $redis, 'many', 'id') ],
+		[], "$name: all of its images are there");
+	run(q{TRUNCATE many});
+}
+
 # --- a commit in a subtransaction's name --------------------------------------
 
 store('sub before', 'sub');
@@ -181,6 +213,71 @@ prepare('sub', q{SAVEPOINT a; SELECT wtcache.invalidate_tag('sub');
 store('sub between', 'sub');
 run(q{COMMIT PREPARED 'sub'});
 again('sub', 'item:45', 'sub before', 'sub between', 'item:45');
+
+# --- Redis is away when they are committed ------------------------------------
+
+# What lies far behind in WAL is written again as long as it is not committed.
+{
+	my $name = 'away';
+
+	run(q{UPDATE item SET tag = 'away' WHERE id = 46});
+	prepare('image', q{UPDATE item SET v = 'away' WHERE id = 46});
+	prepare('invalidation', q{SELECT wtcache.invalidate_tag('inv')});
+	prepare('open', q{SELECT wtcache.set('open', to_jsonb(repeat('z', 200000)))});
+	run(q{SELECT wtcache.invalidate_tag('away')});
+	ok($node->poll_query_until('postgres', q{SELECT parked = 3 FROM wtcache.status}),
+		"$name: all are parked");
+	$node->reconfigure('wtcache.push_timeout' => '500ms');
+	$redis->pause;
+	run(q{COMMIT PREPARED 'image'});
+	run(q{COMMIT PREPARED 'invalidation'});
+	store('later', 'inv');
+	run(q{SELECT count(pg_logical_emit_message(false, 'junk', repeat('z', 1000000)))
+		FROM generate_series(1, 100)});
+	my $position = run('SELECT pg_current_wal_insert_lsn()');
+	ok($node->poll_query_until('postgres',
+			"SELECT pg_current_wal_insert_lsn() - '$position' > 200000"),
+		"$name: what is open is written again");
+	$redis->resume;
+	flush($name);
+	is(there('item:46', 'later'), 'item:46 later',
+		"$name: both were committed after the invalidations");
+	run(q{ROLLBACK PREPARED 'open'});
+	$node->reconfigure('wtcache.push_timeout' => '10s');
+}
+
+# --- Redis loses all it had while a push is under way --------------------------
+
+# A replay begins at that push, behind the message of an invalidation that was
+# committed after it.
+{
+	my $name = 'lost';
+	my $held = $node->session;
+
+	$node->reconfigure('wtcache.heal_window' => '0');
+	prepare($name, qq{SELECT wtcache.invalidate_tag('$name')});
+	run('SELECT pg_switch_wal()');
+	my $position = run('SELECT pg_current_wal_insert_lsn()');
+	run(q{UPDATE item SET v = 'lost' WHERE id = 47});
+	$held->query_safe('SET wtcache.debug_hold_push = on');
+	$node->begin_query($held,
+		qq{SELECT wtcache.set('$name', '"made"', NULL, ARRAY['$name'])});
+	ok($node->poll_query_until('postgres', q{SELECT in_flight = 1 FROM wtcache.status}),
+		"$name: a push is held");
+	run("COMMIT PREPARED '$name'");
+	ok($node->poll_query_until('postgres',
+			"SELECT watermark > '$position' AND retained_from > '$position'"
+			  . ' FROM wtcache.status'),
+		"$name: the invalidation's message need not be read again");
+	$redis->restart;
+	flush($name);
+	is(there($name), '', "$name: not given again");
+	$node->release_pushes;    # if it has not lost its patience before
+	$held->query_safe('SELECT 1');
+	flush($name);
+	is(there($name), '', "$name: nor by that push");
+	$held->quit;
+}
 
 run(q{UPDATE item SET v = 'last'});
 flush('at the end');
