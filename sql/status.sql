@@ -12,7 +12,16 @@ SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
 SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
  WHERE attrelid = 'wtcache.attachments'::regclass AND attnum > 0 ORDER BY attnum;
 
--- values; the endpoint is what wtcache.url says
+SELECT c.relname, attname, format_type(atttypid, atttypmod) FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid
+ WHERE attrelid IN ('wtcache.stat_attachment'::regclass, 'wtcache.stat_latency'::regclass, 'wtcache.stat_latency_buckets'::regclass)
+   AND attnum > 0 ORDER BY c.relname, attnum;
+
+-- values; the endpoint is what wtcache.url says, the mode is the server's
+SELECT wtcache.flush();
+SET wtcache.mode = async;
+SELECT mode, redis_identity IS NOT NULL AS identity, generation > 0 AS generation, lag_seconds >= 0 AS lag,
+       retained_bytes >= 0 AS retained, healthy = (advice IS NULL) AS healthy FROM wtcache.status;
+RESET wtcache.mode;
 SELECT count(*) FROM wtcache.status;
 SELECT count(*) FROM wtcache.stat;
 INSERT INTO st VALUES (1, 'one');
@@ -42,6 +51,89 @@ COMMIT;
 \! $REDIS get st:2
 SELECT in_flight FROM wtcache.status;
 
+-- statistics by table: what the transaction did in the end, if it was committed
+CREATE TABLE st_parts (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+CREATE TABLE st_low PARTITION OF st_parts FOR VALUES FROM (0) TO (100);
+CREATE TABLE st_high PARTITION OF st_parts FOR VALUES FROM (100) TO (200);
+SELECT wtcache.attach('st_parts', key => 'stp:{id}', invalidates => '{stp}');
+SELECT wtcache.stat_reset();
+SELECT relation, sets, deletes, invalidations, bytes, last_change FROM wtcache.stat_attachment
+ WHERE relation::text LIKE 'st%' ORDER BY 1;
+BEGIN;
+INSERT INTO st_parts SELECT i, 'x' FROM generate_series(98, 101) i;
+UPDATE st_parts SET v = 'y';
+DELETE FROM st_parts WHERE id = 98;
+UPDATE st SET v = 'z';
+SAVEPOINT s;
+DELETE FROM st_parts;
+ROLLBACK TO s;
+SAVEPOINT s;
+DELETE FROM st WHERE id = 3;
+RELEASE s;
+COMMIT;
+BEGIN;
+DELETE FROM st_parts;
+ROLLBACK;
+SELECT relation, sets, deletes, invalidations, bytes BETWEEN 20 AND 300 AS bytes, last_change BETWEEN now() - interval '1 minute' AND now() AS last_change
+  FROM wtcache.stat_attachment WHERE relation::text LIKE 'st%' ORDER BY 1;
+SELECT relid::regclass, sets, deletes, invalidations FROM wtcache.stat_attachment() WHERE relid::regclass::text LIKE 'st%' ORDER BY 1;
+-- pushed or not, in whatever mode
+SET wtcache.mode = async;
+INSERT INTO st VALUES (10, 'async');
+RESET wtcache.mode;
+SET wtcache.enabled = off;
+INSERT INTO st VALUES (11, 'deleted instead');
+RESET wtcache.enabled;
+TRUNCATE st;
+SELECT relation, sets, deletes FROM wtcache.stat_attachment WHERE relation = 'st'::regclass;
+-- explicit operations are no table's; what was detached or dropped is not shown
+SELECT wtcache.set('st:x', '1'), wtcache.delete('st:y'), wtcache.invalidate_tag('st');
+SELECT wtcache.detach('st_parts');
+DROP TABLE st_parts;
+SELECT relation, sets, deletes FROM wtcache.stat_attachment WHERE relation::text LIKE 'st%' ORDER BY 1;
+-- more tables than a backend keeps by itself
+CREATE PROCEDURE st_many(n int) LANGUAGE plpgsql AS $$
+BEGIN
+  FOR i IN 1 .. n LOOP
+    EXECUTE format('CREATE TABLE st_many_%s (id int PRIMARY KEY)', i);
+    PERFORM wtcache.attach(format('st_many_%s', i)::regclass);
+  END LOOP;
+  FOR i IN 1 .. n LOOP
+    EXECUTE format('INSERT INTO st_many_%s SELECT generate_series(1, %s)', i, i);
+  END LOOP;
+  COMMIT;
+  FOR i IN REVERSE n .. 1 LOOP
+    EXECUTE format('DELETE FROM st_many_%s WHERE id = 1', i);
+    COMMIT;
+  END LOOP;
+END $$;
+CALL st_many(40);
+SELECT count(*), sum(sets), sum(deletes), bool_and(relation::text = 'st_many_' || sets) FROM wtcache.stat_attachment WHERE relation::text LIKE 'st_many%';
+DO $$ BEGIN FOR i IN 1 .. 40 LOOP EXECUTE format('DROP TABLE st_many_%s', i); END LOOP; END $$;
+DROP PROCEDURE st_many;
+
+-- the histogram of the push
+SELECT wtcache.stat_reset();
+INSERT INTO st VALUES (20, 'twenty');
+INSERT INTO st VALUES (21, 'twenty-one');
+SELECT outcome, l.count, total > 0 AS total, mean BETWEEN 0.001 AND max AS mean, p50 <= p95 AND p95 <= p99 AND p99 <= max AS ordered
+  FROM wtcache.stat_latency l ORDER BY 1;
+SELECT outcome, count(*) AS buckets, min(upper_bound), max(upper_bound), sum(b.count), max(cumulative)
+  FROM wtcache.stat_latency_buckets b GROUP BY 1 ORDER BY 1;
+SELECT upper_bound FROM wtcache.stat_latency_buckets WHERE outcome = 'ok' AND upper_bound BETWEEN 0.001 AND 0.020 ORDER BY 1;
+SELECT max(upper_bound) / 1000 AS seconds FROM wtcache.stat_latency_buckets WHERE upper_bound < 'Infinity';
+SELECT pushes_ok, sets, stored, stats_reset BETWEEN now() - interval '1 minute' AND now() AS stats_reset FROM wtcache.stat;
+-- reset
+SELECT stats_reset AS before FROM wtcache.stat \gset
+SELECT wtcache.stat_reset();
+SELECT pushes_ok, sets, deletes, stored, bytes_sent, stats_reset > :'before' AS stats_reset FROM wtcache.stat;
+SELECT * FROM wtcache.stat_latency ORDER BY 1;
+SELECT relation, sets, last_change FROM wtcache.stat_attachment WHERE relation = 'st'::regclass;
+INSERT INTO st VALUES (22, 'twenty-two');
+SELECT pushes_ok, sets FROM wtcache.stat;
+SELECT outcome, count FROM wtcache.stat_latency ORDER BY 1;
+SELECT relation, sets FROM wtcache.stat_attachment WHERE relation = 'st'::regclass;
+
 -- privileges
 CREATE ROLE regress_wtc_monitor IN ROLE pg_monitor;
 CREATE ROLE regress_wtc_ordinary;
@@ -49,11 +141,19 @@ SET ROLE regress_wtc_monitor;
 SELECT count(*), count(endpoint) FROM wtcache.status;
 SELECT count(*) FROM wtcache.stat;
 SELECT count(*) FROM wtcache.stat();
+SELECT count(*) > 0 AS attachments FROM wtcache.stat_attachment;
+SELECT count(*) FROM wtcache.stat_latency;
+SELECT count(*) FROM wtcache.stat_latency_buckets;
+SELECT wtcache.stat_reset();
 SET ROLE regress_wtc_ordinary;
 SELECT * FROM wtcache.status;
 SELECT * FROM wtcache.stat;
 SELECT wtcache.status();
 SELECT wtcache.stat();
+SELECT * FROM wtcache.stat_attachment;
+SELECT * FROM wtcache.stat_latency;
+SELECT * FROM wtcache.stat_latency_buckets;
+SELECT wtcache.stat_reset();
 \set VERBOSITY sqlstate
 SHOW wtcache.url;
 SHOW wtcache.password_file;

@@ -143,7 +143,12 @@ COMMENT ON FUNCTION wtcache.flush(interval) IS
 --
 
 CREATE FUNCTION wtcache.status(
+    OUT healthy boolean,
+    OUT advice text,
+    OUT mode text,
     OUT endpoint text,
+    OUT redis_identity text,
+    OUT generation bigint,
     OUT breaker text,
     OUT breaker_since timestamptz,
     OUT consecutive_failures integer,
@@ -155,24 +160,27 @@ CREATE FUNCTION wtcache.status(
     OUT worker_state text,
     OUT watermark pg_lsn,
     OUT lag_bytes bigint,
+    OUT lag_seconds double precision,
     OUT parked integer,
     OUT retained_from pg_lsn,
+    OUT retained_bytes bigint,
     OUT cold_at timestamptz,
     OUT cold_reason text)
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'wtcache_status';
 COMMENT ON FUNCTION wtcache.status() IS
-'state of the connection to Redis and of the replay, one row';
+'whether all is well, and the state of the connection to Redis and of the replay, one row';
 
 CREATE VIEW wtcache.status AS
 SELECT * FROM wtcache.status();
 COMMENT ON VIEW wtcache.status IS
-'state of the connection to Redis and of the replay, one row';
+'whether all is well, and the state of the connection to Redis and of the replay, one row';
 
 CREATE FUNCTION wtcache.stat(
     OUT pushes_ok bigint,
     OUT pushes_failed bigint,
     OUT pushes_skipped bigint,
+    OUT pushes_deferred bigint,
     OUT sets bigint,
     OUT deletes bigint,
     OUT invalidations bigint,
@@ -183,10 +191,12 @@ CREATE FUNCTION wtcache.stat(
     OUT rollbacks bigint,
     OUT discarded bigint,
     OUT spilled bigint,
+    OUT spill_batches bigint,
     OUT replayed bigint,
     OUT replay_batches bigint,
     OUT unconfirmed bigint,
     OUT cold_starts bigint,
+    OUT unlisted bigint,
     OUT fail_connect bigint,
     OUT fail_timeout bigint,
     OUT fail_closed bigint,
@@ -203,16 +213,88 @@ CREATE FUNCTION wtcache.stat(
     OUT fail_noperm bigint,
     OUT fail_cancelled bigint,
     OUT fail_config bigint,
-    OUT fail_other bigint)
+    OUT fail_other bigint,
+    OUT stats_reset timestamptz)
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'wtcache_stat';
 COMMENT ON FUNCTION wtcache.stat() IS
-'counters since the server was started, one row';
+'counters since the server was started or wtcache.stat_reset() was called, one row';
 
 CREATE VIEW wtcache.stat AS
 SELECT * FROM wtcache.stat();
 COMMENT ON VIEW wtcache.stat IS
-'counters since the server was started, one row';
+'counters since the server was started or wtcache.stat_reset() was called, one row';
+
+CREATE FUNCTION wtcache.stat_attachment(
+    OUT relid oid,
+    OUT sets bigint,
+    OUT deletes bigint,
+    OUT invalidations bigint,
+    OUT bytes bigint,
+    OUT last_change timestamptz)
+RETURNS SETOF record
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'wtcache_stat_attachment';
+COMMENT ON FUNCTION wtcache.stat_attachment() IS
+'committed operations by table of this database, partitions one by one';
+
+CREATE VIEW wtcache.stat_attachment AS
+SELECT a.relation,
+       coalesce(sum(s.sets), 0)::bigint AS sets,
+       coalesce(sum(s.deletes), 0)::bigint AS deletes,
+       coalesce(sum(s.invalidations), 0)::bigint AS invalidations,
+       coalesce(sum(s.bytes), 0)::bigint AS bytes,
+       max(s.last_change) AS last_change
+  FROM wtcache.attachments() a
+  LEFT JOIN wtcache.stat_attachment() s
+    ON s.relid = a.relation
+    OR s.relid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(a.relation) t)
+ GROUP BY a.relation;
+COMMENT ON VIEW wtcache.stat_attachment IS
+'committed operations by attached table of this database, its partitions included';
+
+CREATE FUNCTION wtcache.stat_latency(
+    OUT outcome text,
+    OUT count bigint,
+    OUT total double precision,
+    OUT mean double precision,
+    OUT p50 double precision,
+    OUT p95 double precision,
+    OUT p99 double precision,
+    OUT max double precision)
+RETURNS SETOF record
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'wtcache_stat_latency';
+COMMENT ON FUNCTION wtcache.stat_latency() IS
+'how many milliseconds pushes have taken, a row for those that succeeded and one for those that failed';
+
+CREATE VIEW wtcache.stat_latency AS
+SELECT * FROM wtcache.stat_latency();
+COMMENT ON VIEW wtcache.stat_latency IS
+'how many milliseconds pushes have taken, a row for those that succeeded and one for those that failed';
+
+CREATE FUNCTION wtcache.stat_latency_buckets(
+    OUT outcome text,
+    OUT upper_bound double precision,
+    OUT count bigint,
+    OUT cumulative bigint)
+RETURNS SETOF record
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'wtcache_stat_latency_buckets';
+COMMENT ON FUNCTION wtcache.stat_latency_buckets() IS
+'the histogram behind wtcache.stat_latency: pushes below each bound in milliseconds';
+
+CREATE VIEW wtcache.stat_latency_buckets AS
+SELECT * FROM wtcache.stat_latency_buckets();
+COMMENT ON VIEW wtcache.stat_latency_buckets IS
+'the histogram behind wtcache.stat_latency: pushes below each bound in milliseconds';
+
+CREATE FUNCTION wtcache.stat_reset()
+RETURNS void
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'wtcache_stat_reset';
+COMMENT ON FUNCTION wtcache.stat_reset() IS
+'sets all counters of wtcache.stat, stat_attachment and stat_latency to zero';
 
 --
 -- Privileges.  What changes or reads the cache is granted to those who may;
@@ -228,9 +310,13 @@ REVOKE ALL ON FUNCTION wtcache.capture_row(), wtcache.capture_truncate(),
     wtcache.invalidate_tag(text[]),
     wtcache.get(text),
     wtcache.flush(interval),
-    wtcache.status(), wtcache.stat()
+    wtcache.status(), wtcache.stat(), wtcache.stat_attachment(),
+    wtcache.stat_latency(), wtcache.stat_latency_buckets(), wtcache.stat_reset()
 FROM PUBLIC;
 
 GRANT SELECT ON wtcache.attachments TO PUBLIC;
-GRANT EXECUTE ON FUNCTION wtcache.status(), wtcache.stat() TO pg_monitor;
-GRANT SELECT ON wtcache.status, wtcache.stat TO pg_monitor;
+GRANT EXECUTE ON FUNCTION wtcache.status(), wtcache.stat(),
+    wtcache.stat_attachment(), wtcache.stat_latency(),
+    wtcache.stat_latency_buckets() TO pg_monitor;
+GRANT SELECT ON wtcache.status, wtcache.stat, wtcache.stat_attachment,
+    wtcache.stat_latency, wtcache.stat_latency_buckets TO pg_monitor;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * views.c
- *	  The functions behind wtcache.status and wtcache.stat.
+ *	  The functions behind wtcache.stat and what else counts.
  *
  * They read shared memory, without locks; numbers that belong together may
  * be a moment apart.
@@ -10,26 +10,34 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "access/htup_details.h"
-#include "access/xlog.h"
+#include "api/api.h"
+#include "catalog/pg_class.h"
 #include "funcapi.h"
-#include "guc.h"
-#include "redis/conn.h"
+#include "miscadmin.h"
 #include "redis/status.h"
-#include "redis/url.h"
-#include "shared/breaker.h"
 #include "shared/shmem.h"
+#include "shared/stats.h"
 #include "utils/builtins.h"
-#include "utils/pg_lsn.h"
+#include "utils/inval.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
-#include "worker/position.h"
-#include "worker/worker.h"
 
-PG_FUNCTION_INFO_V1(wtcache_status);
 PG_FUNCTION_INFO_V1(wtcache_stat);
+PG_FUNCTION_INFO_V1(wtcache_stat_attachment);
+PG_FUNCTION_INFO_V1(wtcache_stat_latency);
+PG_FUNCTION_INFO_V1(wtcache_stat_latency_buckets);
+PG_FUNCTION_INFO_V1(wtcache_stat_reset);
 
-static Datum
-result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+static const char *const outcomes[WTC_LATENCY_KINDS] = {
+	[WTC_LATENCY_OK] = "ok",
+	[WTC_LATENCY_FAILED] = "failed",
+};
+
+Datum
+wtc_result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 {
 	TupleDesc	desc;
 
@@ -39,87 +47,122 @@ result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
 											 values, nulls));
 }
 
-/* The columns of status that tell of the worker. */
-static void
-worker_columns(Datum *values, bool *nulls)
-{
-	uint32		pid = pg_atomic_read_u32(&wtc_shared->worker_pid);
-	uint64		watermark = pg_atomic_read_u64(&wtc_shared->watermark);
-	uint64		retained = pg_atomic_read_u64(&wtc_shared->retained);
-	uint64		cold_at = pg_atomic_read_u64(&wtc_shared->cold_at);
-
-	nulls[0] = pid == 0;
-	values[0] = Int32GetDatum((int32) pid);
-	values[1] = CStringGetTextDatum(pid == 0 ? "not running" :
-									wtc_worker_state_text(pg_atomic_read_u32(&wtc_shared->worker_state)));
-	nulls[2] = nulls[3] = watermark == InvalidXLogRecPtr;
-	values[2] = LSNGetDatum(watermark);
-	if (watermark != InvalidXLogRecPtr && !RecoveryInProgress())
-		values[3] = Int64GetDatum((int64) (GetXLogInsertRecPtr() - watermark));
-	else
-		nulls[3] = true;
-	values[4] = Int32GetDatum(pg_atomic_read_u32(&wtc_shared->parked));
-	nulls[5] = retained == InvalidXLogRecPtr;
-	values[5] = LSNGetDatum(retained);
-	nulls[6] = nulls[7] = cold_at == 0;
-	values[6] = TimestampTzGetDatum((TimestampTz) cold_at);
-	values[7] = CStringGetTextDatum(wtc_cold_reason_text(pg_atomic_read_u32(&wtc_shared->cold_reason)));
-}
-
-Datum
-wtcache_status(PG_FUNCTION_ARGS)
-{
-	static const char *const states[] = {"closed", "open", "half-open"};
-	Datum		values[16] = {0};
-	bool		nulls[16] = {0};
-	WtcEndpoint ep;
-	char		endpoint[512];
-	TimestampTz since;
-	int			failures;
-	WtcBreakerState state;
-	uint32		last;
-	uint64		replay_from;
-
-	nulls[0] = wtc_url[0] == '\0' || wtc_url_parse(wtc_url, &ep) != NULL;
-	if (!nulls[0])
-	{
-		wtc_endpoint_describe(&ep, endpoint, sizeof(endpoint));
-		values[0] = CStringGetTextDatum(endpoint);
-	}
-
-	state = wtc_breaker_state(wtc_clock_us(), &since, &failures);
-	values[1] = CStringGetTextDatum(states[state]);
-	values[2] = TimestampTzGetDatum(since);
-	values[3] = Int32GetDatum(failures);
-
-	last = pg_atomic_read_u32(&wtc_shared->last_failure);
-	nulls[4] = nulls[5] = last == 0;
-	if (last != 0)
-	{
-		values[4] = CStringGetTextDatum(wtc_status_name((WtcStatus) last));
-		values[5] = TimestampTzGetDatum((TimestampTz)
-										pg_atomic_read_u64(&wtc_shared->last_failure_at));
-	}
-
-	values[6] = Int32GetDatum(wtc_inflight_count());
-	replay_from = pg_atomic_read_u64(&wtc_shared->replay_from);
-	pg_read_barrier();
-	replay_from = Min(replay_from, pg_atomic_read_u64(&wtc_shared->replaying));
-	nulls[7] = replay_from == PG_UINT64_MAX || replay_from == InvalidXLogRecPtr;
-	values[7] = LSNGetDatum(replay_from);
-	worker_columns(values + 8, nulls + 8);
-	PG_RETURN_DATUM(result_row(fcinfo, values, nulls));
-}
-
-#define STAT_COLUMNS	(WTC_FAIL_FIRST + WTC_STATUS_COUNT - 1)
+#define COUNTERS		(WTC_FAIL_FIRST + WTC_STATUS_COUNT - 1)
 
 Datum
 wtcache_stat(PG_FUNCTION_ARGS)
 {
-	Datum		values[STAT_COLUMNS];
-	bool		nulls[STAT_COLUMNS] = {0};
+	Datum		values[COUNTERS + 1];
+	bool		nulls[COUNTERS + 1] = {0};
 
-	for (int i = 0; i < STAT_COLUMNS; i++)
-		values[i] = Int64GetDatum((int64) wtc_counter_sum(i));
-	PG_RETURN_DATUM(result_row(fcinfo, values, nulls));
+	for (int i = 0; i < COUNTERS; i++)
+		values[i] = Int64GetDatum((int64) wtc_counter_since_reset(i));
+	values[COUNTERS] = TimestampTzGetDatum(wtc_stats_reset_at());
+	PG_RETURN_DATUM(wtc_result_row(fcinfo, values, nulls));
+}
+
+/* The columns from nulls_from on are null. */
+static void
+put_row(FunctionCallInfo fcinfo, Datum *values, int nulls_from)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool		nulls[8] = {0};
+
+	Assert(rsinfo->setDesc->natts <= lengthof(nulls));
+	for (int i = nulls_from; i < rsinfo->setDesc->natts; i++)
+		nulls[i] = true;
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/*
+ * By relations of this database.  Here is where catalogs can be asked, so here
+ * is where tables that have been dropped are forgotten.
+ */
+Datum
+wtcache_stat_attachment(PG_FUNCTION_ARGS)
+{
+	int			n;
+	WtcTableStat *tables;
+
+	InitMaterializedSRF(fcinfo, 0);
+	tables = wtc_tables_read(MyDatabaseId, &n);
+	AcceptInvalidationMessages();
+	for (int i = 0; i < n; i++)
+	{
+		WtcTableStat *t = &tables[i];
+		Datum		values[WTC_TABLE_COUNTERS + 2];
+
+		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(t->relid)))
+		{
+			wtc_table_forget(MyDatabaseId, t->relid);
+			continue;
+		}
+		values[0] = ObjectIdGetDatum(t->relid);
+		for (int c = 0; c < WTC_TABLE_COUNTERS; c++)
+			values[c + 1] = Int64GetDatum((int64) t->n[c]);
+		values[WTC_TABLE_COUNTERS + 1] = TimestampTzGetDatum(t->last_change);
+		put_row(fcinfo, values, lengthof(values));
+	}
+	return (Datum) 0;
+}
+
+Datum
+wtcache_stat_latency(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	for (int kind = 0; kind < WTC_LATENCY_KINDS; kind++)
+	{
+		static const double parts[] = {0.5, 0.95, 0.99};
+		WtcLatency	latency;
+		Datum		values[8];
+		int			col = 0;
+
+		wtc_latency_read(kind, &latency);
+		values[col++] = CStringGetTextDatum(outcomes[kind]);
+		values[col++] = Int64GetDatum((int64) latency.count);
+		values[col++] = Float8GetDatum(latency.sum_us / 1000.0);
+		values[col++] = Float8GetDatum(latency.count == 0 ? 0 :
+									   latency.sum_us / 1000.0 / latency.count);
+		for (int i = 0; i < lengthof(parts); i++)
+			values[col++] = Float8GetDatum(wtc_latency_quantile(&latency,
+																parts[i]));
+		values[col++] = Float8GetDatum(latency.max_us / 1000.0);
+		/* nothing has no mean */
+		put_row(fcinfo, values, latency.count > 0 ? col : 3);
+	}
+	return (Datum) 0;
+}
+
+Datum
+wtcache_stat_latency_buckets(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	for (int kind = 0; kind < WTC_LATENCY_KINDS; kind++)
+	{
+		WtcLatency	latency;
+		uint64		below = 0;
+
+		wtc_latency_read(kind, &latency);
+		for (int i = 0; i < WTC_LATENCY_BUCKETS; i++)
+		{
+			uint64		bound = wtc_latency_bound(i);
+			Datum		values[4];
+
+			below += latency.buckets[i];
+			values[0] = CStringGetTextDatum(outcomes[kind]);
+			values[1] = Float8GetDatum(bound == PG_UINT64_MAX ? INFINITY :
+									   bound / 1000.0);
+			values[2] = Int64GetDatum((int64) latency.buckets[i]);
+			values[3] = Int64GetDatum((int64) below);
+			put_row(fcinfo, values, lengthof(values));
+		}
+	}
+	return (Datum) 0;
+}
+
+Datum
+wtcache_stat_reset(PG_FUNCTION_ARGS)
+{
+	wtc_stats_reset();
+	PG_RETURN_VOID();
 }

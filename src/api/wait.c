@@ -24,9 +24,9 @@
 #include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "redis/conn.h"
 #include "shared/shmem.h"
+#include "shared/waits.h"
 #include "storage/latch.h"
 #include "utils/timestamp.h"
 #include "worker/wal.h"
@@ -83,7 +83,7 @@ wait_a_moment(int64 deadline_us)
 		return false;
 	CHECK_FOR_INTERRUPTS();
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 POLL_MS, PG_WAIT_EXTENSION);
+					 POLL_MS, wtc_wait_await_worker);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	return true;

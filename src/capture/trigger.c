@@ -45,11 +45,14 @@ is_superseded(HeapTuple tuple)
 }
 
 static void
-invalidate_tags(WtcAttachment *att, TupleTableSlot *slot)
+invalidate_tags(WtcAttachment *att, Relation rel, TupleTableSlot *slot)
 {
 	for (int i = 0; i < att->ninvalidates; i++)
 	{
-		WtcChange	change = {.op = {.kind = WTC_OP_INVALIDATE}};
+		WtcChange	change = {
+			.op = {.kind = WTC_OP_INVALIDATE},
+			.row = {.relid = RelationGetRelid(rel)}
+		};
 
 		if (wtc_render_invalidated(att, i, slot, &change.op.key))
 			wtc_pending_add(&change);
@@ -124,7 +127,7 @@ store_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
 	{
 		/* the row lives, but not in the cache: whoever stored it, out */
 		change.op.kind = WTC_OP_DELETE;
-		change.row.relid = InvalidOid;
+		ItemPointerSetInvalid(&change.row.tid);
 	}
 	wtc_pending_add(&change);
 }
@@ -134,10 +137,11 @@ store_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
  * said already, or will not be said (a trigger was disabled).
  */
 static void
-mention_key(const WtcRendered *row)
+mention_key(Relation rel, const WtcRendered *row)
 {
 	WtcChange	change = {
 		.op = {.kind = WTC_OP_DELETE,.key = row->key},
+		.row = {.relid = RelationGetRelid(rel)},
 		.weak = true
 	};
 
@@ -162,12 +166,12 @@ capture(WtcAttachment *att, Relation rel,
 	if (oldslot != NULL)
 	{
 		wtc_render_row(att, oldslot, &oldrow);
-		invalidate_tags(att, oldslot);
+		invalidate_tags(att, rel, oldslot);
 	}
 	if (newslot != NULL)
 	{
 		wtc_render_row(att, newslot, &newrow);
-		invalidate_tags(att, newslot);
+		invalidate_tags(att, rel, newslot);
 	}
 
 	samekey = oldrow.cached && newrow.cached &&
@@ -182,7 +186,7 @@ capture(WtcAttachment *att, Relation rel,
 	else if (samekey)
 		delete_key(rel, oldtuple, &oldrow);
 	else
-		mention_key(&newrow);
+		mention_key(rel, &newrow);
 }
 
 static void

@@ -9,11 +9,13 @@
 
 #include "guc.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "push/link.h"
 #include "push/push.h"
 #include "shared/breaker.h"
 #include "shared/shmem.h"
+#include "shared/waits.h"
 #include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/pmsignal.h"
@@ -99,10 +101,12 @@ open_connection(void)
 		on_proc_exit(close_at_exit, (Datum) 0);
 		exit_registered = true;
 	}
+	pgstat_report_wait_start(wtc_wait_connect);
 	status = wtc_conn_open(&wtc_link, &ep, password,
 						   (int64) wtc_fence_ttl * 1000000,
 						   wtc_clock_us() + (int64) wtc_connect_timeout * 1000,
 						   wtc_link_told_to_stop);
+	pgstat_report_wait_end();
 	if (status == WTC_OK)
 		link_generation = wtc_endpoint_generation;
 	return status;

@@ -12,8 +12,11 @@
 #include "postgres.h"
 
 #include "compat.h"
+#include "guc.h"
 #include "miscadmin.h"
 #include "shared/shmem.h"
+#include "shared/stats.h"
+#include "shared/waits.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
@@ -28,11 +31,19 @@ static shmem_startup_hook_type prev_startup = NULL;
 static bool exit_registered = false;
 static bool is_worker = false;
 
+/* The statistics stand behind the slots. */
+static Size
+stats_offset(void)
+{
+	return CACHELINEALIGN(add_size(offsetof(WtcShared, slots),
+								   mul_size(MaxBackends + 1,
+											sizeof(WtcSlot))));
+}
+
 static Size
 shmem_size(void)
 {
-	return add_size(offsetof(WtcShared, slots),
-					mul_size(MaxBackends + 1, sizeof(WtcSlot)));
+	return add_size(stats_offset(), wtc_stats_size());
 }
 
 static void
@@ -75,6 +86,12 @@ shmem_startup(void)
 		pg_atomic_init_u64(&wtc_shared->retained, 0);
 		pg_atomic_init_u64(&wtc_shared->cold_at, 0);
 		pg_atomic_init_u32(&wtc_shared->cold_reason, WTC_COLD_NONE);
+		pg_atomic_init_u32(&wtc_shared->mode, wtc_mode);
+		pg_atomic_init_u32(&wtc_shared->link, 0);
+		pg_atomic_init_u64(&wtc_shared->link_since, 0);
+		pg_atomic_init_u64(&wtc_shared->behind_since, 0);
+		pg_atomic_init_u32(&wtc_shared->identity_changes, 0);
+		wtc_shared->identity[0] = '\0';
 		pg_atomic_init_u32(&wtc_shared->worker_procno, PG_UINT32_MAX);
 		pg_atomic_init_u32(&wtc_shared->holding, 0);
 		pg_atomic_init_u32(&wtc_shared->released, 0);
@@ -88,7 +105,9 @@ shmem_startup(void)
 				pg_atomic_init_u64(&slot->counters[c], 0);
 		}
 	}
+	wtc_stats_attach((char *) wtc_shared + stats_offset(), !found);
 	LWLockRelease(AddinShmemInitLock);
+	wtc_waits_init();
 }
 
 void
@@ -256,6 +275,10 @@ wtc_inflight_settle(bool pushed)
 			   !pg_atomic_compare_exchange_u64(&wtc_shared->replay_from,
 											   &seen, lsn))
 			;
+		/* the first one; from when later ones are, the worker knows */
+		if (pg_atomic_read_u64(&wtc_shared->behind_since) == 0)
+			pg_atomic_write_u64(&wtc_shared->behind_since,
+								GetCurrentTimestamp());
 	}
 	/* replay_from first, then the mark (R18) */
 	pg_memory_barrier();
@@ -269,6 +292,32 @@ wtc_inflight_drop(void)
 
 	if (slot != NULL)
 		pg_atomic_write_u64(&slot->inflight, InvalidXLogRecPtr);
+}
+
+void
+wtc_identity_publish(const char *identity)
+{
+	pg_atomic_fetch_add_u32(&wtc_shared->identity_changes, 1);
+	strlcpy(wtc_shared->identity, identity, sizeof(wtc_shared->identity));
+	pg_memory_barrier();
+	pg_atomic_fetch_add_u32(&wtc_shared->identity_changes, 1);
+}
+
+void
+wtc_identity_read(char *buf)
+{
+	uint32		before;
+	uint32		after;
+
+	do
+	{
+		before = pg_atomic_read_u32(&wtc_shared->identity_changes);
+		pg_read_barrier();
+		memcpy(buf, wtc_shared->identity, WTC_IDENTITY_LEN + 1);
+		pg_read_barrier();
+		after = pg_atomic_read_u32(&wtc_shared->identity_changes);
+	} while (before != after || before % 2 != 0);
+	buf[WTC_IDENTITY_LEN] = '\0';
 }
 
 void

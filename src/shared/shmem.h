@@ -17,12 +17,16 @@
 /* Room for the failure classes of redis/status.h. */
 #define WTC_FAIL_CLASSES	24
 
+/* Room for the identity of a Redis server, see position.lua. */
+#define WTC_IDENTITY_LEN	255
+
 /* The counters of wtcache.stat, in the order of its columns. */
 typedef enum WtcCounter
 {
 	WTC_PUSHES_OK,
 	WTC_PUSHES_FAILED,
 	WTC_PUSHES_SKIPPED,
+	WTC_PUSHES_DEFERRED,
 	WTC_SETS,
 	WTC_DELETES,
 	WTC_INVALIDATIONS,
@@ -33,10 +37,12 @@ typedef enum WtcCounter
 	WTC_ROLLBACKS,
 	WTC_DISCARDED,
 	WTC_SPILLED,
+	WTC_SPILL_BATCHES,
 	WTC_REPLAYED,
 	WTC_REPLAY_BATCHES,
 	WTC_UNCONFIRMED,
 	WTC_COLD_STARTS,
+	WTC_UNLISTED,
 	WTC_FAIL_FIRST,				/* + status - 1 */
 	WTC_COUNTERS = WTC_FAIL_FIRST + WTC_FAIL_CLASSES
 } WtcCounter;
@@ -129,6 +135,25 @@ typedef struct WtcShared
 	pg_atomic_uint64 retained;	/* WAL is kept from here on; 0: no slot */
 	pg_atomic_uint64 cold_at;	/* TimestampTz; 0: never */
 	pg_atomic_uint32 cold_reason;	/* WtcColdReason */
+	pg_atomic_uint32 mode;		/* WtcMode, without role and database */
+	pg_atomic_uint32 link;		/* WtcStatus: how the worker's last talk with
+								 * Redis ended */
+	pg_atomic_uint64 link_since;	/* TimestampTz */
+
+	/*
+	 * Since when there has been something committed that is not in Redis
+	 * (TimestampTz); 0: there is nothing.  Begun by whoever leaves the first
+	 * batch to the worker, then kept by the worker, see lag.c.
+	 */
+	pg_atomic_uint64 behind_since;
+
+	/*
+	 * The identity of the Redis server that belongs to generation.  Written
+	 * by the worker, which counts identity_changes up before and after: it is
+	 * odd meanwhile.
+	 */
+	pg_atomic_uint32 identity_changes;
+	char		identity[WTC_IDENTITY_LEN + 1];
 
 	/* number of the worker's PGPROC, or -1; written by the worker */
 	pg_atomic_uint32 worker_procno;
@@ -166,6 +191,10 @@ extern void wtc_inflight_drop(void);
 extern void wtc_count(WtcCounter counter, uint64 n);
 extern void wtc_count_failure(int status);
 extern uint64 wtc_counter_sum(WtcCounter counter);
+
+/* The identity in shared memory, of which readers get a copy. */
+extern void wtc_identity_publish(const char *identity);
+extern void wtc_identity_read(char *buf);	/* WTC_IDENTITY_LEN + 1 */
 
 /* Wakes the worker, if there is one. */
 extern void wtc_worker_wake(void);

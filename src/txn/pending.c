@@ -54,6 +54,7 @@
 #include "push/message.h"
 #include "shared/shmem.h"
 #include "txn/pending.h"
+#include "txn/tally.h"
 #include "utils/memutils.h"
 
 typedef struct PendingOp
@@ -99,6 +100,7 @@ typedef struct Level
 	int			nestlevel;
 	TransactionId xid;			/* of the subtransaction that made the level */
 	uint64		spilled;		/* operations */
+	WtcTally   *tally;			/* of what was spilled, by table */
 	struct Level *outer;
 	opmap_hash *map;			/* NULL: nothing since the last spill */
 } Level;
@@ -111,6 +113,7 @@ static MemoryContext pending_cxt = NULL;	/* maps and operations */
 static Level *innermost = NULL;
 static uint64 used = 0;			/* bytes, an estimate of the peak */
 static bool sealed = false;
+static WtcTally *written = NULL;	/* of what has been written, by table */
 static void (*late_change) (const char *op, size_t len) = NULL;
 static void (*spill_message) (char *message, size_t len) = NULL;
 
@@ -303,7 +306,10 @@ insert_scratch(PendingOp *probe, const WtcRowId *row)
 	used += cost(op);
 
 	if (late_change != NULL)
+	{
 		late_change(op->body, op->len);
+		wtc_tally_note(&written, row->relid, op->kind, op->len);
+	}
 }
 
 /*
@@ -312,7 +318,7 @@ insert_scratch(PendingOp *probe, const WtcRowId *row)
 static bool
 other_row(const WtcRowId *deleted, const WtcRowId *stored)
 {
-	if (!OidIsValid(deleted->relid) || !OidIsValid(stored->relid))
+	if (!ItemPointerIsValid(&deleted->tid) || !ItemPointerIsValid(&stored->tid))
 		return false;
 	if (deleted->relid != stored->relid)
 		return true;
@@ -390,9 +396,25 @@ encode_level(const Level *level, TransactionId xid,
 			}
 			appendBinaryStringInfo(&buf, op->body, op->len);
 			empty = false;
+			if (!TransactionIdIsValid(xid))
+				wtc_tally_note(&written, op->row.relid, op->kind, op->len);
 		}
 	}
 	emit(buf.data, buf.len);
+}
+
+static void
+tally_level(Level *level)
+{
+	opmap_iterator it;
+	OpEntry    *entry;
+
+	if (level->map == NULL)
+		return;
+	opmap_start_iterate(level->map, &it);
+	while ((entry = opmap_iterate(level->map, &it)) != NULL)
+		wtc_tally_note(&level->tally, entry->op->row.relid, entry->op->kind,
+					   entry->op->len);
 }
 
 /*
@@ -422,6 +444,7 @@ spill(void)
 	for (Level *level = innermost; level != NULL; level = level->outer)
 	{
 		wtc_count(WTC_SPILLED, members(level));
+		tally_level(level);
 		level->spilled += members(level);
 	}
 	free_operations();
@@ -595,6 +618,7 @@ wtc_pending_subcommit(int nestlevel)
 		outer->map = inner->map;
 	}
 	outer->spilled += inner->spilled;
+	wtc_tally_join(&outer->tally, inner->tally);
 	innermost = outer;
 	pfree(inner);
 }
@@ -628,6 +652,7 @@ wtc_pending_reset(void)
 
 	late_change = NULL;
 	sealed = false;
+	written = NULL;
 	if (innermost == NULL)
 		return 0;
 	for (Level *level = innermost; level != NULL; level = level->outer)
@@ -648,9 +673,20 @@ wtc_pending_reset(void)
 void
 wtc_pending_seal(void (*late) (const char *op, size_t len))
 {
+	WtcTally   *tally = written;
+
+	if (innermost != NULL)
+		wtc_tally_join(&tally, innermost->tally);
 	wtc_pending_reset();
+	written = tally;
 	late_change = late;
 	sealed = true;
+}
+
+void
+wtc_pending_publish_tally(TimestampTz at)
+{
+	wtc_tally_publish(written, at);
 }
 
 void

@@ -14,15 +14,16 @@
 #ifndef WTC_TXN_PENDING_H
 #define WTC_TXN_PENDING_H
 
+#include "datatype/timestamp.h"
 #include "push/batch.h"
 #include "storage/itemptr.h"
 
-/* Which row version, if any, an operation speaks of. */
+/* Which row version, if any, an operation speaks of, and whose it is. */
 typedef struct WtcRowId
 {
-	Oid			relid;			/* InvalidOid: none, it was asked for */
+	Oid			relid;			/* InvalidOid: no table's, it was asked for */
 	Oid			file;			/* the relation's file: a rewrite moves rows */
-	ItemPointerData tid;
+	ItemPointerData tid;		/* invalid: of no row version */
 } WtcRowId;
 
 /* An operation on its way in; nothing of it is kept. */
@@ -90,6 +91,12 @@ extern uint64 wtc_pending_reset(void);
  * one operation at a time.
  */
 extern void wtc_pending_seal(void (*late) (const char *op, size_t len));
+
+/*
+ * The transaction has committed: counts its operations for their tables.
+ * After the commit record and before the reset; raises nothing.
+ */
+extern void wtc_pending_publish_tally(TimestampTz at);
 
 /*
  * Sets what takes the messages when a transaction needs more memory than it

@@ -37,6 +37,8 @@
 #include "redis/conn.h"
 #include "shared/breaker.h"
 #include "shared/shmem.h"
+#include "shared/stats.h"
+#include "shared/waits.h"
 #include "storage/pmsignal.h"
 #include "txn/pending.h"
 #include "txn/twophase.h"
@@ -105,6 +107,7 @@ spill(char *message, size_t len)
 	CHECK_FOR_INTERRUPTS();
 	mark_in_flight();
 	spilled = true;
+	wtc_count(WTC_SPILL_BATCHES, 1);
 	(void) wtc_log_named_message(wtc_message_prefix(), message, len);
 	pfree(message);
 }
@@ -261,6 +264,7 @@ hand_over_prepared(void)
 	if (marked)
 	{
 		wtc_inflight_settle(false);
+		wtc_count(WTC_PUSHES_DEFERRED, 1);
 		wtc_worker_wake();
 	}
 	wtc_pending_reset();
@@ -274,7 +278,10 @@ note_commit(void)
 	/* late changes may have come to nothing, in a subtransaction */
 	committed = resolved || first_batch != NULL || (leave && marked);
 	if (committed)
+	{
+		wtc_pending_publish_tally(GetCurrentTransactionStopTimestamp());
 		return;
+	}
 	wtc_pending_reset();
 	if (marked)
 		wtc_inflight_drop();
@@ -373,7 +380,10 @@ static void
 leave_to_worker(void)
 {
 	if (marked)
+	{
 		wtc_inflight_settle(false);
+		wtc_count(WTC_PUSHES_DEFERRED, 1);
+	}
 	else if (!wtc_worker_busy())
 		return;
 
@@ -436,6 +446,18 @@ settle(WtcPushOutcome outcome)
 	}
 }
 
+static void
+push_and_settle(void)
+{
+	int64		begun = wtc_clock_us();
+	WtcPushOutcome outcome = push_batches();
+
+	settle(outcome);
+	if (outcome != WTC_PUSH_SKIPPED)
+		wtc_latency_note(outcome == WTC_PUSH_DONE ? WTC_LATENCY_OK :
+						 WTC_LATENCY_FAILED, wtc_clock_us() - begun);
+}
+
 /*
  * Called for every resource owner in every phase, children first and with
  * the same flags, so it asks for the one call it is meant for (F9).
@@ -452,11 +474,11 @@ release_callback(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
 
 	/* an owner being released takes nothing: better to have none (F11) */
 	CurrentResourceOwner = NULL;
-	pgstat_report_wait_start(PG_WAIT_EXTENSION);
+	pgstat_report_wait_start(leave ? wtc_wait_await_worker : wtc_wait_push);
 	if (leave)
 		leave_to_worker();
 	else
-		settle(push_batches());
+		push_and_settle();
 	pgstat_report_wait_end();
 	CurrentResourceOwner = owner;
 

@@ -46,7 +46,7 @@ enum
 
 typedef char Version[WTC_VERSION_LEN + 1];
 
-static char known_identity[256];
+static char known_identity[WTC_IDENTITY_LEN + 1];
 static uint64 known_generation;
 static bool known = false;
 
@@ -436,6 +436,7 @@ begin_generation(const char *identity)
 		strlcpy(known_identity, identity, sizeof(known_identity));
 	known_generation = Max(known_generation + 1,
 						   (uint64) GetCurrentTimestamp());
+	wtc_identity_publish(identity);
 	pg_atomic_write_u64(&wtc_shared->generation, known_generation);
 	pg_memory_barrier();
 }

@@ -39,6 +39,7 @@
 #include "shared/shmem.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "worker/lag.h"
 #include "worker/order.h"
 #include "worker/parked.h"
 #include "worker/replay.h"
@@ -639,7 +640,10 @@ wtc_replay_round(WtcStatus *status)
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(round_cxt);
 	if (result == WTC_REPLAY_DONE)
+	{
+		wtc_lag_note();
 		pg_atomic_write_u64(&wtc_shared->rounds_done, number);
+	}
 	return result;
 }
 
@@ -662,6 +666,13 @@ wtc_replay_skim(void)
 	skimmed = any ? PG_UINT64_MAX : upto;
 	if (!any)
 		set_replaying(upto);
+}
+
+bool
+wtc_replay_skimmed(void)
+{
+	return skimmed != InvalidXLogRecPtr && skimmed != PG_UINT64_MAX &&
+		skimmed == replaying();
 }
 
 void

@@ -37,6 +37,9 @@ extern bool wtc_replay_wanted(void);
  */
 extern void wtc_replay_skim(void);
 
+/* Is that the case with all that is to be replayed? */
+extern bool wtc_replay_skimmed(void);
+
 /*
  * The worker begins: as long as no Redis has said how far it has come, all from
  * start on may have to be replayed.

@@ -15,6 +15,7 @@
  *	parked.c	those whose transactions are not over
  *	position.c	which Redis it is, and how far it has come
  *	watermark.c	how far everything is in Redis
+ *	lag.c		and since when it is not
  *
  * An error ends a turn, never the worker: it is logged, the connection is
  * closed, and the next turn begins from what shared memory says.
@@ -33,6 +34,7 @@
 #include "postmaster/interrupt.h"
 #include "push/push.h"
 #include "redis/conn.h"
+#include "shared/waits.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -40,6 +42,8 @@
 #include "storage/proc.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "worker/lag.h"
 #include "worker/position.h"
 #include "worker/replay.h"
 #include "worker/report.h"
@@ -202,10 +206,22 @@ talk(int64 now)
 	return status;
 }
 
+/* How talking to Redis went, for people to read. */
+static void
+publish_link(WtcStatus status)
+{
+	if (pg_atomic_read_u32(&wtc_shared->link) == status)
+		return;
+	pg_atomic_write_u64(&wtc_shared->link_since, GetCurrentTimestamp());
+	pg_write_barrier();
+	pg_atomic_write_u32(&wtc_shared->link, status);
+}
+
 static void
 note_status(WtcStatus status, int64 now)
 {
 	wtc_report_link(status);
+	publish_link(status);
 	if (status == WTC_OK)
 	{
 		pause_ms = 0;
@@ -306,6 +322,7 @@ guarded_turn(MemoryContext turn_cxt)
 	PG_END_TRY();
 	MemoryContextSwitchTo(turn_cxt);
 	MemoryContextReset(turn_cxt);
+	wtc_lag_note();
 	return wait;
 }
 
@@ -333,6 +350,8 @@ wtc_worker_main(Datum arg)
 	before_shmem_exit(sign_off, (Datum) 0);
 	pg_atomic_write_u32(&wtc_shared->worker_pid, MyProcPid);
 	pg_atomic_write_u32(&wtc_shared->worker_procno, wtc_my_procno());
+	pg_atomic_write_u32(&wtc_shared->mode, wtc_mode);
+	publish_link(WTC_OK);
 
 	for (;;)
 	{
@@ -345,6 +364,7 @@ wtc_worker_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
+			pg_atomic_write_u32(&wtc_shared->mode, wtc_mode);
 			retry_due = beat_due = 0;	/* it may be about Redis */
 		}
 
@@ -359,7 +379,7 @@ wtc_worker_main(Datum arg)
 		if (wtc_push_socket() >= 0)
 			events |= WL_SOCKET_READABLE;
 		events = WaitLatchOrSocket(MyLatch, events, wtc_push_socket(), wait,
-								   PG_WAIT_EXTENSION);
+								   wtc_wait_worker_main);
 		broken |= (events & WL_SOCKET_READABLE) != 0;
 		ResetLatch(MyLatch);
 	}

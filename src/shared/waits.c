@@ -1,0 +1,25 @@
+/*-------------------------------------------------------------------------
+ *
+ * waits.c
+ *	  Wait events.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "shared/waits.h"
+
+uint32		wtc_wait_await_worker;
+uint32		wtc_wait_connect;
+uint32		wtc_wait_push;
+uint32		wtc_wait_worker_main;
+
+void
+wtc_waits_init(void)
+{
+	wtc_wait_await_worker = wtc_wait_event("WtcacheAwaitWorker");
+	wtc_wait_connect = wtc_wait_event("WtcacheConnect");
+	wtc_wait_push = wtc_wait_event("WtcachePush");
+	wtc_wait_worker_main = wtc_wait_event("WtcacheWorkerMain");
+}

@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * tally.h
+ *	  How many operations a transaction has for each table.
+ *
+ * Tallies live in TopTransactionContext; whoever drops one need not free it.
+ * Counting may raise an error (out of memory) and belongs before the commit
+ * record; wtc_tally_publish() raises nothing and allocates nothing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_TXN_TALLY_H
+#define WTC_TXN_TALLY_H
+
+#include "datatype/timestamp.h"
+#include "push/batch.h"
+
+typedef struct tally_hash WtcTally;
+
+/*
+ * Counts an operation of so many bytes.  *tally is made when it is NULL; what
+ * speaks of no table (InvalidOid) is not counted.
+ */
+extern void wtc_tally_note(WtcTally **tally, Oid relid, char kind, uint32 len);
+
+/* Adds one to the other; from, which may be NULL, is no more. */
+extern void wtc_tally_join(WtcTally **into, WtcTally *from);
+
+/* The transaction has committed: tells shared memory. */
+extern void wtc_tally_publish(WtcTally *tally, TimestampTz at);
+
+#endif							/* WTC_TXN_TALLY_H */
