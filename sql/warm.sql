@@ -59,6 +59,7 @@ DO $$ BEGIN CALL wtcache.warm('shop', batch_size => 5); END $$;
 CREATE FUNCTION call_warm() RETURNS void LANGUAGE plpgsql AS $$ BEGIN CALL wtcache.warm('shop'); END $$;
 SELECT call_warm();
 DROP FUNCTION call_warm();
+DO $$ BEGIN CALL wtcache.warm('shop'); EXCEPTION WHEN division_by_zero THEN NULL; END $$;
 SET wtcache.enabled = off;
 CALL wtcache.warm('shop');
 RESET wtcache.enabled;

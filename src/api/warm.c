@@ -24,18 +24,15 @@
 
 #include "access/relation.h"
 #include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "api/api.h"
 #include "api/warm.h"
-#include "commands/trigger.h"
 #include "compat.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "miscadmin.h"
-#include "optimizer/plancat.h"
 #include "redis/conn.h"
 #include "redis/status.h"
 #include "shared/breaker.h"
@@ -43,7 +40,6 @@
 #include "storage/bufmgr.h"
 #include "storage/lock.h"
 #include "txn/xact.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -80,115 +76,12 @@ typedef struct WarmRun
 	MemoryContext batch_cxt;	/* reset after each batch */
 	int64		begun_us;
 	int64		pushed;			/* rows of this call */
+
+	/* skipped rows tried again in this batch, and what became of them */
+	int			nretried;
+	ItemPointerData *retried;
+	WtcWarmBatch *outcome;
 } WarmRun;
-
-/*
- * The table
- */
-
-static void
-check_trigger(Relation rel, const Trigger *trigger)
-{
-	if (trigger->tgenabled == TRIGGER_DISABLED ||
-		trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the capture trigger of \"%s\" is disabled",
-						RelationGetRelationName(rel)),
-				 errdetail("Rows in the cache would not follow the table."),
-				 errhint("Use ALTER TABLE ... ENABLE TRIGGER.")));
-}
-
-/* What locking rows with FOR SHARE needs. */
-static void
-check_rights(Relation rel)
-{
-	static const AclMode needed[] = {ACL_SELECT, ACL_UPDATE};
-
-	for (int i = 0; i < lengthof(needed); i++)
-	{
-		if (pg_class_aclcheck(RelationGetRelid(rel), GetUserId(),
-							  needed[i]) != ACLCHECK_OK)
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("permission denied for table %s",
-							RelationGetRelationName(rel)),
-					 errdetail("Warming a table locks its rows, which needs the privileges SELECT and UPDATE on it and on its partitions.")));
-	}
-}
-
-/*
- * Opens a table, or a part of one, as a writer does, so that it is not
- * detached meanwhile.  All checks are for every batch: much can happen
- * between two.
- */
-static Relation
-open_table(Oid relid, const Trigger **trigger)
-{
-	Relation	rel = try_relation_open(relid, RowExclusiveLock);
-
-	if (rel == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("relation with OID %u does not exist", relid)));
-	*trigger = wtc_attached_trigger(rel);
-	check_trigger(rel, *trigger);
-	check_rights(rel);
-	return rel;
-}
-
-static void
-open_part(WtcWarmPart *part, Relation root, Oid relid)
-{
-	const Trigger *trigger;
-
-	part->root = root;
-	part->rel = open_table(relid, &trigger);
-	part->att = wtc_attachment_get(part->rel, trigger);
-	if (part->att->no_images != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("rows of \"%s\" cannot be cached",
-						RelationGetRelationName(part->rel)),
-				 errdetail("There can be no images: %s.",
-						   part->att->no_images)));
-}
-
-/* How much there is to do: blocks, and an estimate of the rows. */
-static void
-measure(WtcWarmJob *job, Relation root)
-{
-	ListCell   *lc;
-
-	foreach(lc, wtc_tables_with_rows(root))
-	{
-		Relation	rel = table_open(lfirst_oid(lc), AccessShareLock);
-		BlockNumber pages;
-		double		tuples;
-		double		visible;
-
-		estimate_rel_size(rel, NULL, &pages, &tuples, &visible);
-		job->blocks_total += RelationGetNumberOfBlocks(rel);
-		job->rows_total += (int64) tuples;
-		table_close(rel, AccessShareLock);
-	}
-}
-
-/* The part after this one; InvalidOid: none. */
-static Oid
-next_part(Relation root, Oid after)
-{
-	Oid			next = InvalidOid;
-	ListCell   *lc;
-
-	foreach(lc, wtc_tables_with_rows(root))
-	{
-		if (lfirst_oid(lc) > after &&
-			(!OidIsValid(next) || lfirst_oid(lc) < next))
-			next = lfirst_oid(lc);
-	}
-	return next;
-}
 
 /*
  * Redis
@@ -257,7 +150,7 @@ find_part(WtcWarmJob *job, Relation root, WtcWarmPart *part)
 		(job->part == RelationGetRelid(root) ||
 		 list_member_oid(wtc_tables_with_rows(root), job->part)))
 	{
-		open_part(part, root, job->part);
+		wtc_warm_open_part(part, root, job->part);
 		if (wtc_relation_file(part->rel) == job->file)
 			return true;
 	}
@@ -265,14 +158,16 @@ find_part(WtcWarmJob *job, Relation root, WtcWarmPart *part)
 	{
 		job->blocks_before += job->part_blocks;
 		job->part_blocks = 0;
-		job->part = next_part(root, job->part);
+		job->part = wtc_warm_next_part(root, job->part);
 		if (!OidIsValid(job->part))
 			return false;
-		open_part(part, root, job->part);
+		wtc_warm_open_part(part, root, job->part);
 	}
 	job->file = wtc_relation_file(part->rel);
 	job->part_blocks = RelationGetNumberOfBlocks(part->rel);
 	ItemPointerSet(&job->last, 0, 0);
+	job->blocks_total = Max(job->blocks_total,
+							job->blocks_before + job->part_blocks);
 	return true;
 }
 
@@ -326,7 +221,7 @@ open_skipped(WtcWarmJob *job, Relation root, WtcWarmPart *part)
 	if (job->part != RelationGetRelid(root) &&
 		!list_member_oid(wtc_tables_with_rows(root), job->part))
 		return false;
-	open_part(part, root, job->part);
+	wtc_warm_open_part(part, root, job->part);
 	if (wtc_relation_file(part->rel) == job->file)
 		return true;
 	table_close(part->rel, NoLock);
@@ -339,18 +234,16 @@ retry(WarmRun *run, Relation root, bool *any)
 {
 	WtcWarmJob *job = &run->job;
 	WtcWarmPart part;
-	WtcWarmBatch *batch;
-	ItemPointerData *rows;
-	int			n = wtc_warm_skipped(job, batch_limit(run), &rows);
+	int			n = wtc_warm_skipped(job, batch_limit(run), &run->retried);
 
 	*any = n > 0;
 	if (n == 0 || !open_skipped(job, root, &part))
 		return 0;
-	batch = wtc_warm_reread(&part, job->condition, rows, n);
-	job->rows_pushed += batch->pushed;
-	wtc_warm_settle(job, rows, n, batch);
+	run->nretried = n;
+	run->outcome = wtc_warm_reread(&part, job->condition, run->retried, n);
+	job->rows_pushed += run->outcome->pushed;
 	table_close(part.rel, NoLock);
-	return batch->pushed;
+	return run->outcome->pushed;
 }
 
 /*
@@ -405,10 +298,19 @@ do_batch(WarmRun *run, bool *any)
 	(void) set_config_option("wtcache.mode", "write_through", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	old = MemoryContextSwitchTo(run->batch_cxt);
-	root = open_table(run->job.relid, &trigger);
+	root = wtc_warm_open(run->job.relid, &trigger);
 	pushed = run->job.retrying ? retry(run, root, any) : scan(run, root);
 	relation_close(root, NoLock);
 	commit_batch(run, &before, pushed);
+
+	/* not before they are in Redis */
+	if (run->nretried > 0)
+	{
+		wtc_warm_settle(&run->job, run->retried, run->nretried, run->outcome);
+		wtc_warm_save(&run->job);
+		SPI_commit();
+		run->nretried = 0;
+	}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(run->batch_cxt);
 	pace(run);
@@ -478,7 +380,7 @@ start_job(WarmRun *run, Relation root, char *condition)
 
 	wtc_warm_check_condition(root, condition);
 	job->condition = condition;
-	measure(job, root);
+	wtc_warm_measure(job, root);
 	wtc_warm_create(job);
 }
 
@@ -491,12 +393,12 @@ begin_job(WarmRun *run, char *condition)
 	bool		todo = true;
 
 	check_redis_is_set();
-	root = open_table(run->job.relid, &trigger);
+	root = wtc_warm_open(run->job.relid, &trigger);
 	if (root->rd_rel->relkind == RELKIND_RELATION)
 	{
 		WtcWarmPart part;
 
-		open_part(&part, root, run->job.relid);
+		wtc_warm_open_part(&part, root, run->job.relid);
 		table_close(part.rel, NoLock);
 	}
 	if (run->options.resume)
@@ -559,7 +461,8 @@ check_call(FunctionCallInfo fcinfo)
 {
 	CallContext *call = (CallContext *) fcinfo->context;
 
-	if (call == NULL || !IsA(call, CallContext) || call->atomic)
+	if (call == NULL || !IsA(call, CallContext) || call->atomic ||
+		IsSubTransaction())
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("wtcache.warm() cannot run inside a transaction block"),

@@ -3,8 +3,9 @@
  * warm.h
  *	  What the files of wtcache.warm() share: a job and its batches.
  *
- * warm.c runs a job, warm_batch.c pushes one batch of it, warm_job.c keeps it
- * in the table wtcache.warm_job.  All of this may raise errors.
+ * warm.c runs a job, warm_table.c opens what it reads, warm_batch.c takes one
+ * batch of it, warm_job.c keeps it in the table wtcache.warm_job.  All of this
+ * may raise errors.
  *
  *-------------------------------------------------------------------------
  */
@@ -81,6 +82,23 @@ extern int	wtc_warm_skipped(WtcWarmJob *job, int most,
 /* Forgets skipped rows; those in except stay. */
 extern void wtc_warm_settle(WtcWarmJob *job, const ItemPointerData *rows,
 							int n, const WtcWarmBatch *except);
+
+/* --- warm_table.c --- */
+
+/*
+ * Opens a table, as a writer does, so that it is not detached meanwhile.  An
+ * error if it is gone, not attached, or not for the current user.
+ */
+extern Relation wtc_warm_open(Oid relid, const Trigger **trigger);
+
+/* The same for a table that holds rows, into what a batch needs of it. */
+extern void wtc_warm_open_part(WtcWarmPart *part, Relation root, Oid relid);
+
+/* How much there is to do: blocks, and an estimate of the rows. */
+extern void wtc_warm_measure(WtcWarmJob *job, Relation root);
+
+/* The table with rows that comes after this one; InvalidOid: none. */
+extern Oid	wtc_warm_next_part(Relation root, Oid after);
 
 /* --- warm_batch.c --- */
 

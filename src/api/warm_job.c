@@ -327,13 +327,15 @@ wtc_warm_settle(WtcWarmJob *job, const ItemPointerData *rows, int n,
 				const WtcWarmBatch *except)
 {
 	SqlArgs		args = {0};
+	int64		deleted;
 
 	add_oid(&args, job->relid);
 	add_oid(&args, job->part);
 	add_tids(&args, rows, n);
 	add_tids(&args, except->locked, except->nlocked);
-	job->rows_skipped -= run("DELETE FROM wtcache.warm_skipped"
-							 " WHERE relation = $1 AND part = $2"
-							 " AND tid = ANY ($3) AND tid <> ALL ($4)",
-							 &args, SPI_OK_DELETE);
+	deleted = run("DELETE FROM wtcache.warm_skipped"
+				  " WHERE relation = $1 AND part = $2"
+				  " AND tid = ANY ($3) AND tid <> ALL ($4)",
+				  &args, SPI_OK_DELETE);
+	job->rows_skipped = Max(job->rows_skipped - deleted, 0);
 }
