@@ -29,7 +29,6 @@
 #include "api/warm.h"
 #include "capture/settings.h"
 #include "capture/trigger.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -53,6 +52,10 @@ append_select(StringInfo sql, Relation root, Relation rel,
 					 quote_identifier(RelationGetRelationName(root)));
 }
 
+/*
+ * It is a part of our query that the condition becomes, and the query has to
+ * stay what it is: rows of another table must not be taken for ours.
+ */
 void
 wtc_warm_check_condition(Relation rel, const char *condition)
 {
@@ -64,24 +67,26 @@ wtc_warm_check_condition(Relation rel, const char *condition)
 	initStringInfo(&sql);
 	append_select(&sql, rel, rel, condition);
 	plan = SPI_prepare(sql.data, 0, NULL);
-	if (plan == NULL || !SPI_is_cursor_plan(plan))
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", sql.data,
+			 SPI_result_code_string(SPI_result));
+	SPI_freeplan(plan);
+
+	if (wtc_single_expression(psprintf("SELECT (%s\n)", condition)) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("condition must be a single expression")));
-	SPI_freeplan(plan);
 }
 
 /* Runs the query with the active snapshot. */
 static void
 run_query(const char *sql)
 {
-	if (SPI_execute(sql, true, 0) != SPI_OK_SELECT ||
-		SPI_tuptable->tupdesc->natts != 2 ||
-		TupleDescAttr(SPI_tuptable->tupdesc, 0)->atttypid != TIDOID ||
-		TupleDescAttr(SPI_tuptable->tupdesc, 1)->atttypid != BOOLOID)
-		ereport(ERROR,
-				(errcode(ERRCODE_SYNTAX_ERROR),
-				 errmsg("condition must be a single expression")));
+	int			result = SPI_execute(sql, true, 0);
+
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "could not execute \"%s\": %s", sql,
+			 SPI_result_code_string(result));
 }
 
 /* Locks a row and queues its image. */
