@@ -53,12 +53,19 @@ AS 'MODULE_PATHNAME', 'wtcache_attach';
 COMMENT ON FUNCTION wtcache.attach(regclass, text, interval, text[], text[], name[], text, text) IS
 'attaches a table: from now on its committed rows are in the cache; replaces an earlier attachment';
 
-CREATE FUNCTION wtcache.detach(relation regclass)
+CREATE FUNCTION wtcache.detach(relation regclass, drop_keys boolean DEFAULT false)
 RETURNS void
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'wtcache_detach';
-COMMENT ON FUNCTION wtcache.detach(regclass) IS
-'detaches a table; what the cache holds of it stays until it expires';
+COMMENT ON FUNCTION wtcache.detach(regclass, boolean) IS
+'detaches a table; what the cache holds of it stays until it expires, or is deleted';
+
+CREATE FUNCTION wtcache.clear(relation regclass)
+RETURNS bigint
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_clear';
+COMMENT ON FUNCTION wtcache.clear(regclass) IS
+'deletes the keys of all rows of a table from the cache when the transaction commits; returns how many';
 
 CREATE FUNCTION wtcache.attachments(
     OUT relation regclass,
@@ -137,6 +144,83 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'wtcache_flush';
 COMMENT ON FUNCTION wtcache.flush(interval) IS
 'waits until the cache holds everything that was committed before; false if that takes longer than the timeout';
+
+--
+-- Filling the cache.  wtcache.warm() keeps these tables as their owner, so
+-- nobody needs rights on them.  They are state and not dumped.
+--
+
+CREATE TABLE wtcache.warm_job (
+    relation oid PRIMARY KEY,
+    condition text,
+    pid integer NOT NULL DEFAULT pg_catalog.pg_backend_pid(),
+    phase text NOT NULL DEFAULT 'scanning'
+        CHECK (phase IN ('scanning', 'retrying', 'finished')),
+    part oid,
+    file oid,
+    part_blocks bigint NOT NULL DEFAULT 0,
+    last tid NOT NULL DEFAULT '(0,0)',
+    blocks_before bigint NOT NULL DEFAULT 0,
+    blocks_done bigint NOT NULL DEFAULT 0,
+    blocks_total bigint NOT NULL DEFAULT 0,
+    rows_total bigint NOT NULL DEFAULT 0,
+    rows_done bigint NOT NULL DEFAULT 0,
+    rows_pushed bigint NOT NULL DEFAULT 0,
+    rows_skipped bigint NOT NULL DEFAULT 0,
+    started_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    run_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    run_rows bigint NOT NULL DEFAULT 0,
+    run_blocks bigint NOT NULL DEFAULT 0,
+    updated_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    finished_at timestamptz);
+COMMENT ON TABLE wtcache.warm_job IS
+'how far the last wtcache.warm() of each table has come; see wtcache.stat_progress_warm';
+
+CREATE TABLE wtcache.warm_skipped (
+    relation oid,
+    part oid,
+    file oid NOT NULL,
+    tid tid,
+    PRIMARY KEY (relation, part, tid));
+COMMENT ON TABLE wtcache.warm_skipped IS
+'rows that wtcache.warm() has found locked, to be tried again';
+
+CREATE PROCEDURE wtcache.warm(
+    relation regclass,
+    batch_size integer DEFAULT 1000,
+    max_rate double precision DEFAULT NULL,
+    condition text DEFAULT NULL,
+    resume boolean DEFAULT false,
+    redis_timeout interval DEFAULT '1 minute')
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'wtcache_warm';
+COMMENT ON PROCEDURE wtcache.warm(regclass, integer, double precision, text, boolean, interval) IS
+'pushes the rows that a table has into the cache, in batches with a commit after each';
+
+CREATE VIEW wtcache.stat_progress_warm AS
+SELECT j.relation::pg_catalog.regclass AS relation,
+       CASE WHEN j.finished_at IS NOT NULL THEN 'finished'
+            WHEN r.running THEN j.phase ELSE 'interrupted' END AS state,
+       CASE WHEN r.running THEN j.pid END AS pid,
+       NULLIF(j.part, 0)::pg_catalog.regclass AS partition,
+       j.rows_done, j.rows_total, j.rows_pushed, j.rows_skipped,
+       j.blocks_done, j.blocks_total,
+       pg_catalog.round(((j.rows_done - j.run_rows) / NULLIF(t.seconds, 0))::numeric, 1) AS rate,
+       CASE WHEN r.running THEN
+           (j.updated_at - j.run_at) * ((j.blocks_total - j.blocks_done)
+               / NULLIF(j.blocks_done - j.run_blocks, 0)::double precision)
+       END AS remaining,
+       j.condition, j.started_at, j.updated_at, j.finished_at
+FROM wtcache.warm_job j
+JOIN pg_catalog.pg_class c ON c.oid = j.relation,
+LATERAL (SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_database d ON d.oid = l.database
+    WHERE l.locktype = 'advisory' AND d.datname = pg_catalog.current_database()
+      AND l.classid = j.relation AND l.objid = 0 AND l.objsubid = 30580
+      AND l.granted)) AS r(running),
+LATERAL (SELECT EXTRACT(epoch FROM j.updated_at - j.run_at)::double precision) AS t(seconds);
+COMMENT ON VIEW wtcache.stat_progress_warm IS
+'the last wtcache.warm() of each table: how far it is, how fast, and how long it will take';
 
 --
 -- Watching
@@ -304,7 +388,8 @@ COMMENT ON FUNCTION wtcache.stat_reset() IS
 REVOKE ALL ON FUNCTION wtcache.capture_row(), wtcache.capture_truncate(),
     wtcache.cover_partitions(),
     wtcache.attach(regclass, text, interval, text[], text[], name[], text, text),
-    wtcache.detach(regclass),
+    wtcache.detach(regclass, boolean),
+    wtcache.clear(regclass),
     wtcache.set(text, jsonb, interval, text[]),
     wtcache.delete(text[]),
     wtcache.invalidate_tag(text[]),
@@ -313,10 +398,14 @@ REVOKE ALL ON FUNCTION wtcache.capture_row(), wtcache.capture_truncate(),
     wtcache.status(), wtcache.stat(), wtcache.stat_attachment(),
     wtcache.stat_latency(), wtcache.stat_latency_buckets(), wtcache.stat_reset()
 FROM PUBLIC;
+REVOKE ALL ON PROCEDURE
+    wtcache.warm(regclass, integer, double precision, text, boolean, interval)
+FROM PUBLIC;
 
 GRANT SELECT ON wtcache.attachments TO PUBLIC;
 GRANT EXECUTE ON FUNCTION wtcache.status(), wtcache.stat(),
     wtcache.stat_attachment(), wtcache.stat_latency(),
     wtcache.stat_latency_buckets() TO pg_monitor;
 GRANT SELECT ON wtcache.status, wtcache.stat, wtcache.stat_attachment,
-    wtcache.stat_latency, wtcache.stat_latency_buckets TO pg_monitor;
+    wtcache.stat_latency, wtcache.stat_latency_buckets,
+    wtcache.stat_progress_warm TO pg_monitor;

@@ -10,6 +10,10 @@
 
 #include "datatype/timestamp.h"
 #include "fmgr.h"
+#include "nodes/pg_list.h"
+#include "storage/lockdefs.h"
+#include "utils/rel.h"
+#include "utils/reltrigger.h"
 
 /* A ttl in milliseconds; raises an error if it makes no sense. */
 extern uint64 wtc_interval_ms(const Interval *interval);
@@ -17,5 +21,32 @@ extern uint64 wtc_interval_ms(const Interval *interval);
 /* The row that a function with a row type returns. */
 extern Datum wtc_result_row(FunctionCallInfo fcinfo, Datum *values,
 							bool *nulls);
+
+/* An error unless the current user owns the table. */
+extern void wtc_check_owner(Relation rel);
+
+/* A table and all below it, those that hold rows; by OID. */
+extern List *wtc_tables_with_rows(Relation rel);
+
+/* The capture trigger of a table; an error if it is not attached. */
+extern const Trigger *wtc_attached_trigger(Relation rel);
+
+/*
+ * Queues the deletion of the keys of a table and its partitions, which it locks;
+ * returns how many.
+ */
+extern uint64 wtc_clear(Relation rel, LOCKMODE lockmode);
+
+/* An interval as microseconds, from 0 on. */
+extern int64 wtc_timeout_us(const Interval *interval);
+
+/*
+ * Waits until Redis holds what was committed before the call; false: not by
+ * the deadline.  Serves interrupts.
+ */
+extern bool wtc_flush_until(int64 deadline_us);
+
+/* Sleeps until then.  Serves interrupts. */
+extern void wtc_sleep_until(int64 until_us);
 
 #endif							/* WTC_API_API_H */

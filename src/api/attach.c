@@ -61,8 +61,8 @@ refuse(Relation rel, const char *reason, const char *hint)
 			 hint ? errhint("%s", hint) : 0));
 }
 
-static void
-check_owner(Relation rel)
+void
+wtc_check_owner(Relation rel)
 {
 	if (!wtc_owns_relation(RelationGetRelid(rel), GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER,
@@ -340,9 +340,8 @@ drop_renamed_triggers(Relation rel)
 					 qualified_name(RelationGetRelid(rel))));
 }
 
-/* A table and all below it that hold rows. */
-static List *
-tables_with_rows(Relation rel)
+List *
+wtc_tables_with_rows(Relation rel)
 {
 	List	   *result = NIL;
 	ListCell   *lc;
@@ -397,7 +396,7 @@ wtcache_attach(PG_FUNCTION_ARGS)
 
 	/* the lock that CREATE TRIGGER takes */
 	rel = relation_open(relid, ShareRowExclusiveLock);
-	check_owner(rel);
+	wtc_check_owner(rel);
 	check_attachable(rel);
 	check_partitions(rel);
 	args = collect_arguments(fcinfo, rel);
@@ -406,7 +405,7 @@ wtcache_attach(PG_FUNCTION_ARGS)
 	SPI_connect();
 	drop_renamed_triggers(rel);
 	create_row_trigger(relid, &args);
-	foreach(lc, tables_with_rows(rel))
+	foreach(lc, wtc_tables_with_rows(rel))
 		create_truncate_trigger(lfirst_oid(lc));
 	SPI_finish();
 
@@ -422,18 +421,15 @@ wtcache_detach(PG_FUNCTION_ARGS)
 	const Trigger *trigger;
 	ListCell   *lc;
 
-	check_owner(rel);
-	trigger = wtc_attachment_trigger(rel);
-	if (trigger == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("table \"%s\" is not attached to wtcache",
-						RelationGetRelationName(rel))));
+	wtc_check_owner(rel);
+	trigger = wtc_attached_trigger(rel);
+	if (PG_GETARG_BOOL(1))
+		(void) wtc_clear(rel, ShareRowExclusiveLock);
 
 	SPI_connect();
 	run(psprintf("DROP TRIGGER %s ON %s",
 				 quote_identifier(trigger->tgname), qualified_name(relid)));
-	foreach(lc, tables_with_rows(rel))
+	foreach(lc, wtc_tables_with_rows(rel))
 		run(psprintf("DROP TRIGGER IF EXISTS " TRUNCATE_TRIGGER " ON %s",
 					 qualified_name(lfirst_oid(lc))));
 	SPI_finish();

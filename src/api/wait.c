@@ -20,6 +20,7 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "api/api.h"
 #include "compat.h"
 #include "datatype/timestamp.h"
 #include "fmgr.h"
@@ -39,8 +40,8 @@ PG_FUNCTION_INFO_V1(wtcache_flush);
 /* As good as for ever. */
 #define LONGEST_US	((double) USECS_PER_DAY * 366 * 100)
 
-static int64
-timeout_us(const Interval *interval)
+int64
+wtc_timeout_us(const Interval *interval)
 {
 	double		us = interval->time + (double) USECS_PER_DAY *
 	(interval->day + (double) DAYS_PER_MONTH * interval->month);
@@ -89,19 +90,28 @@ wait_a_moment(int64 deadline_us)
 	return true;
 }
 
-Datum
-wtcache_flush(PG_FUNCTION_ARGS)
+void
+wtc_sleep_until(int64 until_us)
 {
-	int64		timeout = timeout_us(PG_GETARG_INTERVAL_P(0));
-	int64		deadline = wtc_clock_us() + timeout;
+	int64		left;
+
+	while ((left = until_us - wtc_clock_us()) > 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 (long) Min(left / 1000 + 1, 60000),
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+	CHECK_FOR_INTERRUPTS();
+}
+
+bool
+wtc_flush_until(int64 deadline_us)
+{
 	XLogRecPtr	lsn;
 	uint64		round;
-
-	if (RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("recovery is in progress"),
-				 errhint("wtcache.flush() cannot be executed during recovery: only the primary server pushes.")));
 
 	/* the worker goes no further than what is flushed: see to it (R14) */
 	lsn = GetXLogInsertRecPtr();
@@ -109,17 +119,31 @@ wtcache_flush(PG_FUNCTION_ARGS)
 
 	while (being_pushed(lsn))
 	{
-		if (!wait_a_moment(deadline))
-			PG_RETURN_BOOL(false);
+		if (!wait_a_moment(deadline_us))
+			return false;
 	}
-	if (timeout == 0)
-		PG_RETURN_BOOL(!wtc_worker_busy());
+	if (wtc_clock_us() >= deadline_us)
+		return !wtc_worker_busy();
 
 	round = wtc_round_ask();
 	while (!wtc_round_done(round))
 	{
-		if (!wait_a_moment(deadline))
-			PG_RETURN_BOOL(false);
+		if (!wait_a_moment(deadline_us))
+			return false;
 	}
-	PG_RETURN_BOOL(true);
+	return true;
+}
+
+Datum
+wtcache_flush(PG_FUNCTION_ARGS)
+{
+	int64		timeout = wtc_timeout_us(PG_GETARG_INTERVAL_P(0));
+
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("recovery is in progress"),
+				 errhint("wtcache.flush() cannot be executed during recovery: only the primary server pushes.")));
+
+	PG_RETURN_BOOL(wtc_flush_until(wtc_clock_us() + timeout));
 }

@@ -82,52 +82,55 @@ condition_error(void *arg)
 			   RelationGetRelationName(context->rel));
 }
 
+Node *
+wtc_single_expression(const char *query)
+{
+	List	   *raw = raw_parser(query, RAW_PARSE_DEFAULT);
+	SelectStmt *select;
+	Node	   *expr;
+
+	if (list_length(raw) != 1)
+		return NULL;
+	select = (SelectStmt *) linitial_node(RawStmt, raw)->stmt;
+	if (!IsA(select, SelectStmt) || list_length(select->targetList) != 1 ||
+		select->fromClause != NIL || select->whereClause != NULL ||
+		select->groupClause != NIL || select->havingClause != NULL ||
+		select->sortClause != NIL || select->limitCount != NULL ||
+		select->limitOffset != NULL || select->withClause != NULL ||
+		select->lockingClause != NIL || select->op != SETOP_NONE ||
+		select->distinctClause != NIL || select->windowClause != NIL ||
+		select->intoClause != NULL)
+		return NULL;
+	expr = linitial_node(ResTarget, select->targetList)->val;
+	if (IsA(expr, ColumnRef) &&
+		IsA(llast(((ColumnRef *) expr)->fields), A_Star))
+		return NULL;
+	return expr;
+}
+
 /* Parses the text of a condition into a boolean expression over the row. */
 static Node *
 parse_condition_text(Relation rel, const char *condition, const char *query)
 {
 	ParseState *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *nsitem;
-	List	   *raw;
-	SelectStmt *select;
-	Node	   *expr;
+	Node	   *expr = wtc_single_expression(query);
 
-	raw = raw_parser(query, RAW_PARSE_DEFAULT);
-	if (list_length(raw) == 1)
-	{
-		select = (SelectStmt *) linitial_node(RawStmt, raw)->stmt;
-		if (IsA(select, SelectStmt) && list_length(select->targetList) == 1 &&
-			select->fromClause == NIL && select->whereClause == NULL &&
-			select->groupClause == NIL && select->havingClause == NULL &&
-			select->sortClause == NIL && select->limitCount == NULL &&
-			select->limitOffset == NULL && select->withClause == NULL &&
-			select->lockingClause == NIL && select->op == SETOP_NONE &&
-			select->distinctClause == NIL && select->windowClause == NIL &&
-			select->intoClause == NULL)
-		{
-			nsitem = addRangeTableEntryForRelation(pstate, rel,
-												   AccessShareLock,
-												   NULL, false, true);
-			addNSItemToQuery(pstate, nsitem, true, true, true);
-			expr = linitial_node(ResTarget, select->targetList)->val;
-			if (IsA(expr, ColumnRef) &&
-				IsA(llast(((ColumnRef *) expr)->fields), A_Star))
-				ereport(ERROR,
-						(errcode(ERRCODE_SYNTAX_ERROR),
-						 errmsg("a wtcache condition must be a single expression"),
-						 errdetail("The condition is \"%s\".", condition)));
-			/* neither subqueries nor aggregates nor window functions */
-			expr = transformExpr(pstate, expr, EXPR_KIND_TRIGGER_WHEN);
-			expr = coerce_to_boolean(pstate, expr, "wtcache condition");
-			assign_expr_collations(pstate, expr);
-			free_parsestate(pstate);
-			return expr;
-		}
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_SYNTAX_ERROR),
-			 errmsg("a wtcache condition must be a single expression"),
-			 errdetail("The condition is \"%s\".", condition)));
+	if (expr == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("a wtcache condition must be a single expression"),
+				 errdetail("The condition is \"%s\".", condition)));
+
+	nsitem = addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
+										   NULL, false, true);
+	addNSItemToQuery(pstate, nsitem, true, true, true);
+	/* neither subqueries nor aggregates nor window functions */
+	expr = transformExpr(pstate, expr, EXPR_KIND_TRIGGER_WHEN);
+	expr = coerce_to_boolean(pstate, expr, "wtcache condition");
+	assign_expr_collations(pstate, expr);
+	free_parsestate(pstate);
+	return expr;
 }
 
 static Node *

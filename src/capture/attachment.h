@@ -85,6 +85,12 @@ extern bool wtc_covers_unique_index(Relation rel, const Bitmapset *columns);
 extern char *wtc_attachment_output(void *att, AttrNumber attno, Datum value);
 
 /*
+ * The expression of a query that is "SELECT" and an expression, and nothing
+ * else; otherwise NULL.  Raises an error if it cannot be parsed.
+ */
+extern Node *wtc_single_expression(const char *query);
+
+/*
  * Checks the text of a condition and returns it in a form whose meaning does
  * not depend on search_path.
  */

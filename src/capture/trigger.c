@@ -16,6 +16,7 @@
 #include "capture/attachment.h"
 #include "capture/image.h"
 #include "capture/settings.h"
+#include "capture/trigger.h"
 #include "commands/trigger.h"
 #include "compat.h"
 #include "executor/executor.h"
@@ -236,14 +237,42 @@ wtcache_capture_row(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/*
- * Deletes the keys of all rows that are there before the table is emptied.
- * The table is locked against everybody, so the newest snapshot shows what
- * will be lost, also to a transaction whose own snapshot is older.
- */
-static void
-capture_all(WtcAttachment *att, Relation rel)
+bool
+wtc_capture_existing(WtcAttachment *att, Relation rel, TupleTableSlot *slot)
 {
+	WtcRendered row;
+	bool		mine;
+
+	wtc_render_row(att, slot, &row);
+	if (row.cached)
+		store_key(att, rel, slot, ExecFetchSlotHeapTuple(slot, false, &mine),
+				  &row, NULL);
+	return row.cached;
+}
+
+/* The row stays, but not in the cache: nothing of it is invalidated. */
+static bool
+clear_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
+		  HeapTuple tuple)
+{
+	WtcRendered row;
+
+	wtc_render_row(att, slot, &row);
+	if (row.cached)
+		delete_key(rel, tuple, &row);
+	return row.cached;
+}
+
+/*
+ * Deletes the keys of all rows, because the table will be emptied or just its
+ * part of the cache; returns how many.  A table to be emptied is locked against
+ * everybody, so the newest snapshot shows what will be lost, also to a
+ * transaction whose own snapshot is older.
+ */
+static uint64
+capture_all(WtcAttachment *att, Relation rel, bool truncate)
+{
+	uint64		keys = 0;
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
@@ -254,12 +283,16 @@ capture_all(WtcAttachment *att, Relation rel)
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
+		HeapTuple	tuple;
 		bool		mine;
 
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(row_cxt);
-		capture(att, rel, slot, ExecFetchSlotHeapTuple(slot, false, &mine),
-				NULL, NULL);
+		tuple = ExecFetchSlotHeapTuple(slot, false, &mine);
+		if (truncate)
+			capture(att, rel, slot, tuple, NULL, NULL);
+		else
+			keys += clear_key(att, rel, slot, tuple);
 	}
 
 	MemoryContextSwitchTo(old);
@@ -267,6 +300,26 @@ capture_all(WtcAttachment *att, Relation rel)
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);
+	return keys;
+}
+
+uint64
+wtc_capture_clear(WtcAttachment *att, Relation rel)
+{
+	volatile uint64 keys;
+	WtcPinned	pinned;
+
+	wtc_pin_settings(&pinned, att->exotic);
+	PG_TRY();
+	{
+		keys = capture_all(att, rel, false);
+	}
+	PG_FINALLY();
+	{
+		wtc_unpin_settings(&pinned);
+	}
+	PG_END_TRY();
+	return keys;
 }
 
 Datum
@@ -292,7 +345,7 @@ wtcache_capture_truncate(PG_FUNCTION_ARGS)
 	wtc_pin_settings(&pinned, att->exotic);
 	PG_TRY();
 	{
-		capture_all(att, data->tg_relation);
+		(void) capture_all(att, data->tg_relation, true);
 	}
 	PG_FINALLY();
 	{

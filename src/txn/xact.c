@@ -69,6 +69,9 @@ static bool resolved = false;	/* COMMIT PREPARED has been run */
 static uint64 messages = 0;		/* how many have been written */
 static bool committed = false;
 
+/* of the last transaction that had a push; outlives it */
+static WtcPushOutcome last_outcome = WTC_PUSH_DONE;
+
 static void
 forget(void)
 {
@@ -379,6 +382,7 @@ await_worker(int64 max_us)
 static void
 leave_to_worker(void)
 {
+	last_outcome = WTC_PUSH_UNCONFIRMED;
 	if (marked)
 	{
 		wtc_inflight_settle(false);
@@ -417,6 +421,7 @@ push_batches(void)
 static void
 settle(WtcPushOutcome outcome)
 {
+	last_outcome = outcome;
 	switch (outcome)
 	{
 		case WTC_PUSH_DONE:
@@ -484,6 +489,12 @@ release_callback(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
 
 	wtc_pending_reset();
 	forget();
+}
+
+WtcPushOutcome
+wtc_xact_outcome(void)
+{
+	return last_outcome;
 }
 
 void

@@ -1,0 +1,70 @@
+/*-------------------------------------------------------------------------
+ *
+ * clear.c
+ *	  wtcache.clear(): taking a table's rows out of the cache.
+ *
+ * The keys are those of the rows that are there.  They are deleted like any
+ * other, when the transaction commits and with its version.  A row that
+ * somebody changes meanwhile may be in the cache afterwards: with its current
+ * image, as the table is attached.  Whoever wants none of that locks the
+ * table, as detaching does.
+ *
+ * All of this may raise errors.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "api/api.h"
+#include "capture/attachment.h"
+#include "capture/trigger.h"
+#include "fmgr.h"
+
+PG_FUNCTION_INFO_V1(wtcache_clear);
+
+const Trigger *
+wtc_attached_trigger(Relation rel)
+{
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+
+	if (trigger == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("table \"%s\" is not attached to wtcache",
+						RelationGetRelationName(rel))));
+	return trigger;
+}
+
+uint64
+wtc_clear(Relation rel, LOCKMODE lockmode)
+{
+	uint64		keys = 0;
+	ListCell   *lc;
+
+	foreach(lc, wtc_tables_with_rows(rel))
+	{
+		Relation	part = table_open(lfirst_oid(lc), lockmode);
+		const Trigger *trigger = wtc_attachment_trigger(part);
+
+		if (trigger != NULL)
+			keys += wtc_capture_clear(wtc_attachment_get(part, trigger), part);
+		table_close(part, NoLock);
+	}
+	return keys;
+}
+
+Datum
+wtcache_clear(PG_FUNCTION_ARGS)
+{
+	/* the lock of a writer: nobody detaches the table meanwhile */
+	Relation	rel = relation_open(PG_GETARG_OID(0), RowExclusiveLock);
+	uint64		keys;
+
+	wtc_check_owner(rel);
+	(void) wtc_attached_trigger(rel);
+	keys = wtc_clear(rel, RowExclusiveLock);
+	relation_close(rel, NoLock);
+	PG_RETURN_INT64((int64) keys);
+}

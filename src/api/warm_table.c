@@ -1,0 +1,118 @@
+/*-------------------------------------------------------------------------
+ *
+ * warm_table.c
+ *	  The table that wtcache.warm() reads: may it, and what is there to read.
+ *
+ * Everything is looked at again for every batch: much can happen between two
+ * transactions.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "api/api.h"
+#include "api/warm.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "optimizer/plancat.h"
+#include "storage/bufmgr.h"
+#include "utils/acl.h"
+
+static void
+check_trigger(Relation rel, const Trigger *trigger)
+{
+	if (trigger->tgenabled == TRIGGER_DISABLED ||
+		trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the capture trigger of \"%s\" is disabled",
+						RelationGetRelationName(rel)),
+				 errdetail("Rows in the cache would not follow the table."),
+				 errhint("Use ALTER TABLE ... ENABLE TRIGGER.")));
+}
+
+/* What locking rows with FOR SHARE needs. */
+static void
+check_rights(Relation rel)
+{
+	static const AclMode needed[] = {ACL_SELECT, ACL_UPDATE};
+
+	for (int i = 0; i < lengthof(needed); i++)
+	{
+		if (pg_class_aclcheck(RelationGetRelid(rel), GetUserId(),
+							  needed[i]) != ACLCHECK_OK)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("permission denied for table %s",
+							RelationGetRelationName(rel)),
+					 errdetail("Warming a table locks its rows, which needs the privileges SELECT and UPDATE on it and on its partitions.")));
+	}
+}
+
+Relation
+wtc_warm_open(Oid relid, const Trigger **trigger)
+{
+	Relation	rel = try_relation_open(relid, RowExclusiveLock);
+
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	*trigger = wtc_attached_trigger(rel);
+	check_trigger(rel, *trigger);
+	check_rights(rel);
+	return rel;
+}
+
+void
+wtc_warm_open_part(WtcWarmPart *part, Relation root, Oid relid)
+{
+	const Trigger *trigger;
+
+	part->root = root;
+	part->rel = wtc_warm_open(relid, &trigger);
+	part->att = wtc_attachment_get(part->rel, trigger);
+	if (part->att->no_images != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rows of \"%s\" cannot be cached",
+						RelationGetRelationName(part->rel)),
+				 errdetail("There can be no images: %s.",
+						   part->att->no_images)));
+}
+
+void
+wtc_warm_measure(WtcWarmJob *job, Relation root)
+{
+	ListCell   *lc;
+
+	foreach(lc, wtc_tables_with_rows(root))
+	{
+		Relation	rel = table_open(lfirst_oid(lc), AccessShareLock);
+		BlockNumber pages;
+		double		tuples;
+		double		visible;
+
+		estimate_rel_size(rel, NULL, &pages, &tuples, &visible);
+		job->blocks_total += RelationGetNumberOfBlocks(rel);
+		job->rows_total += (int64) tuples;
+		table_close(rel, AccessShareLock);
+	}
+}
+
+Oid
+wtc_warm_next_part(Relation root, Oid after)
+{
+	Oid			next = InvalidOid;
+	ListCell   *lc;
+
+	foreach(lc, wtc_tables_with_rows(root))
+	{
+		if (lfirst_oid(lc) > after &&
+			(!OidIsValid(next) || lfirst_oid(lc) < next))
+			next = lfirst_oid(lc);
+	}
+	return next;
+}
