@@ -16,6 +16,7 @@
 #include "capture/attachment.h"
 #include "capture/image.h"
 #include "capture/settings.h"
+#include "capture/trigger.h"
 #include "commands/trigger.h"
 #include "compat.h"
 #include "executor/executor.h"
@@ -232,21 +233,17 @@ wtcache_capture_row(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/*
- * Deletes the keys of all rows that are there before the table is emptied.
- * The table is locked against everybody, so the newest snapshot shows what
- * will be lost, also to a transaction whose own snapshot is older.
- */
-static void
+static uint64
 capture_all(WtcAttachment *att, Relation rel)
 {
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	MemoryContext row_cxt = AllocSetContextCreate(CurrentMemoryContext,
-												  "wtcache truncated row",
+												  "wtcache leaving row",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(row_cxt);
+	uint64		rows = 0;
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
@@ -256,6 +253,7 @@ capture_all(WtcAttachment *att, Relation rel)
 		MemoryContextReset(row_cxt);
 		capture(att, rel, slot, ExecFetchSlotHeapTuple(slot, false, &mine),
 				NULL, NULL);
+		rows++;
 	}
 
 	MemoryContextSwitchTo(old);
@@ -263,6 +261,30 @@ capture_all(WtcAttachment *att, Relation rel)
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);
+	return rows;
+}
+
+/*
+ * The table is locked against writers, so the newest snapshot shows what will
+ * be lost, also to a transaction whose own snapshot is older.
+ */
+uint64
+wtc_capture_leaving(WtcAttachment *att, Relation rel)
+{
+	WtcPinned	pinned;
+	volatile uint64 rows = 0;
+
+	wtc_pin_settings(&pinned, att->exotic);
+	PG_TRY();
+	{
+		rows = capture_all(att, rel);
+	}
+	PG_FINALLY();
+	{
+		wtc_unpin_settings(&pinned);
+	}
+	PG_END_TRY();
+	return rows;
 }
 
 Datum
@@ -270,8 +292,6 @@ wtcache_capture_truncate(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	const Trigger *trigger;
-	WtcAttachment *att;
-	WtcPinned	pinned;
 
 	check_trigger_call(fcinfo, "capture_truncate",
 					   CALLED_AS_TRIGGER(fcinfo) &&
@@ -283,18 +303,7 @@ wtcache_capture_truncate(PG_FUNCTION_ARGS)
 	if (trigger == NULL ||
 		data->tg_relation->rd_rel->relkind != RELKIND_RELATION)
 		return PointerGetDatum(NULL);
-	att = wtc_attachment_get(data->tg_relation, trigger);
-
-	wtc_pin_settings(&pinned, att->exotic);
-	PG_TRY();
-	{
-		capture_all(att, data->tg_relation);
-	}
-	PG_FINALLY();
-	{
-		wtc_unpin_settings(&pinned);
-	}
-	PG_END_TRY();
-
+	wtc_capture_leaving(wtc_attachment_get(data->tg_relation, trigger),
+						data->tg_relation);
 	return PointerGetDatum(NULL);
 }
