@@ -18,37 +18,41 @@ ALTER TABLE dd RENAME COLUMN name TO title;
 UPDATE dd SET title = 'uno';
 \! $REDIS get dd:1
 
--- a column of the key, a tag, the invalidations, the list or the condition
+-- a column of the key, a tag, the invalidations, the list or the condition:
+-- the attachment follows
 ALTER TABLE dd RENAME COLUMN id TO ident;
-UPDATE dd SET title = 'refused';
-DELETE FROM dd;
-TRUNCATE dd;
-\! $REDIS get dd:1
-SELECT wtcache.attach('dd', key => 'dd:{ident}', tags => '{"dd:{grp}"}');
-UPDATE dd SET title = 'healed';
+\! $REDIS exists dd:1
+UPDATE dd SET title = 'followed';
 \! $REDIS get dd:1
 ALTER TABLE dd RENAME COLUMN grp TO category;
-INSERT INTO dd VALUES (2, 'refused', 'g');
-SELECT wtcache.attach('dd', key => 'dd:{ident}', invalidates => '{"dd:{category}"}');
-INSERT INTO dd VALUES (2, 'healed', 'g');
+INSERT INTO dd VALUES (2, 'two', 'g');
+\! $REDIS smembers tag:dd:g
+SELECT wtcache.attach('dd', key => 'dd:{ident}', invalidates => '{"dd:{category}"}',
+                      columns => '{ident,title}', condition => $$title <> 'no' AND category <> 'title'$$);
 ALTER TABLE dd RENAME COLUMN category TO grp;
-UPDATE dd SET title = 'refused';
-SELECT wtcache.attach('dd', key => 'dd:{ident}', columns => '{ident,title}');
 ALTER TABLE dd RENAME COLUMN title TO name;
-UPDATE dd SET name = 'refused';
-SELECT wtcache.attach('dd', key => 'dd:{ident}', condition => $$name <> 'no'$$);
+ALTER TABLE dd RENAME COLUMN ident TO "I d";
+SELECT key, invalidates, columns, condition FROM wtcache.attachments WHERE relation = 'dd'::regclass;
+INSERT INTO dd VALUES (3, 'no', 'g'), (4, 'yes', 'title'), (5, 'yes', 'g');
+\! $REDIS exists dd:3 dd:4
+\! $REDIS get dd:5
+-- of a column that is not in the image only the name changes
+ALTER TABLE dd RENAME COLUMN grp TO category;
+\! $REDIS get dd:5
+-- braces do not fit into templates
+ALTER TABLE dd RENAME COLUMN "I d" TO "i}d";
+-- undone
+BEGIN;
+ALTER TABLE dd RENAME COLUMN "I d" TO id;
+ROLLBACK;
+SELECT key, columns FROM wtcache.attachments WHERE relation = 'dd'::regclass;
+\! $REDIS get dd:5
+ALTER TABLE dd RENAME COLUMN "I d" TO id;
+ALTER TABLE dd RENAME COLUMN category TO grp;
 ALTER TABLE dd RENAME COLUMN name TO title;
-UPDATE dd SET title = 'refused';
--- which can also be undone, by renaming back
-ALTER TABLE dd RENAME COLUMN title TO name;
-UPDATE dd SET name = 'back' WHERE ident = 2;
-\! $REDIS get dd:2
--- detach() and attachments do not mind
-ALTER TABLE dd RENAME COLUMN name TO title;
-SELECT key, condition FROM wtcache.attachments WHERE relation = 'dd'::regclass;
+DELETE FROM dd WHERE id > 1;
 SELECT wtcache.detach('dd');
 UPDATE dd SET title = 'detached';
-ALTER TABLE dd RENAME COLUMN ident TO id;
 
 -- columns come and go
 SELECT wtcache.attach('dd', tags => '{"dd:{grp}"}');
@@ -61,9 +65,17 @@ UPDATE dd SET extra = 8 WHERE id = 1;
 ALTER TABLE dd ALTER COLUMN extra TYPE text USING 'number ' || extra;
 UPDATE dd SET grp = 'h' WHERE id = 1;
 \! $REDIS get dd:1
+-- one that the attachment names cannot be dropped
 ALTER TABLE dd DROP COLUMN grp;
-UPDATE dd SET extra = 'x' WHERE id = 1;
+ALTER TABLE dd DROP COLUMN id;
+SELECT wtcache.attach('dd', columns => '{id,grp}');
+ALTER TABLE dd DROP COLUMN grp CASCADE;
+SELECT wtcache.attach('dd', columns => '{id,extra}', condition => 'grp IS NOT NULL');
+ALTER TABLE dd DROP COLUMN grp;
+SELECT wtcache.attach('dd', invalidates => '{"list:{grp}"}');
+ALTER TABLE dd DROP COLUMN grp;
 SELECT wtcache.attach('dd');
+ALTER TABLE dd DROP COLUMN grp;
 UPDATE dd SET extra = 'x' WHERE id = 1;
 \! $REDIS get dd:1
 -- a dropped column in front, and hashes

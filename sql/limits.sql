@@ -86,8 +86,8 @@ UPDATE lm_hash SET v = 'all';
 SELECT * FROM lm_state('lm_hash:');
 
 -- enabled = off: what is changed is deleted, tags are invalidated
-INSERT INTO lm SELECT i, 'old' FROM generate_series(1, 4) i;
 SELECT wtcache.attach('lm', tags => '{lm}', invalidates => '{lm:list}');
+INSERT INTO lm SELECT i, 'old' FROM generate_series(1, 4) i;
 SELECT wtcache.set('lm:thelist', '[1]', NULL, '{lm:list}');
 SET wtcache.enabled = off;
 UPDATE lm SET v = 'new' WHERE id = 1;

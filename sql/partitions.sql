@@ -56,6 +56,9 @@ COMMIT;
 -- hidden and seen by the condition, in a partition of another layout
 SELECT wtcache.attach('pt', key => 'pt:{id}:{region}', tags => '{"pt:{region}"}',
                       columns => '{v,id}', condition => $$v <> 'secret'$$);
+-- what was cached in the old way is gone
+\! $REDIS exists pt:1:s pt:3:s pt:150:s
+UPDATE pt SET id = id;
 UPDATE pt SET v = 'secret' WHERE region = 'w' AND id = 2;
 \! $REDIS exists pt:2:w
 UPDATE pt SET v = 'public' WHERE region = 'w' AND id = 2;

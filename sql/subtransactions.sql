@@ -111,8 +111,9 @@ END $$;
 SELECT count(*), count(*) FILTER (WHERE v = 'touched') AS touched, sx_differences() FROM sx;
 
 -- a rolled-back subtransaction frees what it held of the memory limit
-SET wtcache.batch_memory = '64kB';
 SELECT wtcache.attach('sx');
+UPDATE sx SET id = id;
+SET wtcache.batch_memory = '64kB';
 SELECT spilled FROM wtcache.stat \gset m_
 DO $$
 BEGIN

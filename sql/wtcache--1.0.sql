@@ -31,6 +31,7 @@ COMMENT ON FUNCTION wtcache.cover_partitions() IS
 CREATE EVENT TRIGGER wtcache_cover_partitions ON ddl_command_end
 WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'ALTER TABLE', 'CREATE SCHEMA')
 EXECUTE FUNCTION wtcache.cover_partitions();
+ALTER EVENT TRIGGER wtcache_cover_partitions ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER wtcache_cover_partitions IS
 'gives new partitions of tables attached to wtcache their TRUNCATE trigger';
 
@@ -46,11 +47,12 @@ CREATE FUNCTION wtcache.attach(
     invalidates text[] DEFAULT '{}',
     columns name[] DEFAULT NULL,
     condition text DEFAULT NULL,
-    format text DEFAULT 'json')
+    format text DEFAULT 'json',
+    always boolean DEFAULT false)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
 AS 'MODULE_PATHNAME', 'wtcache_attach';
-COMMENT ON FUNCTION wtcache.attach(regclass, text, interval, text[], text[], name[], text, text) IS
+COMMENT ON FUNCTION wtcache.attach(regclass, text, interval, text[], text[], name[], text, text, boolean) IS
 'attaches a table: from now on its committed rows are in the cache; replaces an earlier attachment';
 
 CREATE FUNCTION wtcache.detach(relation regclass, drop_keys boolean DEFAULT false)
@@ -76,7 +78,8 @@ CREATE FUNCTION wtcache.attachments(
     OUT columns text[],
     OUT condition text,
     OUT format text,
-    OUT enabled boolean)
+    OUT enabled boolean,
+    OUT always boolean)
 RETURNS SETOF record
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'wtcache_attachments';
@@ -387,7 +390,7 @@ COMMENT ON FUNCTION wtcache.stat_reset() IS
 
 REVOKE ALL ON FUNCTION wtcache.capture_row(), wtcache.capture_truncate(),
     wtcache.cover_partitions(),
-    wtcache.attach(regclass, text, interval, text[], text[], name[], text, text),
+    wtcache.attach(regclass, text, interval, text[], text[], name[], text, text, boolean),
     wtcache.detach(regclass, boolean),
     wtcache.clear(regclass),
     wtcache.set(text, jsonb, interval, text[]),

@@ -13,7 +13,9 @@
 #include "access/transam.h"
 #include "access/xlogdefs.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "replication/message.h"
 #include "replication/slot.h"
 #include "storage/proc.h"
@@ -145,6 +147,27 @@ wtc_owns_relation(Oid relid, Oid roleid)
 	return object_ownercheck(RelationRelationId, relid, roleid);
 #else
 	return pg_class_ownercheck(relid, roleid);
+#endif
+}
+
+static inline bool
+wtc_owns_type(Oid type, Oid roleid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(TypeRelationId, type, roleid);
+#else
+	return pg_type_ownercheck(type, roleid);
+#endif
+}
+
+/* ALTER TABLE ... ALTER COLUMN ... SET EXPRESSION */
+static inline bool
+wtc_sets_expression(AlterTableType subtype)
+{
+#if PG_VERSION_NUM >= 170000
+	return subtype == AT_SetExpression;
+#else
+	return false;
 #endif
 }
 

@@ -6,7 +6,8 @@
  * wtcache keeps Redis in step with tables.  The way of a change:
  *
  *	capture/	Triggers turn changed rows into operations: the key, the image,
- *				the tags.  Runs in the statement; may raise errors.
+ *				the tags.  Runs in the statement; may raise errors.  Follows
+ *				changes of the schema.
  *	txn/		Collects the operations of a transaction, apart for each
  *				savepoint, and hooks into its commit: xact.c says when what
  *				happens.  May raise errors until COMMIT.
@@ -28,6 +29,7 @@
  */
 #include "postgres.h"
 
+#include "capture/ddl.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "miscadmin.h"
@@ -51,5 +53,6 @@ _PG_init(void)
 	wtc_guc_init();
 	wtc_shmem_init();
 	wtc_xact_init();
+	wtc_ddl_init();
 	wtc_worker_register();
 }

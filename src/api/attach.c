@@ -14,7 +14,9 @@
 #include "access/relation.h"
 #include "api/api.h"
 #include "capture/attachment.h"
+#include "capture/ddl.h"
 #include "capture/image.h"
+#include "capture/shape.h"
 #include "catalog/catalog.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_inherits.h"
@@ -281,8 +283,17 @@ check_arguments(Relation rel, const Arguments *args)
 static void
 run(const char *command)
 {
-	if (SPI_execute(command, false, 0) < 0)
-		elog(ERROR, "could not execute \"%s\"", command);
+	wtc_ddl_own = true;
+	PG_TRY();
+	{
+		if (SPI_execute(command, false, 0) < 0)
+			elog(ERROR, "could not execute \"%s\"", command);
+	}
+	PG_FINALLY();
+	{
+		wtc_ddl_own = false;
+	}
+	PG_END_TRY();
 }
 
 static char *
@@ -290,6 +301,21 @@ qualified_name(Oid relid)
 {
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
 									  get_rel_name(relid));
+}
+
+/*
+ * A new trigger fires on local changes; enabled is a value of tgenabled.  The
+ * table must not be open.
+ */
+static void
+enable_trigger(Oid relid, const char *name, char enabled)
+{
+	const char *how = enabled == TRIGGER_FIRES_ALWAYS ? "ENABLE ALWAYS" :
+	enabled == TRIGGER_FIRES_ON_ORIGIN ? "ENABLE" : "DISABLE";
+
+	if (enabled != TRIGGER_FIRES_ON_ORIGIN)
+		run(psprintf("ALTER TABLE %s %s TRIGGER %s",
+					 qualified_name(relid), how, name));
 }
 
 static void
@@ -357,6 +383,58 @@ wtc_tables_with_rows(Relation rel)
 	return result;
 }
 
+/* The arguments that say what is stored for a row, in one text. */
+static char *
+stored_shape(char *const *args, int n)
+{
+	StringInfoData shape;
+
+	initStringInfo(&shape);
+	for (int i = 0; i < n; i++)
+	{
+		if (strncmp(args[i], "ttl=", 4) != 0 &&
+			strncmp(args[i], "invalidate=", 11) != 0)
+			appendStringInfo(&shape, "%zu:%s", strlen(args[i]), args[i]);
+	}
+	return shape.data;
+}
+
+/*
+ * The rows of a table that is attached anew, with another key, image or tags:
+ * their keys, as they are until now, go.  The table is locked against writers.
+ */
+static void
+forget_attachment(Relation rel, const Arguments *args)
+{
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+	ListCell   *lc;
+
+	if (trigger == NULL ||
+		strcmp(stored_shape(trigger->tgargs, trigger->tgnargs),
+			   stored_shape(args->arg, args->n)) == 0)
+		return;
+	foreach(lc, wtc_tables_with_rows(rel))
+	{
+		Relation	part = relation_open(lfirst_oid(lc), ShareRowExclusiveLock);
+
+		trigger = wtc_attachment_trigger(part);
+		if (trigger != NULL)
+			wtc_forget_rows(part, trigger);
+		relation_close(part, NoLock);
+	}
+}
+
+static void
+notice_children(Relation rel)
+{
+	if (rel->rd_rel->relkind == RELKIND_RELATION &&
+		find_inheritance_children(RelationGetRelid(rel), NoLock) != NIL)
+		ereport(NOTICE,
+				(errmsg("rows of tables that inherit from \"%s\" are not cached with it",
+						RelationGetRelationName(rel)),
+				 errdetail("Only partitions share the attachment of their parent.")));
+}
+
 static void
 check_partitions(Relation rel)
 {
@@ -386,7 +464,10 @@ wtcache_attach(PG_FUNCTION_ARGS)
 	Oid			relid;
 	Relation	rel;
 	Arguments	args;
+	List	   *tables;
 	ListCell   *lc;
+	char		enabled = !PG_ARGISNULL(8) && PG_GETARG_BOOL(8) ?
+	TRIGGER_FIRES_ALWAYS : TRIGGER_FIRES_ON_ORIGIN;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -401,15 +482,21 @@ wtcache_attach(PG_FUNCTION_ARGS)
 	check_partitions(rel);
 	args = collect_arguments(fcinfo, rel);
 	check_arguments(rel, &args);
+	notice_children(rel);
+	forget_attachment(rel, &args);
 
+	tables = wtc_tables_with_rows(rel);
 	SPI_connect();
 	drop_renamed_triggers(rel);
 	create_row_trigger(relid, &args);
-	foreach(lc, wtc_tables_with_rows(rel))
+	foreach(lc, tables)
 		create_truncate_trigger(lfirst_oid(lc));
-	SPI_finish();
 
 	relation_close(rel, NoLock);
+	enable_trigger(relid, ROW_TRIGGER, enabled);
+	foreach(lc, tables)
+		enable_trigger(lfirst_oid(lc), TRUNCATE_TRIGGER, enabled);
+	SPI_finish();
 	PG_RETURN_VOID();
 }
 
@@ -450,9 +537,12 @@ wtcache_cover_partitions(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"cover_partitions\" was not called by its kind of trigger")));
+	/* not before a dump that is being restored creates them itself */
+	if (!wtc_ddl_adds_partitions())
+		return PointerGetDatum(NULL);
 
 	SPI_connect();
-	if (SPI_execute("SELECT r.tgrelid"
+	if (SPI_execute("SELECT r.tgrelid, r.tgenabled"
 					"  FROM pg_catalog.pg_trigger r"
 					"  JOIN pg_catalog.pg_class c ON c.oid = r.tgrelid"
 					" WHERE r.tgfoid = 'wtcache.capture_row'::pg_catalog.regproc"
@@ -468,10 +558,15 @@ wtcache_cover_partitions(PG_FUNCTION_ARGS)
 		for (uint64 i = 0; i < n; i++)
 		{
 			bool		isnull;
+			Oid			relid = DatumGetObjectId(SPI_getbinval(found->vals[i],
+															   found->tupdesc,
+															   1, &isnull));
+			char		enabled = DatumGetChar(SPI_getbinval(found->vals[i],
+															 found->tupdesc,
+															 2, &isnull));
 
-			create_truncate_trigger(DatumGetObjectId(SPI_getbinval(found->vals[i],
-																   found->tupdesc,
-																   1, &isnull)));
+			create_truncate_trigger(relid);
+			enable_trigger(relid, TRUNCATE_TRIGGER, enabled);
 		}
 	}
 	SPI_finish();

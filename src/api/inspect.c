@@ -65,8 +65,8 @@ values_of(const Trigger *trigger, const char *name, int *n)
 static void
 put_attachment(ReturnSetInfo *rsinfo, Relation rel, const Trigger *trigger)
 {
-	Datum		values[9];
-	bool		nulls[9] = {0};
+	Datum		values[10];
+	bool		nulls[10] = {0};
 	char	  **v;
 	int			n;
 	int			col = 0;
@@ -98,6 +98,7 @@ put_attachment(ReturnSetInfo *rsinfo, Relation rel, const Trigger *trigger)
 	v = values_of(trigger, "format", &n);
 	values[col++] = CStringGetTextDatum(n > 0 ? v[0] : "json");
 	values[col++] = BoolGetDatum(trigger->tgenabled != TRIGGER_DISABLED);
+	values[col++] = BoolGetDatum(trigger->tgenabled == TRIGGER_FIRES_ALWAYS);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 

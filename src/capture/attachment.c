@@ -16,6 +16,7 @@
 #include "capture/settings.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "executor/executor.h"
@@ -26,7 +27,6 @@
 #include "parser/parse_coerce.h"
 #include "parser/parse_collate.h"
 #include "parser/parse_expr.h"
-#include "parser/parse_func.h"
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
 #include "push/batch.h"
@@ -158,10 +158,7 @@ wtc_condition_canonical(Relation rel, const char *condition)
 	List	   *vars = pull_var_clause(expr, PVC_RECURSE_AGGREGATES |
 									   PVC_RECURSE_WINDOWFUNCS |
 									   PVC_RECURSE_PLACEHOLDERS);
-	List	   *context;
 	ListCell   *lc;
-	WtcPinned	pinned;
-	char	   *text;
 
 	foreach(lc, vars)
 	{
@@ -182,6 +179,16 @@ wtc_condition_canonical(Relation rel, const char *condition)
 				 errmsg("functions in a wtcache condition must be marked IMMUTABLE"),
 				 errdetail("The cache follows changes of rows, not changes of what a function returns.")));
 
+	return wtc_condition_deparse(rel, expr);
+}
+
+char *
+wtc_condition_deparse(Relation rel, Node *expr)
+{
+	List	   *context;
+	WtcPinned	pinned;
+	char	   *volatile text = NULL;
+
 	/* with this search_path every name outside pg_catalog is qualified */
 	wtc_pin_settings(&pinned, true);
 	PG_TRY();
@@ -199,6 +206,25 @@ wtc_condition_canonical(Relation rel, const char *condition)
 }
 
 /* The stored text was made canonical, so it is read in the same way. */
+Node *
+wtc_condition_parse(Relation rel, const char *condition)
+{
+	WtcPinned	pinned;
+	Node	   *volatile expr = NULL;
+
+	wtc_pin_settings(&pinned, true);
+	PG_TRY();
+	{
+		expr = parse_condition(rel, condition);
+	}
+	PG_FINALLY();
+	{
+		wtc_unpin_settings(&pinned);
+	}
+	PG_END_TRY();
+	return expr;
+}
+
 static void
 prepare_condition(WtcAttachment *att, Relation rel)
 {
@@ -522,12 +548,27 @@ wtc_attachment_get(Relation rel, const Trigger *trigger)
 	return entry->att;
 }
 
+/*
+ * Not by LookupFuncName(), which wants the user to have USAGE of the schema:
+ * this is asked whenever anybody changes the schema of anything.
+ */
+Oid
+wtc_trigger_function(const char *name)
+{
+	Oid			schema = get_namespace_oid("wtcache", true);
+
+	if (!OidIsValid(schema))
+		return InvalidOid;
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
+						   CStringGetDatum(name),
+						   PointerGetDatum(buildoidvector(NULL, 0)),
+						   ObjectIdGetDatum(schema));
+}
+
 Oid
 wtc_capture_function(void)
 {
-	return LookupFuncName(list_make2(makeString("wtcache"),
-									 makeString("capture_row")),
-						  0, NULL, true);
+	return wtc_trigger_function("capture_row");
 }
 
 /* What we look at of a trigger; the relcache may rebuild its own at any time. */
@@ -539,6 +580,7 @@ copy_trigger(const Trigger *trigger)
 	copy->tgoid = trigger->tgoid;
 	copy->tgname = pstrdup(trigger->tgname);
 	copy->tgenabled = trigger->tgenabled;
+	copy->tgisclone = trigger->tgisclone;
 	copy->tgnargs = trigger->tgnargs;
 	copy->tgargs = palloc(sizeof(char *) * (trigger->tgnargs + 1));
 	for (int i = 0; i < trigger->tgnargs; i++)

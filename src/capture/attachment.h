@@ -72,7 +72,8 @@ extern WtcAttachment *wtc_attachment_get(Relation rel, const Trigger *trigger);
  */
 extern const Trigger *wtc_attachment_trigger(Relation rel);
 
-/* The SQL function that capture triggers call. */
+/* A trigger function of ours, or InvalidOid; the one of capture triggers. */
+extern Oid	wtc_trigger_function(const char *name);
 extern Oid	wtc_capture_function(void);
 
 /*
@@ -95,5 +96,9 @@ extern Node *wtc_single_expression(const char *query);
  * not depend on search_path.
  */
 extern char *wtc_condition_canonical(Relation rel, const char *condition);
+
+/* Such a text as an expression over the row, runs nothing; and back. */
+extern Node *wtc_condition_parse(Relation rel, const char *condition);
+extern char *wtc_condition_deparse(Relation rel, Node *expr);
 
 #endif							/* WTC_CAPTURE_ATTACHMENT_H */

@@ -173,6 +173,33 @@ wtc_template_render(const WtcTemplate *tpl, TupleTableSlot *slot,
 	return true;
 }
 
+char *
+wtc_template_rename(const char *text, const char *from, const char *to)
+{
+	StringInfoData buf;
+	size_t		len = strlen(from);
+	const char *p = text;
+
+	initStringInfo(&buf);
+	while (*p)
+	{
+		if ((p[0] == '{' && p[1] == '{') || (p[0] == '}' && p[1] == '}'))
+		{
+			appendBinaryStringInfo(&buf, p, 2);
+			p += 2;
+			continue;
+		}
+		if (*p == '{' && strncmp(p + 1, from, len) == 0 && p[len + 1] == '}')
+		{
+			appendStringInfo(&buf, "{%s}", to);
+			p += len + 2;
+			continue;
+		}
+		appendStringInfoChar(&buf, *p++);
+	}
+	return buf.data;
+}
+
 /* Appends text to a template, where braces count double. */
 static void
 append_quoted(StringInfo buf, const char *text)

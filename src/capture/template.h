@@ -51,6 +51,10 @@ extern bool wtc_template_render(const WtcTemplate *tpl, TupleTableSlot *slot,
 								WtcColumnOutput output, void *arg,
 								StringInfo buf);
 
+/* The template after a column was renamed; a copy of it at least. */
+extern char *wtc_template_rename(const char *text, const char *from,
+								 const char *to);
+
 /* The default key: the relation's name, then the key columns, by colons. */
 extern char *wtc_template_default_key(const char *relname, TupleDesc desc,
 									  const AttrNumber *columns, int ncolumns);

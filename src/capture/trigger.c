@@ -264,20 +264,20 @@ clear_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
 }
 
 /*
- * Deletes the keys of all rows, because the table will be emptied or just its
- * part of the cache; returns how many.  A table to be emptied is locked against
- * everybody, so the newest snapshot shows what will be lost, also to a
- * transaction whose own snapshot is older.
+ * Deletes the keys of all rows, because they are leaving the table or just the
+ * cache; returns how many.  A table that they leave is locked against writers, so
+ * the newest snapshot shows what will be lost, also to a transaction whose own
+ * snapshot is older.
  */
 static uint64
-capture_all(WtcAttachment *att, Relation rel, bool truncate)
+capture_all(WtcAttachment *att, Relation rel, bool leaving)
 {
-	uint64		keys = 0;
+	uint64		rows = 0;
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	MemoryContext row_cxt = AllocSetContextCreate(CurrentMemoryContext,
-												  "wtcache truncated row",
+												  "wtcache leaving row",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(row_cxt);
 
@@ -289,10 +289,13 @@ capture_all(WtcAttachment *att, Relation rel, bool truncate)
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(row_cxt);
 		tuple = ExecFetchSlotHeapTuple(slot, false, &mine);
-		if (truncate)
+		if (leaving)
+		{
 			capture(att, rel, slot, tuple, NULL, NULL);
+			rows++;
+		}
 		else
-			keys += clear_key(att, rel, slot, tuple);
+			rows += clear_key(att, rel, slot, tuple);
 	}
 
 	MemoryContextSwitchTo(old);
@@ -300,26 +303,38 @@ capture_all(WtcAttachment *att, Relation rel, bool truncate)
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);
-	return keys;
+	return rows;
 }
 
-uint64
-wtc_capture_clear(WtcAttachment *att, Relation rel)
+static uint64
+capture_pinned(WtcAttachment *att, Relation rel, bool leaving)
 {
-	volatile uint64 keys;
+	volatile uint64 rows = 0;
 	WtcPinned	pinned;
 
 	wtc_pin_settings(&pinned, att->exotic);
 	PG_TRY();
 	{
-		keys = capture_all(att, rel, false);
+		rows = capture_all(att, rel, leaving);
 	}
 	PG_FINALLY();
 	{
 		wtc_unpin_settings(&pinned);
 	}
 	PG_END_TRY();
-	return keys;
+	return rows;
+}
+
+uint64
+wtc_capture_clear(WtcAttachment *att, Relation rel)
+{
+	return capture_pinned(att, rel, false);
+}
+
+uint64
+wtc_capture_leaving(WtcAttachment *att, Relation rel)
+{
+	return capture_pinned(att, rel, true);
 }
 
 Datum
@@ -327,8 +342,6 @@ wtcache_capture_truncate(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	const Trigger *trigger;
-	WtcAttachment *att;
-	WtcPinned	pinned;
 
 	check_trigger_call(fcinfo, "capture_truncate",
 					   CALLED_AS_TRIGGER(fcinfo) &&
@@ -340,18 +353,7 @@ wtcache_capture_truncate(PG_FUNCTION_ARGS)
 	if (trigger == NULL ||
 		data->tg_relation->rd_rel->relkind != RELKIND_RELATION)
 		return PointerGetDatum(NULL);
-	att = wtc_attachment_get(data->tg_relation, trigger);
-
-	wtc_pin_settings(&pinned, att->exotic);
-	PG_TRY();
-	{
-		(void) capture_all(att, data->tg_relation, true);
-	}
-	PG_FINALLY();
-	{
-		wtc_unpin_settings(&pinned);
-	}
-	PG_END_TRY();
-
+	wtc_capture_leaving(wtc_attachment_get(data->tg_relation, trigger),
+						data->tg_relation);
 	return PointerGetDatum(NULL);
 }

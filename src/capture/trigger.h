@@ -31,4 +31,11 @@ extern bool wtc_capture_existing(WtcAttachment *att, Relation rel,
  */
 extern uint64 wtc_capture_clear(WtcAttachment *att, Relation rel);
 
+/*
+ * Queues the deletion of all rows of a table that holds rows: their keys go,
+ * and the tags that they invalidate.  The caller has locked the table against
+ * writers until the transaction ends.  Returns how many rows there were.
+ */
+extern uint64 wtc_capture_leaving(WtcAttachment *att, Relation rel);
+
 #endif							/* WTC_CAPTURE_TRIGGER_H */

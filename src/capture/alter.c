@@ -1,0 +1,582 @@
+/*-------------------------------------------------------------------------
+ *
+ * alter.c
+ *	  What is done before and after statements that change the schema, apart
+ *	  from what they drop (see ddl.c).
+ *
+ * Before: what will change the shape of rows makes their keys go, and what
+ * cannot be followed is refused.  After: what needs the new state.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "capture/ddl.h"
+#include "capture/shape.h"
+#include "capture/statement.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "commands/tablecmds.h"
+#include "commands/trigger.h"
+#include "compat.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_type.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+/*
+ * What can be cached
+ */
+
+static void
+refuse(Relation rel, const char *reason, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("cannot attach \"%s\" to wtcache",
+					RelationGetRelationName(rel)),
+			 errdetail_internal("%s", reason),
+			 hint ? errhint("%s", hint) : 0));
+}
+
+/* A table that is, or has become, one with a capture trigger. */
+static void
+check_fit(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	char		relkind = rel->rd_rel->relkind;
+
+	if (wtc_attachment_trigger(rel) != NULL)
+	{
+		if (relkind == RELKIND_FOREIGN_TABLE)
+			refuse(rel, "It is a foreign table, and its rows change elsewhere.",
+				   NULL);
+		if (relkind == RELKIND_RELATION &&
+			rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
+			refuse(rel, "It is an unlogged table, which a crash empties.", NULL);
+		if (relkind == RELKIND_RELATION &&
+			rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+			refuse(rel, "It is a temporary table, which no other session sees.",
+				   NULL);
+		if (relkind == RELKIND_RELATION &&
+			rel->rd_rel->relam != HEAP_TABLE_AM_OID)
+			refuse(rel, "Its access method is not heap.", NULL);
+	}
+	relation_close(rel, AccessShareLock);
+}
+
+static bool
+is_attached(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	bool		attached = wtc_attachment_trigger(rel) != NULL;
+
+	relation_close(rel, AccessShareLock);
+	return attached;
+}
+
+/*
+ * The triggers of an attachment
+ */
+
+static bool
+fires(char enabled)
+{
+	return enabled == TRIGGER_FIRES_ON_ORIGIN || enabled == TRIGGER_FIRES_ALWAYS;
+}
+
+/* What tgenabled becomes by a command that names a trigger. */
+static char
+enabled_by(AlterTableType subtype)
+{
+	switch (subtype)
+	{
+		case AT_EnableTrig:
+			return TRIGGER_FIRES_ON_ORIGIN;
+		case AT_EnableAlwaysTrig:
+			return TRIGGER_FIRES_ALWAYS;
+		case AT_EnableReplicaTrig:
+			return TRIGGER_FIRES_ON_REPLICA;
+		default:
+			return TRIGGER_DISABLED;
+	}
+}
+
+/* A restored dump sets the TRUNCATE trigger to what the row trigger is. */
+static void
+check_trigger_command(Relation rel, const AlterTableCmd * cmd)
+{
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+	char		enabled;
+	char	   *truncate = wtc_truncate_trigger(rel, &enabled);
+
+	if (trigger == NULL || cmd->name == NULL)
+		return;
+	if (cmd->subtype == AT_EnableReplicaTrig &&
+		strcmp(cmd->name, trigger->tgname) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("trigger \"%s\" cannot fire for replicated changes only",
+						cmd->name),
+				 errdetail("Local changes of \"%s\" would not reach the cache.",
+						   RelationGetRelationName(rel)),
+				 errhint("Use ENABLE ALWAYS TRIGGER, or wtcache.attach() with always => true.")));
+	if (truncate != NULL && strcmp(cmd->name, truncate) == 0 &&
+		enabled_by(cmd->subtype) != trigger->tgenabled)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("trigger \"%s\" cannot be enabled or disabled by itself",
+						cmd->name),
+				 errhint("Enable or disable trigger \"%s\", which it follows.",
+						 trigger->tgname)));
+}
+
+/* The TRUNCATE trigger of a table fires when the row trigger does. */
+static void
+align_truncate_trigger(Oid relid, const char *truncate, char enabled)
+{
+	const char *how = enabled == TRIGGER_FIRES_ALWAYS ? "ENABLE ALWAYS" :
+	enabled == TRIGGER_FIRES_ON_ORIGIN ? "ENABLE" : "DISABLE";
+	char	   *command =
+	psprintf("ALTER TABLE ONLY %s %s TRIGGER %s",
+			 quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+										get_rel_name(relid)),
+			 how, quote_identifier(truncate));
+
+	wtc_ddl_own = true;
+	PG_TRY();
+	{
+		SPI_connect();
+		if (SPI_execute(command, false, 0) < 0)
+			elog(ERROR, "could not execute \"%s\"", command);
+		SPI_finish();
+	}
+	PG_FINALLY();
+	{
+		wtc_ddl_own = false;
+	}
+	PG_END_TRY();
+}
+
+/* The same of a table that may have been another's partition before. */
+static void
+align_triggers(Oid relid)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+	char		enabled;
+	char	   *truncate = wtc_truncate_trigger(rel, &enabled);
+
+	relation_close(rel, NoLock);
+	if (trigger != NULL && truncate != NULL && trigger->tgenabled != enabled)
+		align_truncate_trigger(relid, truncate, trigger->tgenabled);
+}
+
+/* Triggers of a table were enabled or disabled, by a command on another. */
+static void
+after_trigger_command(Statement *st, Oid relid, Oid top)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+
+	if (trigger != NULL && !fires(trigger->tgenabled) &&
+		list_member_oid(st->firing, relid))
+	{
+		wtc_forget(rel);
+		if (relid == top)
+			ereport(WARNING,
+					(errmsg("changes of \"%s\" no longer reach the cache",
+							RelationGetRelationName(rel)),
+					 errhint("Enable trigger \"%s\" again, or call wtcache.detach().",
+							 trigger->tgname)));
+	}
+	relation_close(rel, NoLock);
+	align_triggers(relid);
+}
+
+/*
+ * ALTER TABLE, and ALTER TYPE of composite types
+ */
+
+static bool
+is_trigger_command(AlterTableType subtype)
+{
+	switch (subtype)
+	{
+		case AT_EnableTrig:
+		case AT_EnableAlwaysTrig:
+		case AT_EnableReplicaTrig:
+		case AT_DisableTrig:
+		case AT_EnableTrigAll:
+		case AT_DisableTrigAll:
+		case AT_EnableTrigUser:
+		case AT_DisableTrigUser:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static bool
+changes_column(AlterTableType subtype)
+{
+	return subtype == AT_AlterColumnType || wtc_sets_expression(subtype);
+}
+
+/* What else is looked at, beforehand or afterwards. */
+static bool
+concerns_table(AlterTableType subtype)
+{
+	return subtype == AT_SetUnLogged || subtype == AT_SetAccessMethod ||
+		subtype == AT_AttachPartition || subtype == AT_AddInherit;
+}
+
+/* A table and all below it, or the tables that are made of a type. */
+static List *
+tables_changed(const AlterTableStmt * stmt, Oid relid, LOCKMODE lockmode)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	if (stmt->objtype != OBJECT_TYPE)
+		return stmt->relation->inh ?
+			find_all_inheritors(relid, lockmode, NULL) : list_make1_oid(relid);
+	foreach(lc, wtc_attached_tables())
+	{
+		HeapTuple	tuple = SearchSysCache1(RELOID,
+											ObjectIdGetDatum(lfirst_oid(lc)));
+		Oid			oftype = InvalidOid;
+
+		if (HeapTupleIsValid(tuple))
+		{
+			oftype = ((Form_pg_class) GETSTRUCT(tuple))->reloftype;
+			ReleaseSysCache(tuple);
+		}
+		if (OidIsValid(oftype) && oftype == get_rel_type_id(relid))
+		{
+			LockRelationOid(lfirst_oid(lc), lockmode);
+			result = lappend_oid(result, lfirst_oid(lc));
+		}
+	}
+	return result;
+}
+
+/* One command and one table, before. */
+static void
+before_command(Statement *st, const AlterTableCmd * cmd, Oid relid)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+
+	if (trigger == NULL)
+		 /* not attached */ ;
+	else if (cmd->subtype == AT_AddColumn)
+	{
+		const char *column = castNode(ColumnDef, cmd->def)->colname;
+
+		if (wtc_image_has_all_columns(trigger) &&
+			!(cmd->missing_ok && get_attnum(relid, column) != InvalidAttrNumber))
+			wtc_forget(rel);
+	}
+	else if (changes_column(cmd->subtype))
+	{
+		WtcColumnUse use = wtc_column_use(rel, trigger, cmd->name);
+
+		if (use.shown || use.text != NULL)
+			wtc_forget(rel);
+		st->retyped = wtc_add_oid(st, st->retyped, relid);
+	}
+	else if (is_trigger_command(cmd->subtype))
+	{
+		check_trigger_command(rel, cmd);
+		if (fires(trigger->tgenabled))
+			st->firing = wtc_add_oid(st, st->firing, relid);
+	}
+	relation_close(rel, NoLock);
+}
+
+static void
+refuse_unlogged(Oid relid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot make \"%s\" unlogged while it is attached to wtcache",
+					get_rel_name(relid)),
+			 errdetail("A crash would empty the table and not the cache."),
+			 errhint("Call wtcache.detach() first.")));
+}
+
+/* A partition to be must not have a capture trigger of its own. */
+static void
+refuse_attached_partition(const RangeVar * name)
+{
+	Oid			relid = RangeVarGetRelid(name, NoLock, true);
+
+	if (OidIsValid(relid) && is_attached(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot make \"%s\" a partition while it is attached to wtcache",
+						name->relname),
+				 errdetail("Its rows would have two keys."),
+				 errhint("Call wtcache.detach() for it first.")));
+}
+
+static void
+before_alter_table(Statement *st, AlterTableStmt * stmt)
+{
+	LOCKMODE	lockmode = AlterTableGetLockLevel(stmt->cmds);
+	bool		shape = false;
+	bool		other = false;
+	Oid			relid;
+	List	   *tables = NIL;
+	ListCell   *lc;
+	ListCell   *table;
+
+	st->adds_partitions = false;
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableType subtype = lfirst_node(AlterTableCmd, lc)->subtype;
+
+		st->adds_partitions |= subtype == AT_AttachPartition;
+
+		shape |= subtype == AT_AddColumn || changes_column(subtype) ||
+			is_trigger_command(subtype);
+		other |= concerns_table(subtype);
+	}
+	if (!shape && !other)
+		return;
+
+	relid = AlterTableLookupRelation(stmt, lockmode);
+	if (!OidIsValid(relid))
+		return;
+	if (shape)
+		tables = tables_changed(stmt, relid, lockmode);
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		foreach(table, tables)
+		{
+			before_command(st, cmd, lfirst_oid(table));
+			if (cmd->subtype == AT_AddColumn || changes_column(cmd->subtype))
+				wtc_forget_tables_with_type(get_rel_type_id(lfirst_oid(table)));
+		}
+		if (cmd->subtype == AT_AddColumn && stmt->objtype == OBJECT_TYPE)
+			wtc_forget_tables_with_type(get_rel_type_id(relid));
+		if (cmd->subtype == AT_SetUnLogged && is_attached(relid))
+			refuse_unlogged(relid);
+		if (cmd->subtype == AT_AttachPartition && is_attached(relid))
+			refuse_attached_partition(castNode(PartitionCmd, cmd->def)->name);
+	}
+}
+
+/* Rows have come in: their keys are new, the tags they invalidate are not. */
+static void
+after_attach_partition(const RangeVar * name)
+{
+	Oid			relid = RangeVarGetRelid(name, NoLock, false);
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	{
+		check_fit(lfirst_oid(lc));
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
+		{
+			Relation	rel = relation_open(lfirst_oid(lc), NoLock);
+			const Trigger *trigger = wtc_attachment_trigger(rel);
+
+			if (trigger != NULL)
+				wtc_forget_rows(rel, trigger);
+			relation_close(rel, NoLock);
+			align_triggers(lfirst_oid(lc));
+		}
+	}
+}
+
+static void
+notice_inheritance(const RangeVar * parent, const char *child)
+{
+	Oid			relid = RangeVarGetRelid(parent, NoLock, true);
+
+	if (OidIsValid(relid) && is_attached(relid))
+		ereport(NOTICE,
+				(errmsg("rows of \"%s\" are not cached with those of \"%s\"",
+						child, parent->relname),
+				 errdetail("Only partitions share the attachment of their parent.")));
+}
+
+/* A condition must still be one. */
+static void
+check_condition(Oid relid)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+
+	for (int i = 0; trigger != NULL && i < trigger->tgnargs; i++)
+	{
+		if (strncmp(trigger->tgargs[i], "condition=", 10) == 0)
+			wtc_condition_canonical(rel, trigger->tgargs[i] + 10);
+	}
+	relation_close(rel, NoLock);
+}
+
+static void
+after_alter_table(Statement *st, AlterTableStmt * stmt)
+{
+	ListCell   *lc;
+	Oid			relid;
+
+	foreach(lc, st->retyped)
+		check_condition(lfirst_oid(lc));
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (!concerns_table(cmd->subtype) && !is_trigger_command(cmd->subtype))
+			continue;
+		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+		if (!OidIsValid(relid))
+			continue;
+		if (is_trigger_command(cmd->subtype))
+		{
+			List	   *tables = tables_changed(stmt, relid, NoLock);
+			ListCell   *table;
+
+			foreach(table, tables)
+				after_trigger_command(st, lfirst_oid(table), relid);
+		}
+		if (cmd->subtype == AT_SetAccessMethod)
+			check_fit(relid);
+		if (cmd->subtype == AT_AttachPartition && is_attached(relid))
+			after_attach_partition(castNode(PartitionCmd, cmd->def)->name);
+		if (cmd->subtype == AT_AddInherit)
+			notice_inheritance(castNode(RangeVar, cmd->def),
+							   stmt->relation->relname);
+	}
+}
+
+/*
+ * Other statements
+ */
+
+static void
+before_rename_column(Statement *st, RenameStmt * stmt)
+{
+	Oid			relid = RangeVarGetRelidExtended(stmt->relation,
+												 AccessExclusiveLock,
+												 RVR_MISSING_OK,
+												 RangeVarCallbackOwnsRelation,
+												 NULL);
+	MemoryContext old;
+	List	   *tables;
+	ListCell   *lc;
+
+	if (!OidIsValid(relid))
+		return;
+	if (stmt->renameType == OBJECT_ATTRIBUTE)
+	{
+		AlterTableStmt type = {.relation = stmt->relation,.objtype = OBJECT_TYPE};
+
+		tables = tables_changed(&type, relid, AccessExclusiveLock);
+		wtc_forget_tables_with_type(get_rel_type_id(relid));
+	}
+	else
+		tables = stmt->relation->inh ?
+			find_all_inheritors(relid, AccessExclusiveLock, NULL) :
+			list_make1_oid(relid);
+
+	foreach(lc, tables)
+	{
+		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
+		const Trigger *trigger = wtc_attachment_trigger(rel);
+
+		if (trigger != NULL)
+		{
+			/* keys and tags are made of values and stay what they are */
+			if (wtc_column_use(rel, trigger, stmt->subname).shown)
+				wtc_forget(rel);
+			old = MemoryContextSwitchTo(st->cxt);
+			st->renamings = lappend(st->renamings,
+									wtc_renaming_begin(rel, trigger));
+			MemoryContextSwitchTo(old);
+		}
+		relation_close(rel, NoLock);
+		wtc_forget_tables_with_type(get_rel_type_id(lfirst_oid(lc)));
+	}
+}
+
+static void
+before_alter_enum(AlterEnumStmt * stmt)
+{
+	Oid			type;
+
+	if (stmt->oldVal == NULL)
+		return;
+	type = typenameTypeId(NULL, makeTypeNameFromNameList(stmt->typeName));
+	if (wtc_owns_type(type, GetUserId()))
+		wtc_forget_tables_with_type(type);
+}
+
+static void
+after_create(CreateStmt * stmt)
+{
+	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	ListCell   *lc;
+
+	if (!OidIsValid(relid))
+		return;
+	if (stmt->partbound != NULL)
+		check_fit(relid);
+	else
+	{
+		foreach(lc, stmt->inhRelations)
+			notice_inheritance(lfirst_node(RangeVar, lc),
+							   stmt->relation->relname);
+	}
+}
+
+void
+wtc_before_statement(Statement *st, Node *stmt)
+{
+	if (IsA(stmt, AlterTableStmt))
+	{
+		ObjectType	type = ((AlterTableStmt *) stmt)->objtype;
+
+		if (type == OBJECT_TABLE || type == OBJECT_FOREIGN_TABLE ||
+			type == OBJECT_TYPE)
+			before_alter_table(st, (AlterTableStmt *) stmt);
+	}
+	else if (IsA(stmt, RenameStmt))
+	{
+		ObjectType	type = ((RenameStmt *) stmt)->renameType;
+
+		if (type == OBJECT_COLUMN || type == OBJECT_ATTRIBUTE)
+			before_rename_column(st, (RenameStmt *) stmt);
+	}
+	else if (IsA(stmt, AlterEnumStmt))
+		before_alter_enum((AlterEnumStmt *) stmt);
+}
+
+void
+wtc_after_statement(Statement *st, Node *stmt)
+{
+	ListCell   *lc;
+
+	if (IsA(stmt, AlterTableStmt))
+		after_alter_table(st, (AlterTableStmt *) stmt);
+	else if (IsA(stmt, CreateStmt))
+		after_create((CreateStmt *) stmt);
+	else if (IsA(stmt, CreateForeignTableStmt))
+		after_create(&((CreateForeignTableStmt *) stmt)->base);
+	foreach(lc, st->renamings)
+		wtc_renaming_end(lfirst(lc), ((RenameStmt *) stmt)->subname,
+						 ((RenameStmt *) stmt)->newname);
+}

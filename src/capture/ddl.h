@@ -1,0 +1,23 @@
+/*-------------------------------------------------------------------------
+ *
+ * ddl.h
+ *	  Following changes of the schema: the hooks.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_CAPTURE_DDL_H
+#define WTC_CAPTURE_DDL_H
+
+/* Installs the hooks; from _PG_init only. */
+extern void wtc_ddl_init(void);
+
+/*
+ * While this is set, statements are wtcache's own, and leave the cache as it
+ * is.  Whoever sets it resets it, also after an error.
+ */
+extern bool wtc_ddl_own;
+
+/* Can the statement that is being run give an attached table a partition? */
+extern bool wtc_ddl_adds_partitions(void);
+
+#endif							/* WTC_CAPTURE_DDL_H */

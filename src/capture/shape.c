@@ -1,0 +1,417 @@
+/*-------------------------------------------------------------------------
+ *
+ * shape.c
+ *	  What a change of the schema does to attached tables.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "capture/shape.h"
+#include "capture/trigger.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "optimizer/optimizer.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/syscache.h"
+
+/*
+ * Attached tables
+ */
+
+static Oid
+table_of_trigger(Oid trigger)
+{
+	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			relid = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(trigger));
+	scan = systable_beginscan(triggers, TriggerOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		relid = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
+	systable_endscan(scan);
+	table_close(triggers, AccessShareLock);
+	return relid;
+}
+
+/* Every trigger depends on its function, also a partition's copy of one. */
+List *
+wtc_attached_tables(void)
+{
+	Oid			function = wtc_capture_function();
+	Relation	depend;
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *triggers = NIL;
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	if (!OidIsValid(function))
+		return NIL;
+	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(ProcedureRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(function));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (form->classid == TriggerRelationId)
+			triggers = lappend_oid(triggers, form->objid);
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+
+	foreach(lc, triggers)
+	{
+		Oid			relid = table_of_trigger(lfirst_oid(lc));
+
+		if (get_rel_relkind(relid) == RELKIND_RELATION)
+			result = list_append_unique_oid(result, relid);
+	}
+	return result;
+}
+
+/*
+ * Types
+ */
+
+static bool columns_reach(Oid relid, Oid type);
+
+/* Can a value of a type have one of another type in it? */
+static bool
+type_reaches(Oid type, Oid target)
+{
+	Oid			inner;
+
+	if (type == target)
+		return true;
+	if (type < FirstNormalObjectId)
+		return false;
+	check_stack_depth();
+	switch (get_typtype(type))
+	{
+		case TYPTYPE_DOMAIN:
+			return type_reaches(getBaseType(type), target);
+		case TYPTYPE_COMPOSITE:
+			return columns_reach(get_typ_typrelid(type), target);
+		case TYPTYPE_RANGE:
+			return type_reaches(get_range_subtype(type), target);
+		case TYPTYPE_MULTIRANGE:
+			return type_reaches(get_multirange_range(type), target);
+		default:
+			inner = get_element_type(type);
+			return OidIsValid(inner) && type_reaches(inner, target);
+	}
+}
+
+static bool
+columns_reach(Oid relid, Oid type)
+{
+	for (AttrNumber attno = 1;; attno++)
+	{
+		HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+											Int16GetDatum(attno));
+		Form_pg_attribute attr;
+		Oid			atttypid;
+
+		if (!HeapTupleIsValid(tuple))
+			return false;
+		attr = (Form_pg_attribute) GETSTRUCT(tuple);
+		atttypid = attr->attisdropped ? InvalidOid : attr->atttypid;
+		ReleaseSysCache(tuple);
+		if (OidIsValid(atttypid) && type_reaches(atttypid, type))
+			return true;
+	}
+}
+
+List *
+wtc_lock_tables_with_type(Oid type)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	if (!OidIsValid(type))
+		return NIL;
+	foreach(lc, wtc_attached_tables())
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (!columns_reach(relid, type))
+			continue;
+		LockRelationOid(relid, ShareRowExclusiveLock);
+		if (columns_reach(relid, type))
+			result = lappend_oid(result, relid);
+	}
+	return result;
+}
+
+/*
+ * Attachments
+ */
+
+static const char *
+argument(const Trigger *trigger, const char *name)
+{
+	size_t		len = strlen(name);
+
+	for (int i = 0; i < trigger->tgnargs; i++)
+	{
+		if (strncmp(trigger->tgargs[i], name, len) == 0 &&
+			trigger->tgargs[i][len] == '=')
+			return trigger->tgargs[i] + len + 1;
+	}
+	return NULL;
+}
+
+/*
+ * The attachment without its condition.  That would run functions of the
+ * table's owner on behalf of whoever changes the schema, and what it calls may
+ * be gone already.  NULL, with a warning, if the attachment makes no sense: no
+ * row could be written with it, and it must be possible to drop it.
+ */
+static WtcAttachment *
+build(Relation rel, const Trigger *trigger)
+{
+	char	  **args = palloc(sizeof(char *) * (trigger->tgnargs + 1));
+	int			n = 0;
+	MemoryContext cxt = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	WtcAttachment *volatile att = NULL;
+
+	for (int i = 0; i < trigger->tgnargs; i++)
+	{
+		if (strncmp(trigger->tgargs[i], "condition=", 10) != 0)
+			args[n++] = trigger->tgargs[i];
+	}
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(cxt);
+	PG_TRY();
+	{
+		att = wtc_attachment_build(rel, n, args, cxt);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(cxt);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		ereport(WARNING,
+				(errmsg("could not find the keys of \"%s\" in the cache",
+						RelationGetRelationName(rel)),
+				 errdetail_internal("%s", error->message)));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(cxt);
+	CurrentResourceOwner = owner;
+	return att;
+}
+
+bool
+wtc_image_has_all_columns(const Trigger *trigger)
+{
+	return argument(trigger, "column") == NULL;
+}
+
+static void
+use_in_templates(WtcColumnUse *use, const char *name,
+				 WtcTemplate *const *templates, int n, AttrNumber attno)
+{
+	for (int i = 0; i < n && use->text == NULL; i++)
+	{
+		if (bms_is_member(attno, templates[i]->columns))
+		{
+			use->name = name;
+			use->text = pstrdup(templates[i]->text);
+		}
+	}
+}
+
+static bool
+condition_uses(Relation rel, const char *condition, AttrNumber attno)
+{
+	Bitmapset  *columns = NULL;
+
+	pull_varattnos(wtc_condition_parse(rel, condition), 1, &columns);
+	return bms_is_member(attno - FirstLowInvalidHeapAttributeNumber, columns) ||
+		bms_is_member(-FirstLowInvalidHeapAttributeNumber, columns);
+}
+
+WtcColumnUse
+wtc_column_use(Relation rel, const Trigger *trigger, const char *column)
+{
+	WtcColumnUse use = {0};
+	AttrNumber	attno = get_attnum(RelationGetRelid(rel), column);
+	const char *condition = argument(trigger, "condition");
+	WtcAttachment *att;
+
+	if (attno <= 0)
+		return use;
+	att = build(rel, trigger);
+	if (att == NULL)
+		return use;
+	use_in_templates(&use, "key", &att->key, 1, attno);
+	use_in_templates(&use, "tag", att->tags, att->ntags, attno);
+	use_in_templates(&use, "invalidated tag", att->invalidates,
+					 att->ninvalidates, attno);
+	use.shown = att->ncolumns == 0;
+	for (int i = 0; i < att->ncolumns; i++)
+		use.shown |= att->columns[i] == attno;
+	if (use.text == NULL && condition != NULL &&
+		condition_uses(rel, condition, attno))
+	{
+		use.name = "condition";
+		use.text = condition;
+	}
+	if (use.text == NULL && use.shown && att->ncolumns > 0)
+	{
+		use.name = "list of columns";
+		use.text = pstrdup(column);
+	}
+	MemoryContextDelete(att->cxt);
+	return use;
+}
+
+uint64
+wtc_forget_rows(Relation rel, const Trigger *trigger)
+{
+	WtcAttachment *att = build(rel, trigger);
+	uint64		rows = 0;
+
+	if (att != NULL)
+	{
+		rows = wtc_capture_leaving(att, rel);
+		MemoryContextDelete(att->cxt);
+	}
+	return rows;
+}
+
+/*
+ * Renaming a column
+ */
+
+WtcRenaming *
+wtc_renaming_begin(Relation rel, const Trigger *trigger)
+{
+	WtcRenaming *renaming = palloc0(sizeof(WtcRenaming));
+	const char *condition = argument(trigger, "condition");
+
+	renaming->relid = RelationGetRelid(rel);
+	if (condition != NULL)
+		renaming->condition = wtc_condition_parse(rel, condition);
+	return renaming;
+}
+
+/* An argument as it is to be from now on. */
+static char *
+renamed_argument(const WtcRenaming *renaming, Relation rel, const char *arg,
+				 const char *from, const char *to)
+{
+	const char *value = strchr(arg, '=') + 1;
+	char	   *name = pnstrdup(arg, value - arg);
+
+	if (strcmp(name, "key=") == 0 || strcmp(name, "tag=") == 0 ||
+		strcmp(name, "invalidate=") == 0)
+		return psprintf("%s%s", name, wtc_template_rename(value, from, to));
+	if (strcmp(name, "column=") == 0 && strcmp(value, from) == 0)
+		return psprintf("%s%s", name, to);
+	if (strcmp(name, "condition=") == 0)
+		return psprintf("%s%s", name,
+						wtc_condition_deparse(rel, renaming->condition));
+	return pstrdup(arg);
+}
+
+/*
+ * Changes the trigger in the catalog: CREATE OR REPLACE TRIGGER would need
+ * privileges that whoever may rename the column need not have.
+ */
+static void
+update_arguments(Oid trigger, const char *args, int len)
+{
+	Relation	triggers = table_open(TriggerRelationId, RowExclusiveLock);
+	Datum		values[Natts_pg_trigger] = {0};
+	bool		nulls[Natts_pg_trigger] = {0};
+	bool		replaces[Natts_pg_trigger] = {0};
+	bytea	   *bytes = palloc(VARHDRSZ + len);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	SET_VARSIZE(bytes, VARHDRSZ + len);
+	memcpy(VARDATA(bytes), args, len);
+	values[Anum_pg_trigger_tgargs - 1] = PointerGetDatum(bytes);
+	replaces[Anum_pg_trigger_tgargs - 1] = true;
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(trigger));
+	scan = systable_beginscan(triggers, TriggerOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "could not find trigger %u", trigger);
+	tuple = heap_modify_tuple(tuple, RelationGetDescr(triggers),
+							  values, nulls, replaces);
+	CatalogTupleUpdate(triggers, &tuple->t_self, tuple);
+	systable_endscan(scan);
+	table_close(triggers, RowExclusiveLock);
+}
+
+void
+wtc_renaming_end(const WtcRenaming *renaming, const char *from, const char *to)
+{
+	Relation	rel = relation_open(renaming->relid, NoLock);
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+	StringInfoData args;
+	bool		changed = false;
+
+	initStringInfo(&args);
+	for (int i = 0; trigger != NULL && i < trigger->tgnargs; i++)
+	{
+		char	   *arg = renamed_argument(renaming, rel, trigger->tgargs[i],
+										   from, to);
+
+		changed |= strcmp(arg, trigger->tgargs[i]) != 0;
+		appendBinaryStringInfo(&args, arg, strlen(arg) + 1);
+	}
+	if (changed && strpbrk(to, "{}") != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot rename column \"%s\" to \"%s\" because wtcache needs it",
+						from, to),
+				 errdetail("Templates cannot name a column with a brace in its name.")));
+	if (changed)
+	{
+		update_arguments(trigger->tgoid, args.data, args.len);
+		CacheInvalidateRelcache(rel);
+		CommandCounterIncrement();
+	}
+	relation_close(rel, NoLock);
+}

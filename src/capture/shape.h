@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ *
+ * shape.h
+ *	  What a change of the schema does to attached tables: which of them it
+ *	  reaches, what of them uses a column, and making their rows leave.
+ *
+ * Everything here may raise an error and belongs before the commit record.
+ * Nothing of it runs code of users: conditions are parsed, never evaluated.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_CAPTURE_SHAPE_H
+#define WTC_CAPTURE_SHAPE_H
+
+#include "capture/attachment.h"
+
+/* The tables that hold rows and have a capture trigger; no lock is taken. */
+extern List *wtc_attached_tables(void);
+
+/*
+ * Those of them in whose columns values of the type can be, at any depth, now
+ * locked against writers until the transaction ends.
+ */
+extern List *wtc_lock_tables_with_type(Oid type);
+
+/* What of an attachment uses a column. */
+typedef struct WtcColumnUse
+{
+	bool		shown;			/* it is in the image */
+	const char *name;			/* it is named by this, such as "key" ... */
+	const char *text;			/* ... whose text this is; NULL: not named */
+} WtcColumnUse;
+
+extern WtcColumnUse wtc_column_use(Relation rel, const Trigger *trigger,
+								   const char *column);
+
+/* Is the image one of all columns, so that a new one changes it? */
+extern bool wtc_image_has_all_columns(const Trigger *trigger);
+
+/*
+ * Queues the deletion of the keys of all rows of a table that holds rows, as
+ * TRUNCATE does, whether the condition holds or not.  The caller has locked it
+ * against writers.  Returns the number of rows.
+ */
+extern uint64 wtc_forget_rows(Relation rel, const Trigger *trigger);
+
+/* A column is renamed: the arguments before it, and writing them after it. */
+typedef struct WtcRenaming
+{
+	Oid			relid;
+	Node	   *condition;		/* NULL: none */
+} WtcRenaming;
+
+extern WtcRenaming *wtc_renaming_begin(Relation rel, const Trigger *trigger);
+extern void wtc_renaming_end(const WtcRenaming *renaming, const char *from,
+							 const char *to);
+
+#endif							/* WTC_CAPTURE_SHAPE_H */

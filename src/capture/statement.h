@@ -1,0 +1,68 @@
+/*-------------------------------------------------------------------------
+ *
+ * statement.h
+ *	  A statement that changes the schema, while it is being run.
+ *
+ * Between ddl.c, which has the hooks and sees what is dropped, and alter.c,
+ * which knows the statements.  Everything here may raise an error and belongs
+ * before the commit record.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_CAPTURE_STATEMENT_H
+#define WTC_CAPTURE_STATEMENT_H
+
+#include "capture/shape.h"
+#include "nodes/parsenodes.h"
+
+/* A column that an attachment names is being dropped. */
+typedef struct MissedColumn
+{
+	Oid			relid;
+	Oid			trigger;
+	char	   *column;
+	WtcColumnUse use;
+} MissedColumn;
+
+/* A statement that is being run, innermost first. */
+typedef struct Statement
+{
+	struct Statement *outer;
+	MemoryContext cxt;			/* of the lists */
+	List	   *forgotten;		/* Oids of tables whose keys go */
+	List	   *firing;			/* Oids of tables whose trigger has fired */
+	List	   *retyped;		/* Oids of tables with changed columns */
+	List	   *renamings;		/* of WtcRenaming */
+	List	   *missed;			/* of MissedColumn */
+	List	   *uncovered;		/* Oids of tables without TRUNCATE trigger */
+	bool		adds_partitions;	/* it may */
+	uint64		rows;
+	Oid			table;			/* whose rows they are, if of one */
+	bool		tables;			/* they are of several */
+} Statement;
+
+/* Adds to a list of the statement's, once. */
+extern List *wtc_add_oid(Statement *st, List *list, Oid oid);
+
+/*
+ * The keys of all rows of an attached table go, once for each statement.  The
+ * table is locked against writers until the transaction ends; others do not
+ * matter.
+ */
+extern void wtc_forget(Relation rel);
+extern void wtc_forget_table(Oid relid);
+
+/* Those of all tables that have values of a type; locks them. */
+extern void wtc_forget_tables_with_type(Oid type);
+
+/* The table that somebody has attached: of partitions the topmost. */
+extern Oid	wtc_attached_as(Relation rel);
+
+/* The name of the TRUNCATE trigger, or NULL, and when it fires. */
+extern char *wtc_truncate_trigger(Relation rel, char *enabled);
+
+/* What alter.c does before and after the server runs a statement. */
+extern void wtc_before_statement(Statement *st, Node *stmt);
+extern void wtc_after_statement(Statement *st, Node *stmt);
+
+#endif							/* WTC_CAPTURE_STATEMENT_H */
