@@ -38,11 +38,14 @@ local function newer(tag, list)
   return result
 end
 
--- The member joins the tag again, which outlives it by a minute.
+-- The member joins the tag again, which outlives it by a minute.  False: it
+-- cannot, and would never be found again.
 local function rejoin(tag, key)
   local life = call('PTTL', key)
-  if life == -2 or type(try('SADD', tag, key)) == 'table' then
-    return
+  if life == -2 then
+    return true
+  elseif type(try('SADD', tag, key)) == 'table' then
+    return false
   end
   if life > 0 then
     call('PEXPIRE', tag, life + 60000, 'GT')
@@ -50,6 +53,7 @@ local function rejoin(tag, key)
       call('PEXPIRE', tag, life + 60000)
     end
   end
+  return true
 end
 
 local sets = call('HGETALL', DRAINS)
@@ -61,9 +65,8 @@ for i = 1, #sets, 2 do
     budget = budget - #list
     local stays = replay and #list > 0 and newer(tag, list) or {}
     for _, key in ipairs(list) do
-      if stays[key] then
-        rejoin(tag, key)
-      elseif try('SISMEMBER', tag, key) ~= 1 then
+      if not (stays[key] and rejoin(tag, key)) and
+        try('SISMEMBER', tag, key) ~= 1 then
         gone[#gone + 1] = key
         gone[#gone + 1] = LEASE .. key
       end

@@ -229,7 +229,7 @@ check_head(const WtcMessage *message)
 	appendBinaryStringInfo(&buf, message->batch.data, message->batch.len);
 	CHECK(wtc_get_message(buf.data, buf.len, &again));
 	CHECK(again.xid == xid && again.timeline == message->timeline &&
-		  again.lsn == message->lsn);
+		  again.lsn == message->lsn && again.commit == message->commit);
 	CHECK(wtc_span_equal(again.batch, message->batch));
 	pfree(buf.data);
 }
@@ -271,7 +271,7 @@ check_requests(WtcSpan batch, uint32 operations)
 	WtcRequest	request = {
 		.version = "000000010000000000123456789",
 		.created_us = INT64_MAX,.fence_us = INT64_MAX,
-		.spare = "999999999999999999999999999"
+		.commit = "999999999999999999999999999",.replay = true
 	};
 	size_t		len;
 	uint32		n = 0;

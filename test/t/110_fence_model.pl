@@ -7,7 +7,8 @@
 # transactions, most of them right behind their message, some when others have
 # written theirs and been committed, and sends their pushes in any order: late,
 # twice, in chunks with a pause in between, some of them as the replay worker
-# does: created later than they were committed, or than they were in progress.
+# does: created later than they were committed, or than they were in progress,
+# and sometimes without knowing where an image was committed.
 # In between, values, leases and fences are lost, the clock runs on or is set
 # back, tags are invalidated, readers fill what they miss, the server is full,
 # and something else stands where a tag should be.
@@ -24,8 +25,9 @@
 #   of a member stand;
 # - a value is in the set of each of its tags, unless that is being emptied;
 # - a push leaves no lease of its keys;
-# - a replayed invalidation leaves what was written after its commit, and what
-#   its own batch has written;
+# - a replayed invalidation leaves, also when it has been finished, what was
+#   committed after it, however early it was written, and what its own
+#   transaction has written; another one leaves nothing of what was there;
 # - a push tells the worker's generation as long as the fence is not lost;
 # - in the end, a value is the newest or absent; and when all of the log has
 #   been replayed it is there, if no reader stands against it and no tag of it
@@ -115,8 +117,8 @@ if tonumber(b[1]) > tonumber(a[1]) then
   cur, a, b = KEYS[2], b, a
 end
 local record = a[3] or b[3]
-if record and string.sub(record, 2) > bound then
-  bound = string.sub(record, 2)
+if record and string.sub(record, 2, 28) > bound then
+  bound = string.sub(record, 2, 28)
 end
 redis.call('HSET', cur, key, '1' .. bound)
 redis.call('SET', key, value, 'PX', 3600000)
@@ -174,10 +176,11 @@ sub version
 {
 	my ($n) = @_;
 
-	# Steps that change many digits; with letters, A38, A70, AA8, AE0, B18 ...
+	# Steps that change many digits, and a few of them all, of the timeline, too;
+	# with letters, A38, A70, AA8, AE0, B18 ...
 	return $letters
 	  ? sprintf('%08d%019X', 1, 0xA00 + $n * 0x38)
-	  : sprintf('%08d%019d', 1, $n * 457);
+	  : sprintf('%08d%019d', 1 + int($n / 9), $n * 457);
 }
 
 sub chance { return rand() < $_[0]; }
@@ -202,6 +205,8 @@ my %themes = (
 	rotate => { keys => 1, tags => 1, fills => 0, losses => 0.1, times => 1 },
 	replay => { keys => 2, tags => 1, fills => 0, losses => 0.2, times => 0.3 },
 	order => { keys => 2, tags => 1, fills => 0, losses => 0.1, times => 0.1 },
+	drain => { keys => 3, tags => 1, fills => 0, losses => 0.1, times => 0.1 },
+	refill => { keys => 3, tags => 1, fills => 3, losses => 1, times => 0.1 },
 	large => { keys => 4, tags => 1, fills => 1, losses => 0.1, times => 0.2 });
 
 # Queue the commands of a schedule; returns its events, [ what, reply, ... ].
@@ -223,16 +228,21 @@ sub schedule
 		fills => one_of(0, 1, 1, 3),
 		losses => one_of(0, 0.5, 1, 1, 2),
 		times => one_of(0.3, 1, 2));
-	my $low = $theme eq 'large';
+	my $low = $theme =~ /large|drain|refill/;
 	my @keys = @all_keys[ 0 .. $about{keys} - 1 ];
 	my @tags = @all_tags[ 0 .. $about{tags} - 1 ];
 	my $invalidations = $theme ? 0.5 : one_of(0, 0.2, 0.5);
 	# invalidations that change no row
-	my $alone = $theme eq 'order' ? 0.3 : $theme ? 0.7 : 0.1;
-	my $prompt = $theme ? 0.3 : one_of(0.1, 0.4, 0.7);
-	my $replays = $theme eq 'replay' ? 0.5 : one_of(0, 0.1, 0.4);
+	my $alone =
+	  $theme =~ /order|replay|drain|refill/ ? 0.3 : $theme ? 0.7 : 0.1;
+	my $prompt = $theme eq 'refill' ? 0.7 : $theme ? 0.3 : one_of(0.1, 0.4, 0.7);
+	my $replays = $theme =~ /replay|drain|refill/ ? 0.5 : one_of(0, 0.1, 0.4);
 	# commits that others overtake
-	my $slow = $theme eq 'order' ? 0.5 : $theme ? 0.1 : one_of(0, 0, 0, 0.3);
+	my $slow =
+	  $theme =~ /order|drain/ ? 0.5 : $theme ? 0.1 : one_of(0, 0, 0, 0.3);
+	# transactions in several chunks, and those of several messages
+	my $split = $theme =~ /replay|drain/ ? 0.6 : 0.2;
+	my $giants = $theme =~ /replay|drain/ ? 0.7 : 0.3;
 	my $hashes = chance(0.15);
 	my $back = chance($theme ? 0.05 : 0.3);
 	my $full = chance($theme ? 0.05 : 0.25);
@@ -304,7 +314,9 @@ sub schedule
 		# Whose leases an invalidation has to void
 		$look->('before') if @{ $chunk->{tags} };
 		$unnoticed = 0;
-		my $script = $low && chance(0.8) ? 'apply_low' : 'apply';
+		my $script = $low && chance($theme eq 'refill' ? 0.5 : 0.8)
+		  ? 'apply_low'
+		  : 'apply';
 		push @events,
 		  [
 			'push',
@@ -398,8 +410,8 @@ sub schedule
 		# One chunk or two, of one message or, if it is a giant, two; tags come
 		# first
 		my $all = @ops + @invalidated;
-		my $first = chance(0.2) ? int rand $all : $all;
-		my $giant = chance(0.3);
+		my $first = chance($split) ? int rand $all : $all;
+		my $giant = chance($giants);
 		$lsn++;
 		foreach my $part ([ 0, $first ], [ $first, $all ])
 		{
@@ -431,9 +443,11 @@ sub schedule
 	# As the worker makes it of chunks of the log, knowing others.  First come
 	# the invalidations, of each tag those that are news.  Then the last
 	# operation of each key; if a tag of it was invalidated by who was committed
-	# later it only deletes.
+	# later it only deletes.  Where images were committed may be unknown, if
+	# those are too many: then it goes by their message.
 	my $replay_of = sub {
 		my ($created, $known, @chunks) = @_;
+		my $unknown = $known != \@log || @chunks < @log ? chance(0.1) : 0;
 		my (%last, %invalidated, %told, @replayed);
 
 		foreach my $chunk (@$known)
@@ -471,7 +485,14 @@ sub schedule
 				  @{ $op->{tags} || [] };
 				push @ops, $over ? { %$op, kind => 'd', over => 1 } : $op;
 			}
-			push @replayed, { %$chunk, tags => [], ops => \@ops } if @ops;
+			push @replayed,
+			  {
+				%$chunk,
+				tags => [],
+				ops => \@ops,
+				commit => $unknown ? $chunk->{n} : $chunk->{commit}
+			  }
+			  if @ops;
 		}
 		foreach my $chunk (@replayed)
 		{
@@ -526,7 +547,8 @@ sub schedule
 	};
 	my $again = sub { $arrive->($old[ chance(0.5) ? -1 : rand @old ]); };
 	my $lose = sub {
-		my $x = rand;
+		# to be filled again, keys only
+		my $x = $theme eq 'refill' ? 0.55 + rand 0.25 : rand;
 		my $key = one_of(@keys);
 		my @lost =
 		    $x < 0.2 ? $fences[0]
@@ -692,15 +714,26 @@ sub check
 	my @bad;
 	my (%arrived, %invalidated, %finished, %read, %watched);
 	my ($draining, $before, $generation) = (0, undef, '');
-	my (%recorded, %spared, %taken);
-	my $finish = sub { %finished = %invalidated; $draining = 0; };
+	my (%recorded, %spared, %taken, %left);
+	my ($live_draining, $replay_draining) = (0, 0);
+	my $finish = sub {
+		%finished = %invalidated;
+		$draining = $live_draining = $replay_draining = 0;
+	};
 	my $void = sub {
+		my ($seen) = @_;
+
 		foreach my $w (values %watched)
 		{
 			push @bad, "the lease of $w->[0] survives the invalidation"
-			  if ($_[0]{ $w->[0] } // '') eq $w->[1];
+			  if ($seen->{ $w->[0] }[1] // '') eq $w->[1];
 		}
-		%watched = ();
+		foreach my $key (keys %left)
+		{
+			push @bad, "$key: $left{$key} survives an invalidation that is no replay"
+			  if ($seen->{$key}[0] // '') eq $left{$key};
+		}
+		%watched = %left = ();
 	};
 
 	foreach my $event (@$events)
@@ -718,14 +751,22 @@ sub check
 		}
 		elsif ($what eq 'lose')
 		{
+			delete @spared{@more};
 			next unless grep { /fence/ } @more;
 			$generation = '';
 			%recorded = ();
+			%spared = ();
 		}
 		elsif ($what eq 'clock')
 		{
 			# records may be forgotten
 			%recorded = ();
+			%spared = ();
+		}
+		elsif ($what eq 'spoil or mend')
+		{
+			# what cannot join its tag again has to go
+			%spared = ();
 		}
 		elsif ($what eq 'lease')
 		{
@@ -736,6 +777,7 @@ sub check
 		elsif ($what eq 'fill')
 		{
 			delete $recorded{ $more[0] };
+			delete $left{ $more[0] };
 		}
 		elsif ($what eq 'push')
 		{
@@ -767,7 +809,13 @@ sub check
 				# one that others have overtaken is ignored, if it is there
 				$arrived{$key} = [ $n, $op->{over} ? 'over' : $op->{kind} ]
 				  if !$arrived{$key} || $arrived{$key}[0] <= $n;
-				$recorded{$key} = $n if ($recorded{$key} // 0) < $n;
+				$recorded{$key} = [ $n, $commit ]
+				  if !$recorded{$key} || $recorded{$key}[0] < $n;
+				# of two that say different things, the record may be either's
+				$recorded{$key}[1] = $commit
+				  if $recorded{$key}[0] == $n && $recorded{$key}[1] > $commit;
+				delete $spared{$key};
+				delete $left{$key};
 			}
 			next unless @{ $chunk->{tags} };
 			$reached{invalidations}++;
@@ -776,20 +824,40 @@ sub check
 				$reached{large}++;
 				$draining = 1;
 			}
+			if ($sets && $chunk->{replay})
+			{
+				# It may be the same tag, or even the same invalidation.
+				$replay_draining = 1;
+				%left = ();
+				delete @watched{ grep { $watched{$_}[2] } keys %watched };
+			}
+			elsif ($sets)
+			{
+				$live_draining = 1;
+			}
 			# If it failed in part, it is not known in which.
+			%spared = () if $wrong || !$chunk->{replay};
 			next if $wrong;
-			if ($chunk->{replay} && !$sets && !$draining)
+			if ($chunk->{replay})
 			{
 				foreach my $key (keys %$before)
 				{
 					my ($value, undef, $held) = @{ $before->{$key} };
-					my ($v) = ($value // '') =~ /^(\d+):/;
+					my ($v, $as_of) = ($value // '') =~ /^(\d+):(\d+):/;
+					my $record = $recorded{$key};
 
-					next unless $v && $v == ($recorded{$key} // 0);
-					next unless $v > $commit || $v == $n;
+					delete $spared{$key};
+					next unless $v && $record && $record->[0] == $v;
+					next if $record->[1] < $commit || $live_draining;
+					# what another one has moved aside may have to go
+					next
+					  if $draining && grep { $_ > $record->[1] } values %invalidated;
 					$spared{$key} = $v;
-					$reached{ $v > $commit ? 'spared' : 'own' }++
-					  if $held =~ /1/;
+					next unless $held =~ /1/;
+					$reached{ $as_of > $commit ? 'spared' : 'own' }++;
+					$reached{early}++ if $v < $commit && $as_of > $commit;
+					$reached{sibling}++ if $v != $n && $as_of == $commit;
+					$reached{aside}++ if $sets;
 				}
 			}
 			foreach my $tag (@{ $chunk->{tags} })
@@ -802,14 +870,17 @@ sub check
 				{
 					my ($value, $lease, $held) = @{ $before->{$key} };
 
-					next unless defined $lease && substr($held, $digit, 1);
-					# leases that were taken after a newer push are spared, too
-					my $pushed = ($arrived{$key} // [0])->[0];
-					next
-					  if $chunk->{replay}
-					  && $taken{$lease} >= $commit
-					  && ($pushed > $commit || $pushed == $n);
-					$watched{"$key $lease"} = [ $key, $lease ];
+					next unless substr($held, $digit, 1);
+					$left{$key} = $value
+					  if defined $value
+					  && !$chunk->{replay}
+					  && !$replay_draining
+					  && !grep { $_->{key} eq $key } @{ $chunk->{ops} };
+					# those of what is spared are, too; they are newer
+					next unless defined $lease;
+					my $newer = $taken{$lease} >= $commit;
+					next if $newer && ($chunk->{replay} || $replay_draining);
+					$watched{"$key $lease"} = [ $key, $lease, $newer ];
 				}
 			}
 			$finish->() if !$sets;
@@ -831,8 +902,8 @@ sub check
 
 				$seen{$key} = $reply->[$i];
 				$lease{$key} = $lease;
-				push @bad, "$key: $spared{$key} is gone after an older"
-				  . ' invalidation, or its own, was replayed'
+				push @bad, "$key: $spared{$key} is gone after an invalidation was"
+				  . ' replayed that was committed earlier, or its own'
 				  if $spared{$key} && ($value // '') !~ /^$spared{$key}:/;
 				push @bad, "$key: absent after all has been replayed"
 				  if $when eq 'replayed' && $about->{$key} && !defined $value;
@@ -867,7 +938,7 @@ sub check
 				  . ($about->{$key} // 'gone')
 				  if $when eq 'end' && $v ne ($about->{$key} // 'gone');
 			}
-			%spared = ();
+			%spared = () if !$draining;
 			if ($when eq 'before')
 			{
 				$before = \%seen;
@@ -878,7 +949,7 @@ sub check
 				  and push @bad, "the lease of $_->{key} survives the push"
 				  foreach @{ $about->{ops} };
 			}
-			$void->(\%lease) if !$draining;
+			$void->(\%seen) if !$draining;
 		}
 	}
 	my %said;
@@ -979,6 +1050,11 @@ sub run
 # which theme shows it soon, if not all do
 # ---------------------------------------------------------------------------
 
+# What a replayed invalidation, and the draining of one, go by
+my $old_one = q{if not rec or rec < '2' or string.sub(rec, 2, #pushed - tail) ..
+            string.sub(rec, #pushed + 1) < commit then};
+my $commit_of = q{string.sub(rec, 2, RECORD - tail) .. string.sub(rec, RECORD + 1)};
+my $record_of_push = q{string.sub(rec, 1, #pushed) == pushed};
 my ($above_floor) = $original{apply} =~ /( and created >=? floor)/;
 my @mutants = (
 	$above_floor =~ />=/ ? () : [
@@ -1128,7 +1204,7 @@ my @mutants = (
 	[ 'an ignored push takes the tags off', 'removed[i] = nil', '--' ],
 	[
 		'the set moved aside is not registered',
-		"try('HSET', DRAINS, aside, tag)",
+		"try('HSET', DRAINS, aside, ARGV[5] .. tag)",
 		'1'
 	],
 	[
@@ -1153,34 +1229,58 @@ my @mutants = (
 		'      oom'
 	],
 	[
+		'a record does not tell of the commit',
+		'local record = pushed .. string.sub(commit, same + 1)',
+		'local record = pushed',
+		'apply', 'order'
+	],
+	[
 		'a replayed invalidation spares nothing',
-		'if not rec or rec <= spare and rec ~= pushed then',
+		$old_one,
 		'if true then',
 		'apply', 'replay'
 	],
 	[
-		'a replayed invalidation does not spare its own batch',
-		'if not rec or rec <= spare and rec ~= pushed then',
-		'if not rec or rec <= spare then',
+		'a replayed invalidation does not spare its own transaction',
+		'#pushed + 1) < commit then',
+		'#pushed + 1) <= commit then',
+		'apply', 'replay'
+	],
+	[
+		'a replayed invalidation spares its own message and not its siblings',
+		'#pushed + 1) < commit then',
+		'#pushed + 1) <= commit and string.sub(rec, 1, #pushed) ~= pushed then',
 		'apply', 'replay'
 	],
 	[
 		'a replayed invalidation spares what is older',
-		'if not rec or rec <= spare and rec ~= pushed then',
+		$old_one,
 		'if not rec then',
 		'apply', 'replay'
 	],
 	[
 		'a replayed invalidation spares by its message',
-		q{spare = '2' .. commit},
-		q{spare = '2' .. ver},
+		'#pushed + 1) < commit then',
+		'#pushed + 1) < ver then',
+		'apply', 'order'
+	],
+	[
+		"a replayed invalidation spares by an entry's message",
+		$old_one,
+		"if not rec or rec < '2' .. commit then",
 		'apply', 'order'
 	],
 	[
 		'a replayed invalidation spares what has no record',
-		'if not rec or rec <= spare and rec ~= pushed then',
-		'if rec and rec <= spare and rec ~= pushed then',
+		$old_one,
+		"if rec and rec < '2' .. commit then",
 		'apply', 'replay'
+	],
+	[
+		'a replayed invalidation spares what readers filled',
+		"if not rec or rec < '2' or ",
+		'if not rec or ',
+		'apply', 'refill'
 	],
 	[
 		'a replayed invalidation forgets what it spares',
@@ -1213,9 +1313,21 @@ my @mutants = (
 	],
 	[
 		'a replay mends what is older',
-		'replay and rec == pushed and',
-		'replay and',
+		$record_of_push,
+		'true',
 		'apply', 'replay'
+	],
+	[
+		'a replay mends what was committed in time only',
+		$record_of_push,
+		'rec == pushed',
+		'apply', 'order'
+	],
+	[
+		'a replay mends what tells of the same commit only',
+		$record_of_push,
+		'rec == record',
+		'apply', 'order'
 	],
 	[
 		'draining leaves the leases',
@@ -1225,15 +1337,57 @@ my @mutants = (
 	],
 	[
 		'draining ends early',
-		"if redis.call('EXISTS', aside) == 0 then",
+		"if call('EXISTS', aside) == 0 then",
 		'if true then',
 		'drain'
 	],
 	[
 		'draining deletes nothing',
-		"redis.call('UNLINK', unpack(gone))",
+		"call('UNLINK', unpack(gone))",
 		'local _',
 		'drain'
+	],
+	[
+		'draining spares nothing',
+		"replay and #list > 0 and newer(tag, list) or {}",
+		'{}',
+		'drain', 'drain'
+	],
+	[
+		"draining does not look at the tag's record",
+		'local invalidated = c[2] or p[2]',
+		"local invalidated = ''",
+		'drain', 'drain'
+	],
+	[
+		'draining does not spare its own transaction',
+		">=\n      invalidated",
+		'> invalidated',
+		'drain', 'drain'
+	],
+	[
+		"draining spares by an entry's message",
+		$commit_of,
+		'string.sub(rec, 2, RECORD)',
+		'drain', 'drain'
+	],
+	[
+		'draining spares what readers filled',
+		"rec >= '2' and",
+		'',
+		'drain', 'refill'
+	],
+	[
+		'draining for a live invalidation spares what is newer',
+		"replay = sets[i], string.sub(sets[i + 1], 1, 1) == '1'",
+		'replay = sets[i], true',
+		'drain', 'drain'
+	],
+	[
+		'what draining spares does not join its tag again',
+		"type(try('SADD', tag, key)) == 'table'",
+		'false',
+		'drain', 'drain'
 	]);
 
 # What breaks the scripts that way
@@ -1289,10 +1443,11 @@ note("$_: $reached{$_}") foreach sort keys %reached;
 
 # A test that does not get there shows nothing.
 foreach (qw(pushes replays slow stored older degraded oom wrongtype
-	invalidations large spared own drains reads))
+	invalidations large spared own early sibling aside drains reads))
 {
 	last if defined $failed[0];
-	cmp_ok($reached{$_} // 0, '>', $schedules / 100, "enough was seen: $_");
+	cmp_ok($reached{$_} // 0, '>', $schedules / ($_ eq 'sibling' ? 1000 : 100),
+		"enough was seen: $_");
 }
 
 # The server compares strings by its locale.  In Danish, AA comes last.
