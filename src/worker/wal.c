@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "access/timeline.h"
@@ -98,6 +100,30 @@ wtc_wal_exists(XLogRecPtr lsn)
 	return segno > XLogGetLastRemovedSegno() &&
 		(segment_exists(GetWALInsertionTimeLine(), segno) ||
 		 segment_exists(wtc_wal_timeline(lsn), segno));
+}
+
+XLogRecPtr
+wtc_wal_written_before(int seconds)
+{
+	time_t		limit = time(NULL) - seconds;
+	XLogRecPtr	end = GetFlushRecPtr(NULL);
+	XLogSegNo	segno;
+	XLogRecPtr	start;
+	char		path[MAXPGPATH];
+	struct stat st;
+
+	/* those behind the end may be old ones that wait to be used again */
+	XLByteToSeg(end, segno, wal_segment_size);
+	do
+	{
+		XLogSegNoOffsetToRecPtr(segno, 0, wal_segment_size, start);
+		if (segno-- <= 1)
+			return InvalidXLogRecPtr;
+		XLogFilePath(path, wtc_wal_timeline(start - 1), segno, wal_segment_size);
+		if (stat(path, &st) != 0)
+			return InvalidXLogRecPtr;
+	} while (st.st_mtime > limit);
+	return start;
 }
 
 void

@@ -50,6 +50,12 @@ extern bool wtc_wal_flushed(XLogRecPtr lsn);
 /* Is there still WAL from this position on? */
 extern bool wtc_wal_exists(XLogRecPtr lsn);
 
+/*
+ * A position that had been written seconds ago, by the time stamps of the
+ * segments; InvalidXLogRecPtr: there is none any more.
+ */
+extern XLogRecPtr wtc_wal_written_before(int seconds);
+
 /* The timeline that the server was on when it wrote this position. */
 extern TimeLineID wtc_wal_timeline(XLogRecPtr lsn);
 

@@ -71,16 +71,23 @@ wtc_watermark_move(void)
 	return watermark;
 }
 
-/* Where the watermark was heal_window ago; InvalidXLogRecPtr: not known. */
+/*
+ * Where the watermark was heal_window ago; InvalidXLogRecPtr: not known.  Who has
+ * not been there for so long goes by the age of the segments, or WAL would pile up
+ * where the server is restarted again and again.
+ */
 static XLogRecPtr
 healing_position(XLogRecPtr watermark)
 {
 	static Sample samples[SAMPLES];
 	static int	nsamples = 0;
+	static XLogRecPtr before = InvalidXLogRecPtr;
 	int64		now = wtc_clock_us();
 	int64		window = (int64) wtc_heal_window * 1000000;
 	int			old = -1;
 
+	if (nsamples == 0)
+		before = wtc_wal_written_before(wtc_heal_window);
 	for (int i = 0; i < nsamples; i++)
 	{
 		/* it went back: what it was does not count any more */
@@ -101,7 +108,7 @@ healing_position(XLogRecPtr watermark)
 		samples[nsamples].watermark = watermark;
 		nsamples++;
 	}
-	return old >= 0 ? samples[0].watermark : InvalidXLogRecPtr;
+	return old >= 0 ? samples[0].watermark : Min(before, watermark);
 }
 
 void

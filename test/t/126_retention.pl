@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 
+use File::Basename;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
@@ -135,6 +136,30 @@ is($node->safe_psql('postgres', q{
 	ok($node->poll_query_until('postgres',
 			"SELECT retained_from > '$position' FROM wtcache.status"),
 		'WAL that is not needed is let go');
+}
+
+# A worker that has not lived for heal_window goes by the age of the segments.
+{
+	my $name = 'heal_window';
+
+	$node->reconfigure('wtcache.heal_window' => '1h');
+	$node->restart;
+	my $position = position();
+	segments(3);
+	$node->restart;
+	$redis->wait_for_beat foreach 1, 2;
+	is($node->safe_psql('postgres', "SELECT retained_from <= '$position' FROM wtcache.status"),
+		't', "$name: WAL is kept");
+	my $now = $node->safe_psql('postgres', 'SELECT pg_walfile_name(pg_current_wal_insert_lsn())');
+	$node->stop;
+	utime time - 7200, time - 7200, $_
+	  foreach grep { m{/[0-9A-F]{24}$} && basename($_) lt $now }
+	  glob($node->data_dir . '/pg_wal/*');
+	$node->start;
+	ok($node->poll_query_until('postgres',
+			"SELECT retained_from > '$position' FROM wtcache.status"),
+		"$name: until it is old enough");
+	$node->reconfigure('wtcache.heal_window' => '0');
 }
 
 # --- the cap -----------------------------------------------------------------

@@ -278,7 +278,7 @@ sub redis_older
 	return $servers->redis_start;
 }
 
-sub redis_flushall { my ($servers) = @_; return $servers->redis('FLUSHALL'); }
+sub redis_flushall { my ($servers) = @_; return $servers->redis('FLUSHALL') && 1; }
 
 sub redis_script_flush
 {
