@@ -4,7 +4,7 @@
 CREATE TABLE goods (id int PRIMARY KEY, kind text, price int);
 SELECT wtcache.verify('goods');
 SELECT wtcache.verify('pg_class');
-SELECT wtcache.attach('goods', ttl => '1 hour', tags => '{"kind:{kind}",goods}', condition => 'price >= 0');
+SELECT wtcache.attach('goods', ttl => '1 hour', tags => '{"sort:{kind}",goods}', condition => 'price >= 0');
 SELECT * FROM wtcache.verify('goods');
 SELECT * FROM wtcache.verify_summary('goods');
 INSERT INTO goods SELECT i, CASE i % 2 WHEN 0 THEN 'even' ELSE 'odd' END, i * 10 FROM generate_series(1, 20) i;
@@ -21,8 +21,8 @@ SELECT * FROM wtcache.verify_summary('goods');
 \! $REDIS pexpire goods:6 7200000 >/dev/null
 -- nothing wrong with this one: it has not long to live
 \! $REDIS pexpire goods:7 60000 >/dev/null
-\! $REDIS srem tag:kind:even goods:8 >/dev/null
-\! $REDIS srem tag:kind:odd goods:9 >/dev/null; $REDIS srem tag:goods goods:9 >/dev/null
+\! $REDIS srem tag:sort:even goods:8 >/dev/null
+\! $REDIS srem tag:sort:odd goods:9 >/dev/null; $REDIS srem tag:goods goods:9 >/dev/null
 -- orphans: no row, and a row that is not to be cached
 \! $REDIS set goods:99 x >/dev/null; $REDIS set goods:21 x px 60000 >/dev/null
 -- not of this table: not an integer, or not as integers are written
@@ -124,7 +124,10 @@ SELECT kind, key, repaired FROM wtcache.verify('goods', repair => true);
 SET ROLE regress_verify_reader;
 SELECT wtcache.verify('goods');
 RESET ROLE;
+TRUNCATE goods, pieces;
 DROP TABLE goods, pieces;
+\! $REDIS del goods:page:1 goods:007 goods: goods:9999999999 'goods:1 ' goodsx:1 >/dev/null
+\! $REDIS del 'p[*]:c%25d/1.50/2026-01-01 22:04:05+01:end' 'p[*]:x/1.5/infinity:en' >/dev/null
 REVOKE ALL ON FUNCTION wtcache.verify(regclass, boolean, double precision, boolean, interval),
     wtcache.verify_summary(regclass, boolean, double precision, boolean, interval)
 FROM regress_verify_owner, regress_verify_reader;

@@ -78,7 +78,7 @@ wtc_verify_name(WtcSpan name)
 	StringInfoData buf;
 	bool		is_text = (GetDatabaseEncoding() == PG_UTF8 ||
 						   GetDatabaseEncoding() == PG_SQL_ASCII) &&
-		pg_verify_mbstr(PG_UTF8, name.data, name.len, true);
+	pg_verify_mbstr(PG_UTF8, name.data, name.len, true);
 
 	initStringInfo(&buf);
 	for (uint32 i = 0; i < name.len; i++)
@@ -128,7 +128,9 @@ static void
 refuse(bool wrong, int code, const char *what)
 {
 	if (wrong)
-		ereport(ERROR, (errcode(code), errmsg_internal("%s", what)));
+		ereport(ERROR,
+				(errcode(code),
+				 errmsg_internal("%s", what)));
 }
 
 static void
