@@ -226,6 +226,50 @@ COMMENT ON VIEW wtcache.stat_progress_warm IS
 'the last wtcache.warm() of each table: how far it is, how fast, and how long it will take';
 
 --
+-- Comparing the cache with a table
+--
+
+CREATE FUNCTION wtcache.verify(
+    relation regclass,
+    repair boolean DEFAULT false,
+    sample double precision DEFAULT NULL,
+    orphans boolean DEFAULT true,
+    timeout interval DEFAULT '10 seconds',
+    OUT kind text,
+    OUT key text,
+    OUT partition regclass,
+    OUT "row" tid,
+    OUT detail text,
+    OUT repaired boolean)
+RETURNS SETOF record
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'wtcache_verify';
+COMMENT ON FUNCTION wtcache.verify(regclass, boolean, double precision, boolean, interval) IS
+'the differences between the cache and an attached table, and on request their repair';
+
+CREATE FUNCTION wtcache.verify_summary(
+    relation regclass,
+    repair boolean DEFAULT false,
+    sample double precision DEFAULT NULL,
+    orphans boolean DEFAULT true,
+    timeout interval DEFAULT '10 seconds',
+    OUT checked bigint,
+    OUT differing bigint,
+    OUT missing bigint,
+    OUT stale bigint,
+    OUT ttl bigint,
+    OUT tag bigint,
+    OUT orphan bigint,
+    OUT in_flight bigint,
+    OUT repaired bigint,
+    OUT consistency text,
+    OUT nines double precision)
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'wtcache_verify_summary';
+COMMENT ON FUNCTION wtcache.verify_summary(regclass, boolean, double precision, boolean, interval) IS
+'how far the cache agrees with an attached table; does what wtcache.verify() does';
+
+--
 -- Watching
 --
 
@@ -400,6 +444,10 @@ REVOKE ALL ON FUNCTION wtcache.capture_row(), wtcache.capture_truncate(),
     wtcache.flush(interval),
     wtcache.status(), wtcache.stat(), wtcache.stat_attachment(),
     wtcache.stat_latency(), wtcache.stat_latency_buckets(), wtcache.stat_reset()
+FROM PUBLIC;
+REVOKE ALL ON FUNCTION
+    wtcache.verify(regclass, boolean, double precision, boolean, interval),
+    wtcache.verify_summary(regclass, boolean, double precision, boolean, interval)
 FROM PUBLIC;
 REVOKE ALL ON PROCEDURE
     wtcache.warm(regclass, integer, double precision, text, boolean, interval)

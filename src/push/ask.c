@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * ask.c
- *	  Reading from Redis, and running the worker's scripts.
+ *	  Reading from Redis, and running scripts that are needed seldom.
  *
  * All of it belongs before the commit record, or into the worker.
  *
@@ -11,7 +11,6 @@
 
 #include <hiredis/hiredis.h>
 
-#include "miscadmin.h"
 #include "push/link.h"
 #include "push/push.h"
 #include "redis/resp.h"
@@ -146,22 +145,6 @@ ask(const char *command, const char *key, size_t len,
 	return put_question(buf, p, MaxAllocHugeSize, get_reply, value);
 }
 
-/*
- * Reading tells less about Redis than pushing does: a value that we cannot
- * take is somebody else's, and no outage.
- */
-static void
-note_read(WtcStatus status)
-{
-	if (status == WTC_FAIL_PROTOCOL || status == WTC_FAIL_OOM)
-		wtc_count_failure(status);
-	else if (status == WTC_FAIL_WRONGTYPE)
-		wtc_breaker_success();
-	else
-		wtc_link_note(status);
-	CHECK_FOR_INTERRUPTS();
-}
-
 WtcStatus
 wtc_push_get(const char *key, size_t len, WtcValue *value)
 {
@@ -173,7 +156,7 @@ wtc_push_get(const char *key, size_t len, WtcValue *value)
 	status = ask("GET", key, len, NULL, 0, value);
 	if (status == WTC_FAIL_WRONGTYPE)
 		status = ask("HGETALL", key, len, NULL, 0, value);
-	note_read(status);
+	wtc_link_note_read(status);
 	return status;
 }
 
@@ -189,11 +172,59 @@ wtc_push_is_member(const char *set, size_t setlen, const char *key, size_t len,
 		return wtc_link_status;
 	status = ask("SISMEMBER", set, setlen, key, len, &value);
 	*member = value.kind == WTC_VALUE_NUMBER && value.len > 0;
-	note_read(status);
+	wtc_link_note_read(status);
 	return status == WTC_FAIL_WRONGTYPE ? WTC_OK : status;
 }
 
-/* --- the worker's scripts --- */
+/* --- looking for keys --- */
+
+typedef struct Found
+{
+	char	   *cursor;			/* WTC_SCAN_CURSOR bytes */
+	WtcValue   *keys;
+} Found;
+
+static WtcStatus
+scan_reply(void *arg, const redisReply *reply)
+{
+	Found	   *found = ((Question *) arg)->answer;
+
+	if (reply->type == REDIS_REPLY_ERROR)
+		return wtc_status_of_error(reply->str);
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+		reply->element[0]->type != REDIS_REPLY_STRING ||
+		reply->element[0]->len >= WTC_SCAN_CURSOR ||
+		reply->element[1]->type != REDIS_REPLY_ARRAY)
+		return WTC_FAIL_PROTOCOL;
+	memcpy(found->cursor, reply->element[0]->str, reply->element[0]->len + 1);
+	return take_hash(found->keys, reply->element[1]);
+}
+
+WtcStatus
+wtc_push_scan(char *cursor, const char *pattern, WtcValue *keys)
+{
+	size_t		len = strlen(pattern);
+	char	   *buf = palloc(len + 256);
+	char	   *p = wtc_resp_begin(buf, 6);
+	Found		found = {cursor, keys};
+	WtcStatus	status;
+
+	memset(keys, 0, sizeof(*keys));
+	p = wtc_resp_arg(p, "SCAN", 4);
+	p = wtc_resp_arg(p, cursor, strlen(cursor));
+	p = wtc_resp_arg(p, "MATCH", 5);
+	p = wtc_resp_arg(p, pattern, len);
+	p = wtc_resp_arg(p, "COUNT", 5);
+	p = wtc_resp_number(p, WTC_SCAN_COUNT);
+	wtc_push_connect();
+	if (wtc_link_status != WTC_OK)
+		return wtc_link_status;
+	status = put_question(buf, p, MaxAllocHugeSize, scan_reply, &found);
+	wtc_link_note_read(status);
+	return status;
+}
+
+/* --- scripts --- */
 
 WtcStatus
 wtc_push_reach(bool *fresh)
@@ -281,5 +312,20 @@ wtc_push_eval(const char *script, int nkeys, int nargs,
 	/* commits need not wait for their own probe */
 	if (status == WTC_OK)
 		wtc_breaker_success();
+	return status;
+}
+
+WtcStatus
+wtc_push_expel(int n, const char *const *args, WtcAnswer *answer)
+{
+	WtcStatus	status;
+
+	wtc_push_connect();
+	if (wtc_link_status != WTC_OK)
+		return wtc_link_status;
+	status = wtc_push_eval(wtc_expel_text, n, 2 * n, args, answer);
+	wtc_link_note_read(status);
+	if (status == WTC_OK && answer->n != n)
+		status = WTC_FAIL_PROTOCOL;
 	return status;
 }

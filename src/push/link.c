@@ -54,6 +54,22 @@ wtc_link_note(WtcStatus status)
 		wtc_breaker_success();
 }
 
+/*
+ * Reading tells less about Redis than pushing does: a value that we cannot
+ * take is somebody else's, and no outage.
+ */
+void
+wtc_link_note_read(WtcStatus status)
+{
+	if (status == WTC_FAIL_PROTOCOL || status == WTC_FAIL_OOM)
+		wtc_count_failure(status);
+	else if (status == WTC_FAIL_WRONGTYPE)
+		wtc_breaker_success();
+	else
+		wtc_link_note(status);
+	CHECK_FOR_INTERRUPTS();
+}
+
 static void
 close_at_exit(int code, Datum arg)
 {

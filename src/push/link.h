@@ -40,4 +40,7 @@ extern bool wtc_link_told_to_stop(void);
 /* Tells counters and breaker how talking to Redis ended.  Callable anywhere. */
 extern void wtc_link_note(WtcStatus status);
 
+/* The same for reading; serves interrupts.  Before the commit record only. */
+extern void wtc_link_note_read(WtcStatus status);
+
 #endif							/* WTC_PUSH_LINK_H */

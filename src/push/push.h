@@ -88,7 +88,16 @@ extern WtcStatus wtc_push_is_member(const char *set, size_t setlen,
 									const char *key, size_t len,
 									bool *member);
 
-/* --- for the worker --- */
+/*
+ * Goes on with a search for keys that match a glob pattern: cursor is a string
+ * of WTC_SCAN_CURSOR bytes, "0" to begin with, and "0" again when it is over.
+ * keys are those found by this step, written as a hash's fields are.  Serves
+ * interrupts, and so on, like wtc_push_get().
+ */
+#define WTC_SCAN_CURSOR		24
+#define WTC_SCAN_COUNT		1000
+extern WtcStatus wtc_push_scan(char *cursor, const char *pattern,
+							   WtcValue *keys);
 
 /*
  * What a script answered: strings and numbers, all as text, palloc'd.
@@ -98,6 +107,17 @@ typedef struct WtcAnswer
 	int			n;
 	char	  **text;
 } WtcAnswer;
+
+/*
+ * Deletes n keys, each if nobody has stored it since it was found to expire
+ * then: args are the keys, then those times (see push/look.h) as text.  The
+ * answer has "1" for those that were deleted.  Serves interrupts, and so on,
+ * like wtc_push_get().
+ */
+extern WtcStatus wtc_push_expel(int n, const char *const *args,
+								WtcAnswer *answer);
+
+/* --- for the worker --- */
 
 /*
  * Makes the connection stand, without asking the breaker.  *fresh: it was made

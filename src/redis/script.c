@@ -33,5 +33,9 @@ const char	wtc_cold_text[] =
 #include "redis/cold.lua.h"
 		   ;
 
+const char	wtc_expel_text[] =
+#include "redis/expel.lua.h"
+		   ;
+
 /* *INDENT-ON* */
 const char	wtc_drain_sha[] = WTC_DRAIN_SHA;

@@ -42,6 +42,9 @@ extern const char wtc_covers_text[];
 extern const char wtc_sweep_text[];
 extern const char wtc_cold_text[];
 
+/* for wtcache.verify(), likewise */
+extern const char wtc_expel_text[];
+
 /* The elements of apply.lua's answer, in order. */
 enum
 {

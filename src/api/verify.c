@@ -1,0 +1,326 @@
+/*-------------------------------------------------------------------------
+ *
+ * verify.c
+ *	  wtcache.verify() and verify_summary(): comparing the cache with a table.
+ *
+ * Redis and the table cannot be read at one moment, and what has been
+ * committed reaches Redis a little later.  So a difference that is seen in
+ * passing is only a suspicion.  It is looked into when the cache has caught up
+ * with what was committed, and counts if nothing has been changed between the
+ * two readings of the table on either side of the reading of Redis.
+ *
+ * The functions run inside the caller's transaction and see the table as it is
+ * now, with snapshots of their own, whatever the isolation level is.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xlog.h"
+#include "api/api.h"
+#include "api/verify.h"
+#include "capture/settings.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "guc.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "redis/conn.h"
+#include "txn/pending.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/float.h"
+#include "utils/memutils.h"
+#include "utils/rls.h"
+#include "utils/timestamp.h"
+
+#include <math.h>
+
+PG_FUNCTION_INFO_V1(wtcache_verify);
+PG_FUNCTION_INFO_V1(wtcache_verify_summary);
+
+static const char *const kind_names[] = {
+	[WTC_DIFF_MISSING] = "missing",
+	[WTC_DIFF_STALE] = "stale",
+	[WTC_DIFF_TTL] = "ttl",
+	[WTC_DIFF_TAG] = "tag",
+	[WTC_DIFF_ORPHAN] = "orphan",
+	[WTC_DIFF_IN_FLIGHT] = "in flight"
+};
+
+void
+wtc_verify_check(WtcStatus status)
+{
+	if (status != WTC_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("could not read from Redis: %s",
+						wtc_status_name(status)),
+				 errhint("See wtcache.status.")));
+}
+
+bool
+wtc_verify_flush(WtcVerify *run)
+{
+	int64		begun = wtc_clock_us();
+	bool		done = wtc_flush_until(begun + run->patience_us);
+
+	run->patience_us = Max(run->patience_us - (wtc_clock_us() - begun), 0);
+	return done;
+}
+
+char *
+wtc_verify_name(WtcSpan name)
+{
+	StringInfoData buf;
+	bool		is_text = (GetDatabaseEncoding() == PG_UTF8 ||
+						   GetDatabaseEncoding() == PG_SQL_ASCII) &&
+	pg_verify_mbstr(PG_UTF8, name.data, name.len, true);
+
+	initStringInfo(&buf);
+	for (uint32 i = 0; i < name.len; i++)
+	{
+		if (!is_text && (IS_HIGHBIT_SET(name.data[i]) || name.data[i] == '\0'))
+			appendStringInfo(&buf, "\\x%02x", (uint8) name.data[i]);
+		else
+			appendStringInfoChar(&buf, name.data[i]);
+	}
+	return buf.data;
+}
+
+void
+wtc_verify_report(WtcVerify *run, WtcDifference kind, WtcSpan key, Oid part,
+				  const ItemPointerData *row, const char *detail,
+				  bool repaired)
+{
+	Datum		values[6];
+	bool		nulls[6] = {0};
+	ItemPointerData copy;
+
+	run->found[kind]++;
+	if (run->result == NULL)
+		return;
+	values[0] = CStringGetTextDatum(kind_names[kind]);
+	values[1] = CStringGetTextDatum(wtc_verify_name(key));
+	nulls[2] = nulls[3] = row == NULL;
+	if (row != NULL)
+	{
+		copy = *row;
+		values[2] = ObjectIdGetDatum(part);
+		values[3] = PointerGetDatum(&copy);
+	}
+	nulls[4] = detail == NULL;
+	if (detail != NULL)
+		values[4] = CStringGetTextDatum(detail);
+	values[5] = BoolGetDatum(repaired);
+	tuplestore_putvalues(run->result->setResult, run->result->setDesc,
+						 values, nulls);
+}
+
+/*
+ * The call
+ */
+
+static void
+refuse(bool wrong, int code, const char *what)
+{
+	if (wrong)
+		ereport(ERROR,
+				(errcode(code),
+				 errmsg_internal("%s", what)));
+}
+
+static void
+check_state(void)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("recovery is in progress"),
+				 errhint("The cache is compared with the primary server, which writes it.")));
+	refuse(wtc_url[0] == '\0', ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+		   "wtcache.url is empty: there is no cache to verify");
+	refuse(!wtc_enabled, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+		   "wtcache.enabled is off: the cache is not to hold any rows");
+	if (wtc_pending_spilled())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this transaction has changed too much to tell what the cache should hold"),
+				 errhint("Verify in a transaction of its own.")));
+}
+
+static void
+take_options(FunctionCallInfo fcinfo, WtcVerify *run, bool *orphans)
+{
+	static const char *const nulls[] = {
+		"relation must not be null", "repair must not be null", NULL,
+		"orphans must not be null", "timeout must not be null"
+	};
+
+	for (int i = 0; i < lengthof(nulls); i++)
+		refuse(nulls[i] != NULL && PG_ARGISNULL(i),
+			   ERRCODE_NULL_VALUE_NOT_ALLOWED, nulls[i]);
+	run->repair = PG_GETARG_BOOL(1);
+	run->sample = PG_ARGISNULL(2) ? 1 : PG_GETARG_FLOAT8(2) / 100;
+	refuse(!(run->sample > 0 && run->sample <= 1),
+		   ERRCODE_INVALID_PARAMETER_VALUE,
+		   "sample must be a percentage between 0 and 100");
+	*orphans = PG_GETARG_BOOL(3) && run->sample == 1;
+	run->patience_us = wtc_timeout_us(PG_GETARG_INTERVAL_P(4));
+	if (run->repair)
+		PreventCommandIfReadOnly("wtcache.verify() with repair");
+}
+
+static void
+check_rights(Relation rel, bool repair)
+{
+	Oid			relid = RelationGetRelid(rel);
+	AclResult	result = pg_class_aclcheck(relid, GetUserId(), ACL_SELECT);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, get_relkind_objtype(rel->rd_rel->relkind),
+					   RelationGetRelationName(rel));
+	if (repair)
+		wtc_check_owner(rel);
+	if (check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("query would be affected by row-level security policy for table \"%s\"",
+						RelationGetRelationName(rel)),
+				 errdetail("wtcache.verify() reads all rows.")));
+}
+
+static void
+verify_part(WtcVerify *run, Relation root, Oid relid)
+{
+	WtcWarmPart part = {.root = root};
+	WtcPinned	pinned;
+
+	part.rel = table_open(relid, RowExclusiveLock);
+	part.att = wtc_attachment_get(part.rel, wtc_attached_trigger(part.rel));
+	if (part.att->no_images != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rows of \"%s\" cannot be cached",
+						RelationGetRelationName(part.rel)),
+				 errdetail("There can be no images: %s.",
+						   part.att->no_images)));
+	wtc_pin_settings(&pinned, part.att->exotic);
+	PG_TRY();
+	{
+		wtc_verify_rows(run, &part);
+	}
+	PG_FINALLY();
+	{
+		wtc_unpin_settings(&pinned);
+	}
+	PG_END_TRY();
+	table_close(part.rel, NoLock);
+}
+
+static void
+verify_keys(WtcVerify *run, Relation root)
+{
+	WtcAttachment *att = wtc_attachment_get(root, wtc_attached_trigger(root));
+	WtcPinned	pinned;
+
+	wtc_pin_settings(&pinned, att->exotic);
+	PG_TRY();
+	{
+		wtc_verify_orphans(run, root, att);
+	}
+	PG_FINALLY();
+	{
+		wtc_unpin_settings(&pinned);
+	}
+	PG_END_TRY();
+}
+
+static void
+verify(FunctionCallInfo fcinfo, WtcVerify *run)
+{
+	bool		orphans;
+	Relation	root;
+	ListCell   *lc;
+
+	take_options(fcinfo, run, &orphans);
+	check_state();
+
+	/* the lock of a writer: it stays attached as it is */
+	root = relation_open(PG_GETARG_OID(0), RowExclusiveLock);
+	(void) wtc_attached_trigger(root);
+	check_rights(root, run->repair);
+	SPI_connect();
+	foreach(lc, wtc_tables_with_rows(root))
+		verify_part(run, root, lfirst_oid(lc));
+	/* other partitions have keys of the same form */
+	if (orphans && !root->rd_rel->relispartition)
+		verify_keys(run, root);
+	SPI_finish();
+	relation_close(root, NoLock);
+}
+
+Datum
+wtcache_verify(PG_FUNCTION_ARGS)
+{
+	WtcVerify	run = {0};
+
+	InitMaterializedSRF(fcinfo, 0);
+	run.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	verify(fcinfo, &run);
+	return (Datum) 0;
+}
+
+/*
+ * The summary
+ */
+
+/* Rounded down, so that 100 stands for all and nothing else. */
+static char *
+percentage(int64 differing, int64 checked)
+{
+	double		percent = 100.0 * (checked - differing) / checked;
+	int			digits = 2;
+
+	if (differing == 0)
+		return "100 %";
+	while (digits < 10 && percent > 100 - pow(10, -digits))
+		digits++;
+	return psprintf("%.*f %%", digits,
+					floor(percent * pow(10, digits)) / pow(10, digits));
+}
+
+Datum
+wtcache_verify_summary(PG_FUNCTION_ARGS)
+{
+	WtcVerify	run = {0};
+	TupleDesc	desc;
+	Datum		values[11];
+	bool		nulls[11] = {0};
+	int			col = 0;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	verify(fcinfo, &run);
+
+	values[col++] = Int64GetDatum(run.checked);
+	values[col++] = Int64GetDatum(run.differing);
+	for (int i = 0; i < WTC_DIFF_COUNT; i++)
+		values[col++] = Int64GetDatum(run.found[i]);
+	values[col++] = Int64GetDatum(run.repaired);
+	nulls[col] = nulls[col + 1] = run.checked == 0;
+	if (run.checked > 0)
+	{
+		values[col] = CStringGetTextDatum(percentage(run.differing,
+													 run.checked));
+		values[col + 1] = Float8GetDatum(run.differing == 0 ?
+										 get_float8_infinity() :
+										 -log10((double) run.differing /
+												run.checked));
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
+													  values, nulls)));
+}
