@@ -187,23 +187,27 @@ wtc_watch_missing()
 # Runs as root.
 wtc_unpack()
 {
-	local log=$1 into=$2 tmp try
+	local log=$1 into=$2 tmp try deb
 
 	shift 2
 	tmp=$(mktemp -d)
 	trap "rm -rf $tmp" EXIT
 	cd "$tmp"
 	for try in 1 2; do
-		! apt-get -q download "$@" >>"$log" 2>&1 || break
+		# Up to Debian 12 promtool is part of prometheus.
+		if apt-get -q download "$@" >>"$log" 2>&1 &&
+			{ [[ -z $(apt-cache search --names-only '^promtool$') ]] ||
+				apt-get -q download promtool >>"$log" 2>&1; }; then
+			break
+		fi
 		# Unknown or outdated package lists?
 		((try == 1)) || return 1
 		apt-get -q update >>"$log" 2>&1 || true
 	done
-	for try in *.deb; do
-		dpkg -x "$try" . >>"$log" 2>&1 || return 1
+	for deb in *.deb; do
+		dpkg -x "$deb" . >>"$log" 2>&1 || return 1
 	done
-	mkdir -p "$into"
-	install -m 755 usr/bin/* "$into"
+	install -D -m 755 -t "$into" usr/bin/* >>"$log" 2>&1
 }
 
 wtc_watch_tools()
