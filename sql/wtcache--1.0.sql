@@ -71,7 +71,7 @@ CREATE FUNCTION wtcache.attachments(
     OUT format text,
     OUT enabled boolean)
 RETURNS SETOF record
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED ROWS 10
 AS 'MODULE_PATHNAME', 'wtcache_attachments';
 COMMENT ON FUNCTION wtcache.attachments() IS
 'the attached tables, decoded from their triggers';
@@ -233,7 +233,7 @@ CREATE FUNCTION wtcache.stat_attachment(
     OUT bytes bigint,
     OUT last_change timestamptz)
 RETURNS SETOF record
-LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 10
 AS 'MODULE_PATHNAME', 'wtcache_stat_attachment';
 COMMENT ON FUNCTION wtcache.stat_attachment() IS
 'committed operations by table of this database, partitions one by one';
