@@ -43,9 +43,18 @@ $node->safe_psql('postgres', q{
 	SELECT wtcache.attach('pages');
 	INSERT INTO shop.items SELECT i, 'v' FROM generate_series(1, 10) i});
 
+# Another database that uses wtcache, and one that does not
+$node->safe_psql('postgres', "CREATE DATABASE $_") foreach 'second', 'other';
+$node->safe_psql('second', q{
+	CREATE EXTENSION wtcache;
+	CREATE TABLE news (id int PRIMARY KEY);
+	SELECT wtcache.attach('news');
+	INSERT INTO news VALUES (1), (2)});
+
 my $session = $node->session;
 my $prometheus = Wtcache::Prometheus->new($node, user => 'watcher',
-	queries => "$monitoring/queries.yaml", rules => "$monitoring/alerts.yaml");
+	queries => "$monitoring/queries.yaml", rules => "$monitoring/alerts.yaml",
+	args => [ '--auto-discover-databases', '--include-databases=second' ]);
 
 sub work
 {
@@ -67,7 +76,7 @@ foreach (split /\n/, slurp_file("$monitoring/queries.yaml"))
 }
 is_deeply({ map { /^wtcache_/ ? ($_ => $metrics{$_}) : () } keys %metrics },
 	\%promised, 'all metrics, and no others');
-unlike($prometheus->log_content('exporter'), qr/error (?:running|retriev|scraping)|(?:Unexpected|Unparseable|Missing)/i,
+unlike($prometheus->log_content('exporter'), qr/level=error|error (?:running|retriev|scraping)|(?:Unexpected|Unparseable|Missing)/i,
 	'the exporter has no errors');
 
 # The numbers are those of the views.
@@ -89,6 +98,10 @@ my %same = (
 	  q{SELECT sets FROM wtcache.stat_attachment WHERE relation = 'shop.items'::regclass},
 	'wtcache_table_deletes_total{relname="items"}' => 'SELECT 1',
 	'wtcache_table_sets_total{relname="pages"}' => 'SELECT 0',
+	'wtcache_table_sets_total{datname="second",schemaname="public",relname="news"}' => 'SELECT 2',
+	'count(wtcache_healthy)' => 'SELECT 1',
+	'count(wtcache_table_sets_total)' => 'SELECT 3',
+	'pg_exporter_last_scrape_error' => 'SELECT 0',
 	'count(wtcache_failures_total)' => q{
 		SELECT count(*) FROM pg_attribute
 		 WHERE attrelid = 'wtcache.stat'::regclass AND attname LIKE 'fail\_%'});
@@ -106,6 +119,12 @@ my $ratio =
 
 cmp_ok($ratio, '>', 0.7, 'the median is not too low');
 cmp_ok($ratio, '<', 1.4, '... nor too high');
+
+# What is asked every few seconds must not be compiled (jit_above_cost).
+my ($cost) = $node->safe_psql('postgres', 'EXPLAIN SELECT * FROM wtcache.stat_attachment')
+  =~ /cost=[\d.]+\.\.([\d.]+) /;
+
+cmp_ok($cost, '<', 50_000, 'wtcache.stat_attachment is a cheap query');
 
 # --- the alerts --------------------------------------------------------------------
 
@@ -164,7 +183,7 @@ foreach my $variable (grep { $_->{type} eq 'query' } @{ $dashboard->{templating}
 	$values{ $variable->{name} } = join '|',
 	  @{ $prometheus->api("label/$label/values", 'match[]' => $of) };
 }
-is($values{table}, 'items|pages', 'a variable: tables');
+is($values{table}, 'items|news|pages', 'a variable: tables');
 like($values{instance}, qr/^127\.0\.0\.1:\d+$/, 'a variable: instances');
 $values{__rate_interval} = $values{__range} = '10m';
 

@@ -22,7 +22,7 @@ Wtcache::Prometheus - the exporter and a Prometheus that scrapes it, for a test
 
 Debian's programs, which test/run has put into the PATH, on ports of their own
 of the local host.  Prometheus scrapes and evaluates every second.  Samples are
-hashes of C<labels> and C<value>.  Both processes end with the object or the
+hashes of C<labels> and C<value>.  The exporter gets C<args>, too.  Both processes end with the object or the
 test.
 
 =cut
@@ -58,6 +58,7 @@ sub new
 			return ('prometheus-postgres-exporter',
 				'--extend.query-path', $o{queries},
 				'--disable-default-metrics', '--disable-settings-metrics',
+				@{ $o{args} || [] },
 				'--web.listen-address', "127.0.0.1:$_[0]");
 		},
 		'/metrics');
@@ -78,6 +79,9 @@ END
 				"--web.listen-address=127.0.0.1:$_[0]");
 		},
 		'/-/ready');
+	# Everything else would only find out after its own deadline.
+	$self->wait_for('up == 1')
+	  or die 'nothing is scraped: ' . $self->api('targets')->{activeTargets}[0]{lastError};
 	return $self;
 }
 
