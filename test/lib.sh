@@ -2,7 +2,8 @@
 #	  Shell functions that test/run, test/demo, test/matrix and test/bench share.
 #
 # To be sourced by bash, with "set -euo pipefail" in force.  Nothing that is
-# installed on the machine is changed, apart from packages being added:
+# installed on the machine is changed, apart from packages being added, and
+# Prometheus in /usr/local/lib/wtcache-tests:
 #
 #	wtc_packages		install what is missing (no apt call if nothing is)
 #	wtc_watch_tools		unpack Prometheus and its exporter, if they are missing
