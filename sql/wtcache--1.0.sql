@@ -81,7 +81,7 @@ CREATE FUNCTION wtcache.attachments(
     OUT enabled boolean,
     OUT always boolean)
 RETURNS SETOF record
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED ROWS 10
 AS 'MODULE_PATHNAME', 'wtcache_attachments';
 COMMENT ON FUNCTION wtcache.attachments() IS
 'the attached tables, decoded from their triggers';
@@ -364,7 +364,7 @@ CREATE FUNCTION wtcache.stat_attachment(
     OUT bytes bigint,
     OUT last_change timestamptz)
 RETURNS SETOF record
-LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 10
 AS 'MODULE_PATHNAME', 'wtcache_stat_attachment';
 COMMENT ON FUNCTION wtcache.stat_attachment() IS
 'committed operations by table of this database, partitions one by one';

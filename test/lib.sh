@@ -2,9 +2,11 @@
 #	  Shell functions that test/run, test/demo, test/matrix and test/bench share.
 #
 # To be sourced by bash, with "set -euo pipefail" in force.  Nothing that is
-# installed on the machine is changed, apart from packages being added:
+# installed on the machine is changed, apart from packages being added, and
+# Prometheus in /usr/local/lib/wtcache-tests:
 #
 #	wtc_packages		install what is missing (no apt call if nothing is)
+#	wtc_watch_tools		unpack Prometheus and its exporter, if they are missing
 #	wtc_work			work directory and unprivileged user
 #	wtc_prefix			private copy of PostgreSQL, so that "make install" goes there
 #	wtc_copy_tree		copy of this source tree, owned by the unprivileged user
@@ -166,6 +168,66 @@ wtc_packages()
 	hash -r
 	missing=$(wtc_missing | tr '\n' ' ')
 	[[ -z $missing ]] || wtc_die "still missing after installation: $missing"
+}
+
+# Prometheus, promtool and the exporter for PostgreSQL are unpacked into a
+# folder of ours: their packages would add users and enable services, and want
+# a dozen others.  The programs need nothing but libc.
+WTC_WATCH_TOOLS=/usr/local/lib/wtcache-tests
+
+wtc_watch_missing()
+{
+	local tool
+
+	for tool in prometheus promtool prometheus-postgres-exporter; do
+		[[ -x $WTC_WATCH_TOOLS/$tool ]] || command -v "$tool" >/dev/null || return 0
+	done
+	return 1
+}
+
+# Runs as root.
+wtc_unpack()
+{
+	local log=$1 into=$2 tmp try deb
+
+	shift 2
+	tmp=$(mktemp -d)
+	trap "rm -rf $tmp" EXIT
+	cd "$tmp"
+	for try in 1 2; do
+		# Up to Debian 12 promtool is part of prometheus.
+		if apt-get -q download "$@" >>"$log" 2>&1 &&
+			{ [[ -z $(apt-cache search --names-only '^promtool$') ]] ||
+				apt-get -q download promtool >>"$log" 2>&1; }; then
+			break
+		fi
+		# Unknown or outdated package lists?
+		((try == 1)) || return 1
+		apt-get -q update >>"$log" 2>&1 || true
+	done
+	for deb in *.deb; do
+		dpkg -x "$deb" . >>"$log" 2>&1 || return 1
+	done
+	install -D -m 755 -t "$into" usr/bin/* >>"$log" 2>&1
+}
+
+wtc_watch_tools()
+{
+	local log packages=(prometheus prometheus-postgres-exporter) root=()
+
+	PATH=$PATH:$WTC_WATCH_TOOLS
+	wtc_watch_missing || return 0
+	command -v apt-get >/dev/null ||
+		wtc_die "missing, and there is no apt-get to fetch it: ${packages[*]}"
+	((EUID == 0)) || root=(sudo)
+	wtc_say "unpacking packages: ${packages[*]}"
+	log=$(mktemp /tmp/wtcache-apt.XXXXXX)
+	if ! "${root[@]}" bash -c "$(declare -f wtc_unpack); wtc_unpack \"\$@\"" \
+		bash "$log" "$WTC_WATCH_TOOLS" "${packages[@]}" || wtc_watch_missing; then
+		tail -n 20 "$log" >&2
+		wtc_die "could not unpack: ${packages[*]} (see $log)"
+	fi
+	rm -f "$log"
 }
 
 wtc_debian_major()
