@@ -100,8 +100,15 @@ sub _read
 		substr($self->{input}, 0, $self->{at}, '');
 		$self->{at} = 0;
 	}
-	sysread($self->{socket}, $self->{input}, 65536, length $self->{input})
-	  or die 'Redis closed the connection';
+	my $n;
+
+	# a child that ends may interrupt it
+	do
+	{
+		$n = sysread($self->{socket}, $self->{input}, 65536, length $self->{input});
+	} while (!defined $n && $!{EINTR});
+	die "could not read from Redis: $!" unless defined $n;
+	die 'Redis closed the connection' unless $n;
 	return;
 }
 
