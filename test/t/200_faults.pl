@@ -31,7 +31,7 @@ my $ok = IPC::Run::run(
 	[
 		$^X, "$parts/conduct.pl", '--dir', "$dir/loop", '--load', "$dir/load",
 		'--seconds', $seconds, '--round', 6, '--calm', 2, '--gap', 0.8,
-		'--writers', 4, '--readers', 2, '--seed', $seed
+		'--writers', 4, '--readers', 2, '--big', 300, '--seed', $seed
 	],
 	'<', \undef, '>', \$stdout, '2>', \$stderr);
 
