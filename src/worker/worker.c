@@ -11,7 +11,9 @@
  *	report.c	what backends may not say in the log
  *	slot.c		the replication slot that keeps WAL
  *	wal.c		our messages, read from WAL
- *	replay.c	pushing them
+ *	replay.c	what of it may be missing in Redis
+ *	round.c		pushing that
+ *	order.c		in the order of the commits
  *	parked.c	those whose transactions are not over
  *	position.c	which Redis it is, and how far it has come
  *	watermark.c	how far everything is in Redis

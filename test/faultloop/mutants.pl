@@ -116,14 +116,14 @@ my @mutants = (
 		name => 'no_parking',
 		about => 'batches of transactions in progress are not kept (R20)',
 		options => '--themes pg --only checkpoint',
-		edits => [ [ 'src/worker/replay.c',
+		edits => [ [ 'src/worker/round.c',
 				"\tif (fate == WTC_FATE_OPEN && !r->known)\n", "\tif (false)\n" ] ]
 	},
 	{
 		name => 'invalidations_forgotten',
 		about => 'the worker pushes images and invalidates no tags',
 		options => $failing,
-		edits => [ [ 'src/worker/replay.c',
+		edits => [ [ 'src/worker/round.c',
 				"\t\tif (r->invalidations && !invalidated)\n", "\t\tif (false)\n" ] ]
 	},
 	{
