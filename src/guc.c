@@ -38,6 +38,9 @@ char	   *wtc_url;
 
 uint64		wtc_endpoint_generation = 1;
 
+/* there was something that is no URL */
+static bool url_refused = false;
+
 static bool
 check_url(char **newval, void **extra, GucSource source)
 {
@@ -49,6 +52,7 @@ check_url(char **newval, void **extra, GucSource source)
 	problem = wtc_url_parse(*newval, &ep);
 	if (problem != NULL)
 	{
+		url_refused = true;
 		/* not the usual message, which would tell a password */
 		GUC_check_errmsg("invalid value for parameter \"wtcache.url\"");
 		GUC_check_errdetail("%s", problem);
@@ -254,6 +258,14 @@ define_endpoint(void)
 							   PGC_SIGHUP,
 							   GUC_SUPERUSER_ONLY,
 							   check_url, assign_endpoint, NULL);
+
+	/*
+	 * What stood in the configuration file before the setting was known is
+	 * only warned of, and the default holds.  But whose Redis that is nobody
+	 * has said.  A reload sets it right.
+	 */
+	if (url_refused)
+		SetConfigOption("wtcache.url", "", PGC_SIGHUP, PGC_S_DYNAMIC_DEFAULT);
 }
 
 void

@@ -180,6 +180,20 @@ $session->query_safe("UPDATE shop.items SET name = 'IV' WHERE id = 1");
 is($session->query_safe('SELECT name FROM shop.items WHERE id = 1'),
 	'IV', 'detached and dropped');
 $session->quit;
+
+# A server that is started with an invalid URL uses none, not the default one.
+
+$node->set('wtcache.url' => 'rediss:/nowhere');
+$node->restart;
+is($node->safe_psql('postgres', 'SHOW wtcache.url'), '', 'no URL in place of an invalid one');
+like(slurp_file($node->logfile), qr/WARNING:  invalid value for parameter "wtcache\.url"/,
+	'... with a warning');
+$node->create_extension;
+is( $node->safe_psql('postgres', 'SELECT endpoint IS NULL, healthy FROM wtcache.status'),
+	't|f', '... which the status tells');
+$node->reconfigure('wtcache.url' => $redis->url);
+$node->safe_psql('postgres', "SELECT wtcache.attach('before'); INSERT INTO before VALUES (2)");
+is($redis->cli('get', 'before:2'), '{"id":2}', '... until a reload brings a valid one');
 $node->stop;
 
 done_testing;
