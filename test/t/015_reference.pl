@@ -227,30 +227,27 @@ sub base
 	return $value =~ /^(\d+)(\w+)$/ && $factor{$2} ? $1 * $factor{$2} : $value;
 }
 
+sub default_of { return base((codes($_[0]))[0] // ''); }
+
 {
-	my (%documented, %there, %defaults, %there_defaults);
+	my (%documented, %there, %readme, %defaults);
 	my %who = (sighup => 'configuration file', superuser => 'superusers',
 		user => 'everybody');
 
 	foreach my $row ($reference->section('Settings')
-		->rows('setting', 'unit, range', 'who may set it'))
+		->rows('setting', 'default', 'unit, range', 'who may set it', 'meaning'))
 	{
-		my ($names, $range, $context) = @{ $row->{cells} };
+		my ($name, $default, $range, $context) = @{ $row->{cells} };
 
-		$context =~ s/[;(].*// unless $context =~ /visible/;
-		$context =~ s/\s+$//;
-		$documented{ 'wtcache.' . s/^wtcache\.//r . " | $range | $context" } =
-		  place($reference, $row)
-		  foreach codes($names);
+		$documented{ join ' | ', $name, default_of($default), $range, $context } =
+		  place($reference, $row);
 	}
-	$defaults{ (codes($_->{cells}[0]))[0] . ' | '
-		  . base((codes($_->{cells}[1]))[0] // '') } = place($readme, $_)
+	$readme{ "$_->{cells}[0] | " . default_of($_->{cells}[1]) } = place($readme, $_)
 	  foreach $readme->section('Settings')->rows('setting', 'default', 'meaning');
 
 	foreach (@settings)
 	{
 		my ($name, $unit, $type, $min, $max, $values, $context, $default) = @$_;
-		my $where = 'pg_settings; to be added to';
 		my $range = {
 			string => 'text',
 			bool => 'boolean',
@@ -258,25 +255,19 @@ sub base
 			integer => join(', ', grep { $_ ne '' } $unit,
 				$max eq '2147483647' ? "from $min" : "$min to $max")
 		}->{$type};
-		my $who = $who{$context} // $context;
 
-		$who .= '; visible to superusers and `pg_read_all_settings`'
+		$context = $who{$context} // $context;
+		$context .= '; visible to superusers and `pg_read_all_settings`'
 		  if $hidden{$name};
-		# those for tests are not in the README
-		if ($name =~ /\.debug_/)
-		{
-			$range .= ", `$default`";
-		}
-		else
-		{
-			$there_defaults{"$name | " . base("$default$unit")} =
-			  "$where README.md, \"Settings\"";
-		}
-		$there{"$name | $range | $who"} =
-		  "$where doc/reference.md, \"Settings\"";
+		$default = base("$default$unit");
+		$there{"`$name` | $default | $range | $context"} =
+		  'pg_settings; to be in doc/reference.md, "Settings"';
+		$defaults{"`$name` | $default"} = 'pg_settings';
 	}
-	same('settings: range, who may set them', \%documented, \%there);
-	same('settings: defaults', \%defaults, \%there_defaults);
+	same('settings', \%documented, \%there);
+	# the README has some of them
+	delete @defaults{ grep { !exists $readme{$_} } keys %defaults };
+	same('settings in README.md', \%readme, \%defaults);
 }
 
 ### Wait events
@@ -307,7 +298,7 @@ sub base
 
 			die place($messages, $row) . ': a message is one code span'
 			  unless @text == 1 && $row->{cells}[0] eq "`$text[0]`";
-			$documented{ join(' | ', $text[0],
+			$documented{ join(' | ', "| `$text[0]`",
 					map { join ', ', sort split /, /, $_ }
 					  @{ $row->{cells} }[ 1, 2 ]) } = place($messages, $row);
 			$texts{ $text[0] } = place($messages, $row);
@@ -330,7 +321,7 @@ sub base
 		$states{ $m->{text} }{ $m->{state} } = 1;
 		$places{ $m->{text} } //= "$m->{file}:$m->{line}";
 	}
-	$there{ join(' | ', $_, join(', ', sort keys %{ $levels{$_} }),
+	$there{ join(' | ', "| `$_`", join(', ', sort keys %{ $levels{$_} }),
 			join(', ', sort keys %{ $states{$_} })) } =
 	  "$places{$_}; to be in a table \"message | level | SQLSTATE | ...\" of doc/messages.md"
 	  foreach keys %places;
