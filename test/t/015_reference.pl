@@ -345,6 +345,14 @@ sub default_of { return base((codes($_[0]))[0] // ''); }
 	  foreach grep { $places{$_} || $source->is_literal($_) } keys %texts;
 	same('messages: other texts', \%texts, \%missing);
 
+	my ($kinds) =
+	  $source->c('src/api/verify.c') =~ /\bkind_names\[.*?\{(.*?)\};/s;
+	is_deeply(
+		[ map { codes($_->{cells}[0]) }
+			$reference->section('wtcache.verify()')->rows('`kind`') ],
+		[ $kinds =~ /"([^"]+)"/g ],
+		'kinds of differences: src/api/verify.c, and doc/reference.md, "wtcache.verify()"');
+
 	# The classes, whose order is that of the columns
 	my $c = $source->c('src/redis/status.c');
 	my ($names) = $c =~ /\bnames\[.*?\{(.*?)\};/s;
@@ -493,17 +501,22 @@ foreach my $row ($reference->section('Keys')->rows('key', 'type', 'content'))
 # The README's statements, in their order, as they are printed
 $node->safe_psql('postgres',
 	'CREATE TABLE products (id bigint PRIMARY KEY, category text, price numeric)');
-foreach my $title ('wtcache', 'Getting started', 'Filling and clearing the cache',
-	'Verifying the cache', 'When Redis fails')
+foreach my $section (
+	map({ [ $readme, $_ ] } 'wtcache', 'Getting started',
+		'Filling and clearing the cache', 'Verifying the cache',
+		'When Redis fails'),
+	[ $manual{'monitoring/README.md'}, 'Exporter' ])
 {
-	foreach my $block ($readme->section($title)->blocks('sql'))
+	my ($manual, $title) = @$section;
+
+	foreach my $block ($manual->section($title)->blocks('sql'))
 	{
 		my ($out, $err) = ('', '');
 
 		$node->psql('postgres', $block->{text}, stdout => \$out, stderr => \$err,
 			on_error_stop => 0);
-		unlike($err, qr/ERROR|FATAL/, "README.md:$block->{line}: runs");
-		# "..." stands for an argument, so the next block begins anew
+		unlike($err, qr/ERROR|FATAL/, "$manual->{name}:$block->{line}: runs");
+		# the next one creates the table
 		$node->safe_psql('postgres', 'DROP TABLE products') if $title eq 'wtcache';
 	}
 }
