@@ -4,8 +4,8 @@
  *	  What the files of wtcache.verify() share.
  *
  * verify.c has the functions, verify_rows.c compares the rows of a table with
- * their keys, verify_orphans.c the keys with rows.  All of this may raise
- * errors.
+ * their keys, verify_orphans.c the keys with rows, for which verify_keys.c takes
+ * them apart.  All of this may raise errors.
  *
  *-------------------------------------------------------------------------
  */

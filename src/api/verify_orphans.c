@@ -34,14 +34,11 @@
 #include "access/xact.h"
 #include "api/api.h"
 #include "api/verify.h"
+#include "api/verify_keys.h"
 #include "capture/image.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "guc.h"
-#include "mb/pg_wchar.h"
-#include "miscadmin.h"
 #include "push/push.h"
 #include "txn/pending.h"
 #include "utils/array.h"
@@ -69,9 +66,7 @@ typedef struct Hunt
 {
 	WtcVerify  *run;
 	Relation	root;
-	WtcAttachment *att;
-	int			ncolumns;
-	AttrNumber *columns;
+	WtcKeyForm	form;
 	List	   *others;			/* templates of other tables */
 	SPIPlanPtr	lookup;
 
@@ -81,209 +76,23 @@ typedef struct Hunt
 	TupleTableSlot *slot;
 } Hunt;
 
-/*
- * Templates, backwards
- */
-
-static void
-append_escaped(StringInfo buf, const char *text)
-{
-	for (const char *c = text; *c; c++)
-	{
-		if (strchr("*?[]\\", *c) != NULL)
-			appendStringInfoChar(buf, '\\');
-		appendStringInfoChar(buf, *c);
-	}
-}
-
-/* Matches every key of the template, in UTF-8. */
-static char *
-glob_of(const WtcTemplate *tpl)
-{
-	StringInfoData buf;
-	WtcSpan		pattern;
-
-	initStringInfo(&buf);
-	append_escaped(&buf, wtc_key_prefix);
-	for (int i = 0; i < tpl->nparts; i++)
-	{
-		if (tpl->parts[i].attno == 0)
-			append_escaped(&buf, tpl->parts[i].literal);
-		else
-			appendStringInfoChar(&buf, '*');
-	}
-	if (!wtc_to_utf8(buf.data, buf.len, &pattern))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-				 errmsg("key template \"%s\" cannot be written in UTF-8",
-						tpl->text)));
-	return pnstrdup(pattern.data, pattern.len);
-}
-
-/* Could the template of some table make this text? */
-static bool
-could_make(const char *tpl, const char *text)
-{
-	for (; *tpl; tpl++, text++)
-	{
-		if ((tpl[0] == '{' || tpl[0] == '}') && tpl[1] == tpl[0])
-			tpl++;
-		else if (*tpl == '{')
-		{
-			tpl = strchr(tpl, '}');
-			if (tpl == NULL)
-				return false;
-			while (!could_make(tpl + 1, text))
-			{
-				if (*text++ == '\0')
-					return false;
-			}
-			return true;
-		}
-		if (*text != *tpl)
-			return false;
-	}
-	return *text == '\0';
-}
-
-static int
-hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* Undoes the percent-encoding in values of keys of several columns. */
-static char *
-decode(const WtcTemplate *tpl, const char *text, size_t len)
-{
-	char	   *value = pnstrdup(text, len);
-	char	   *out = value;
-
-	if (bms_num_members(tpl->columns) < 2)
-		return value;
-	for (const char *c = value; *c; c++)
-	{
-		if (c[0] == '%' && hex_digit(c[1]) >= 0 && hex_digit(c[2]) >= 0)
-		{
-			*out++ = (char) (hex_digit(c[1]) * 16 + hex_digit(c[2]));
-			c += 2;
-		}
-		else
-			*out++ = *c;
-	}
-	*out = '\0';
-	return value;
-}
-
-/* Where the value that begins at text ends; NULL: there is none. */
-static const char *
-value_end(const WtcTemplate *tpl, int part, const char *text)
-{
-	const char *end = text + strlen(text);
-	const char *literal;
-
-	if (part + 1 == tpl->nparts)
-		return end;
-	literal = tpl->parts[part + 1].literal;
-	if (literal == NULL)
-		return NULL;
-	if (part + 2 < tpl->nparts)
-		return strstr(text, literal);
-	end -= Min(strlen(literal), strlen(text));
-	return strcmp(end, literal) == 0 ? end : NULL;
-}
-
-static int
-column_index(const Hunt *hunt, AttrNumber attno)
-{
-	int			i = 0;
-
-	while (hunt->columns[i] != attno)
-		i++;
-	return i;
-}
-
-/* The values of the columns that have made the text; NULL: none. */
-static char **
-take_apart(const Hunt *hunt, const char *text)
-{
-	const WtcTemplate *tpl = hunt->att->key;
-	char	  **values = palloc0(sizeof(char *) * hunt->ncolumns);
-
-	for (int i = 0; i < tpl->nparts; i++)
-	{
-		const char *literal = tpl->parts[i].literal;
-		const char *end;
-		char	  **value;
-		char	   *decoded;
-
-		if (tpl->parts[i].attno == 0)
-		{
-			if (strncmp(text, literal, strlen(literal)) != 0)
-				return NULL;
-			text += strlen(literal);
-			continue;
-		}
-		end = value_end(tpl, i, text);
-		if (end == NULL)
-			return NULL;
-		value = &values[column_index(hunt, tpl->parts[i].attno)];
-		decoded = decode(tpl, text, end - text);
-		if (*value != NULL && strcmp(*value, decoded) != 0)
-			return NULL;
-		*value = decoded;
-		text = end;
-	}
-	return *text == '\0' ? values : NULL;
-}
-
-/* UTF-8 in the server's encoding; NULL: that is not possible. */
-static char *
-to_server(WtcSpan name)
-{
-	int			encoding = GetDatabaseEncoding();
-	Oid			proc;
-	Size		room = ((Size) name.len + 2) * MAX_CONVERSION_GROWTH;
-	char	   *buf;
-
-	if (!pg_verify_mbstr(PG_UTF8, name.data, name.len, true) ||
-		room > MaxAllocSize)
-		return NULL;
-	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
-		return pnstrdup(name.data, name.len);
-	proc = FindDefaultConversionProc(PG_UTF8, encoding);
-	if (!OidIsValid(proc))
-		return NULL;
-	buf = palloc(room);
-	if (pg_do_encoding_conversion_buf(proc, PG_UTF8, encoding,
-									  (unsigned char *) name.data, name.len,
-									  (unsigned char *) buf, room, true) !=
-		(int) name.len)
-		return NULL;
-	return buf;
-}
-
 /* Could a row have this key?  Then it is taken apart. */
 static bool
 take_name(const Hunt *hunt, WtcSpan name, Candidate *candidate)
 {
-	size_t		prefix = strlen(wtc_key_prefix);
-	char	   *text = to_server(name);
+	char	   *text = wtc_key_text(name);
 	ListCell   *lc;
 
-	if (text == NULL || strncmp(text, wtc_key_prefix, prefix) != 0)
-		return false;
-	text += prefix;
-	if (wtc_key_is_reserved(text))
+	if (text == NULL || wtc_key_is_reserved(text))
 		return false;
 	memset(candidate, 0, sizeof(*candidate));
 	candidate->name = name;
-	candidate->values = take_apart(hunt, text);
+	candidate->values = wtc_key_values(&hunt->form, text);
 	if (candidate->values == NULL)
 		return false;
 	foreach(lc, hunt->others)
 	{
-		if (could_make(lfirst(lc), text))
+		if (wtc_template_could_make(lfirst(lc), text))
 			return false;
 	}
 	return true;
@@ -332,10 +141,10 @@ lookup_query(const Hunt *hunt)
 	initStringInfo(&names);
 	initStringInfo(&join);
 	appendStringInfoString(&sql, "SELECT k.n, t.tableoid, t.ctid");
-	for (int i = 0; i < hunt->ncolumns; i++)
+	for (int i = 0; i < hunt->form.ncolumns; i++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(hunt->root),
-											   hunt->columns[i] - 1);
+											   hunt->form.columns[i] - 1);
 		char	   *cast = format_type_extended(attr->atttypid, -1,
 												FORMAT_TYPE_TYPEMOD_GIVEN |
 												FORMAT_TYPE_FORCE_QUALIFY);
@@ -365,12 +174,12 @@ lookup_query(const Hunt *hunt)
 static void
 prepare_lookup(Hunt *hunt)
 {
-	Oid		   *types = palloc(sizeof(Oid) * hunt->ncolumns);
+	Oid		   *types = palloc(sizeof(Oid) * hunt->form.ncolumns);
 	char	   *sql = lookup_query(hunt);
 
-	for (int i = 0; i < hunt->ncolumns; i++)
+	for (int i = 0; i < hunt->form.ncolumns; i++)
 		types[i] = TEXTARRAYOID;
-	hunt->lookup = SPI_prepare_cursor(sql, hunt->ncolumns, types,
+	hunt->lookup = SPI_prepare_cursor(sql, hunt->form.ncolumns, types,
 									  CURSOR_OPT_GENERIC_PLAN);
 	if (hunt->lookup == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", sql,
@@ -429,11 +238,11 @@ column_values(Candidate *const *candidates, int n, int column)
 static void
 run_lookup(Hunt *hunt, Candidate *const *candidates, int n)
 {
-	Datum	   *args = palloc(sizeof(Datum) * hunt->ncolumns);
+	Datum	   *args = palloc(sizeof(Datum) * hunt->form.ncolumns);
 	SPITupleTable *found;
 	uint64		nfound;
 
-	for (int i = 0; i < hunt->ncolumns; i++)
+	for (int i = 0; i < hunt->form.ncolumns; i++)
 		args[i] = column_values(candidates, n, i);
 	if (SPI_execute_plan(hunt->lookup, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look up keys");
@@ -706,17 +515,13 @@ other_templates(Relation root)
 void
 wtc_verify_orphans(WtcVerify *run, Relation root, WtcAttachment *att)
 {
-	Hunt		hunt = {.run = run,.root = root,.att = att};
+	Hunt		hunt = {.run = run,.root = root};
 	char		cursor[WTC_SCAN_CURSOR] = "0";
-	char	   *pattern = glob_of(att->key);
-	int			attno = -1;
+	char	   *pattern = wtc_key_glob(att->key);
 	MemoryContext cxt;
 	MemoryContext old;
 
-	hunt.columns = palloc(sizeof(AttrNumber) *
-						  bms_num_members(att->key->columns));
-	while ((attno = bms_next_member(att->key->columns, attno)) >= 0)
-		hunt.columns[hunt.ncolumns++] = attno;
+	wtc_key_form_init(&hunt.form, att->key);
 	hunt.others = other_templates(root);
 	prepare_lookup(&hunt);
 
