@@ -52,9 +52,6 @@ extern void wtc_verify_report(WtcVerify *run, WtcDifference kind, WtcSpan key,
 /* A name in Redis for people to read; palloc'd. */
 extern char *wtc_verify_name(WtcSpan name);
 
-/* An error unless Redis has answered. */
-extern void wtc_verify_check(WtcStatus status);
-
 /* Waits until Redis holds what is committed; false: the patience is over. */
 extern bool wtc_verify_flush(WtcVerify *run);
 

@@ -332,7 +332,7 @@ settle_once(Reading *r, Suspects *suspects, Suspects *again)
 
 		done += find_versions(r, suspects->tids + done, suspects->n - done);
 		flushed = wtc_verify_flush(r->run);
-		wtc_verify_check(wtc_push_look(r->batch.looks, r->batch.n));
+		wtc_check_answer(wtc_push_look(r->batch.looks, r->batch.n));
 		if (flushed)
 			n = check_versions(r, which, again);
 		else
@@ -388,7 +388,7 @@ compare_batch(Reading *r)
 	Batch	   *batch = &r->batch;
 
 	r->run->checked += batch->n;
-	wtc_verify_check(wtc_push_look(batch->looks, batch->n));
+	wtc_check_answer(wtc_push_look(batch->looks, batch->n));
 	for (int i = 0; i < batch->n; i++)
 	{
 		if (differs(&batch->looks[i]))
