@@ -78,6 +78,20 @@ SELECT kind, count(*) FROM wtcache.verify('pieces_1') GROUP BY 1;
 SELECT kind, count(*) FROM wtcache.verify('pieces', repair => true) GROUP BY 1 ORDER BY 1;
 SELECT * FROM wtcache.verify('pieces');
 
+-- keys that no row can have: encoded in another way than the template does
+CREATE TABLE coded (a text, b text, PRIMARY KEY (a, b));
+SELECT wtcache.attach('coded', 'coded:{a}→{b}');
+INSERT INTO coded VALUES ('x', 'y'), ('', '%2f'), ('→', '*'), ('?[a]', '\');
+\! $REDIS --scan --pattern 'coded:*' | LC_ALL=C sort
+\! $REDIS mset 'coded:%41→y' x 'coded:x%2f→y' x 'coded:x%00→y' x 'coded:x%→y' x 'coded:%E2→y' x 'coded:x→y→z' x >/dev/null
+-- but these
+\! $REDIS mset 'coded:x%25→y' x 'coded:%E2%86%92→y' x >/dev/null
+SELECT kind, key FROM wtcache.verify('coded', repair => true) ORDER BY key COLLATE "C";
+\! $REDIS --scan --pattern 'coded:*' | LC_ALL=C sort
+TRUNCATE coded;
+DROP TABLE coded;
+\! $REDIS del 'coded:%41→y' 'coded:x%2f→y' 'coded:x%00→y' 'coded:x%→y' 'coded:%E2→y' 'coded:x→y→z' >/dev/null
+
 -- keys that might be another table's are left alone
 CREATE TABLE things (name text PRIMARY KEY);
 SELECT wtcache.attach('things', 'goods:{name}');

@@ -81,12 +81,16 @@ hex_digit(char c)
 	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-/* Undoes the percent-encoding in values of keys of several columns. */
+/*
+ * Undoes the percent-encoding in values of keys of several columns.  NULL: the
+ * template would have written it in another way.
+ */
 static char *
 decode(const WtcTemplate *tpl, const char *text, size_t len)
 {
 	char	   *value = pnstrdup(text, len);
 	char	   *out = value;
+	StringInfoData again;
 
 	if (bms_num_members(tpl->columns) < 2)
 		return value;
@@ -101,6 +105,12 @@ decode(const WtcTemplate *tpl, const char *text, size_t len)
 			*out++ = *c;
 	}
 	*out = '\0';
+
+	initStringInfo(&again);
+	wtc_template_append_value(tpl, value, &again);
+	if (again.len != len || memcmp(again.data, text, len) != 0 ||
+		!pg_verifymbstr(value, strlen(value), true))
+		return NULL;
 	return value;
 }
 
@@ -170,7 +180,7 @@ wtc_key_values(const WtcKeyForm *form, const char *text)
 			return NULL;
 		value = &values[column_index(form, tpl->parts[i].attno)];
 		decoded = decode(tpl, text, end - text);
-		if (*value != NULL && strcmp(*value, decoded) != 0)
+		if (decoded == NULL || (*value != NULL && strcmp(*value, decoded) != 0))
 			return NULL;
 		*value = decoded;
 		text = end;
