@@ -92,6 +92,20 @@ TRUNCATE coded;
 DROP TABLE coded;
 \! $REDIS del 'coded:%41→y' 'coded:x%2f→y' 'coded:x%00→y' 'coded:x%→y' 'coded:%E2→y' 'coded:x→y→z' >/dev/null
 
+-- what a column's modifier does to a value; columns without equality
+CREATE TABLE typed (c char(5), n numeric(5,2), j json, p point, PRIMARY KEY (c, n));
+SELECT wtcache.attach('typed', 'typed:{c}:{n}:{j}/{p}');
+INSERT INTO typed VALUES ('ab', 1, '1', '(1,2)');
+\! $REDIS --scan --pattern 'typed:*'
+\! $REDIS mset 'typed:ab:1.00:1/(1,2)' x 'typed:ab   :1:1/(1,2)' x 'typed:abcdef:1.00:1/(1,2)' x 'typed:ab   :1000.00:1/(1,2)' x 'typed:ab   :1.00:{/(1,2)' x >/dev/null
+-- but these
+\! $REDIS mset 'typed:cd   :1.00:1/(1,2)' x 'typed:ab   :1.00:2/(1,2)' x >/dev/null
+SELECT kind, key FROM wtcache.verify('typed', repair => true) ORDER BY key COLLATE "C";
+\! $REDIS --scan --pattern 'typed:*' | LC_ALL=C sort
+TRUNCATE typed;
+DROP TABLE typed;
+\! $REDIS del 'typed:ab:1.00:1/(1,2)' 'typed:ab   :1:1/(1,2)' 'typed:abcdef:1.00:1/(1,2)' 'typed:ab   :1000.00:1/(1,2)' 'typed:ab   :1.00:{/(1,2)' >/dev/null
+
 -- keys that might be another table's are left alone
 CREATE TABLE things (name text PRIMARY KEY);
 SELECT wtcache.attach('things', 'goods:{name}');

@@ -102,23 +102,26 @@ take_name(const Hunt *hunt, WtcSpan name, Candidate *candidate)
  * Rows
  */
 
-/* The type's own equality, which its indexes know. */
+/*
+ * The type's own equality, which its indexes know.  A type may have none: then
+ * it is in no unique index, and the others decide which row it is.
+ */
 static void
 append_equality(StringInfo sql, Oid type, const char *column, int i,
 				const char *cast)
 {
 	Oid			operator = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	HeapTuple	tuple;
 	Form_pg_operator form;
 
+	if (!OidIsValid(operator))
+		return;
+	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("could not identify an equality operator for type %s",
-						format_type_be(type))));
+		elog(ERROR, "cache lookup failed for operator %u", operator);
 	form = (Form_pg_operator) GETSTRUCT(tuple);
 	appendStringInfo(sql, "%s t.%s OPERATOR(%s.%s) CAST(k.c%d AS %s)",
-					 i > 0 ? " AND" : " ON", column,
+					 sql->len > 0 ? " AND" : " ON", column,
 					 quote_identifier(get_namespace_name(form->oprnamespace)),
 					 NameStr(form->oprname), i, cast);
 	ReleaseSysCache(tuple);
@@ -126,7 +129,7 @@ append_equality(StringInfo sql, Oid type, const char *column, int i,
 
 /*
  * For keys $1[n], $2[n], ...: n, the place of the row, and whether the texts
- * are those that the types would have written.
+ * are those that the columns would have written (as numeric(5,2) writes 1.00).
  */
 static char *
 lookup_query(const Hunt *hunt)
@@ -145,7 +148,8 @@ lookup_query(const Hunt *hunt)
 	{
 		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(hunt->root),
 											   hunt->form.columns[i] - 1);
-		char	   *cast = format_type_extended(attr->atttypid, -1,
+		char	   *cast = format_type_extended(attr->atttypid,
+												attr->atttypmod,
 												FORMAT_TYPE_TYPEMOD_GIVEN |
 												FORMAT_TYPE_FORCE_QUALIFY);
 
@@ -158,6 +162,12 @@ lookup_query(const Hunt *hunt)
 		append_equality(&join, attr->atttypid,
 						quote_identifier(NameStr(attr->attname)), i, cast);
 	}
+	if (join.len == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("no column of key template \"%s\" has a default equality operator",
+						hunt->form.tpl->text),
+				 errhint("Call it with orphans => false.")));
 	appendStringInfo(&sql, " FROM ROWS FROM (%s) WITH ORDINALITY AS k(%sn)"
 					 " LEFT JOIN %s %s t%s", from.data, names.data,
 					 hunt->root->rd_rel->relkind == RELKIND_RELATION ? "ONLY" : "",
@@ -304,13 +314,13 @@ try_lookup(Hunt *hunt, Candidate *const *candidates, int n)
 
 		MemoryContextSwitchTo(cxt);
 		error = CopyErrorData();
-		if (!is_about_values(error->sqlerrcode))
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(cxt);
 		CurrentResourceOwner = owner;
 		hunt->part = NULL;
+		if (!is_about_values(error->sqlerrcode))
+			ReThrowError(error);
 		ok = false;
 	}
 	PG_END_TRY();
