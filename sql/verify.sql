@@ -111,9 +111,25 @@ CREATE TABLE things (name text PRIMARY KEY);
 SELECT wtcache.attach('things', 'goods:{name}');
 \! $REDIS set goods:50 x >/dev/null
 SELECT key FROM wtcache.verify('goods');
+SELECT kind, key FROM wtcache.verify('things');
+INSERT INTO things VALUES ('50'), ('one');
+SELECT kind, key FROM wtcache.verify('goods');
+SELECT orphan, consistency FROM wtcache.verify_summary('goods', repair => true);
+SELECT orphan FROM wtcache.verify_summary('goods', orphans => false);
+DELETE FROM things;
+\! $REDIS set goods:50 x >/dev/null
 SELECT wtcache.detach('things');
 SELECT kind, key FROM wtcache.verify('goods', repair => true);
 DROP TABLE things;
+-- and no template makes that last for ever
+CREATE TABLE zeros (a text, b text, c text, d text, e text, f text, g text, h text, i text, j text,
+    PRIMARY KEY (a, b, c, d, e, f, g, h, i, j));
+SELECT wtcache.attach('zeros', '{a}0{b}0{c}0{d}0{e}0{f}0{g}0{h}0{i}0{j}!');
+CREATE TABLE slow (k text PRIMARY KEY);
+SELECT wtcache.attach('slow', 'slow{{{k}}}:{k}');
+\! $REDIS set "slow{$(printf '%080d' 0)}:$(printf '%080d' 0)" x >/dev/null
+SELECT kind, length(key) FROM wtcache.verify('slow', repair => true);
+DROP TABLE zeros, slow;
 
 -- arguments
 SELECT wtcache.verify(NULL);

@@ -50,29 +50,44 @@ wtc_key_glob(const WtcTemplate *tpl)
 	return pnstrdup(pattern.data, pattern.len);
 }
 
+/*
+ * When a literal does not fit, only the last placeholder may take more of the
+ * text: what came before it has been found as early as possible.  So the time
+ * is bounded by the product of both lengths.
+ */
 bool
 wtc_template_could_make(const char *tpl, const char *text)
 {
-	for (; *tpl; tpl++, text++)
+	const char *rest = NULL;	/* of the template, behind a placeholder */
+	const char *from = NULL;	/* where its value has been taken to end */
+
+	for (;;)
 	{
-		if ((tpl[0] == '{' || tpl[0] == '}') && tpl[1] == tpl[0])
-			tpl++;
-		else if (*tpl == '{')
+		bool		brace = *tpl == '{' || *tpl == '}';
+
+		if (*tpl == '{' && tpl[1] != '{')
 		{
 			tpl = strchr(tpl, '}');
 			if (tpl == NULL)
 				return false;
-			while (!wtc_template_could_make(tpl + 1, text))
-			{
-				if (*text++ == '\0')
-					return false;
-			}
-			return true;
+			rest = ++tpl;
+			from = text;
 		}
-		if (*text != *tpl)
+		else if (*tpl == '\0' && *text == '\0')
+			return true;
+		else if (*tpl == *text)
+		{
+			tpl += brace ? 2 : 1;
+			text++;
+		}
+		else if (rest == NULL || *text == '\0')
 			return false;
+		else
+		{
+			tpl = rest;
+			text = ++from;
+		}
 	}
-	return *text == '\0';
 }
 
 static int
@@ -196,6 +211,7 @@ to_server(WtcSpan name)
 	Oid			proc;
 	Size		room = ((Size) name.len + 2) * MAX_CONVERSION_GROWTH;
 	char	   *buf;
+	WtcSpan		again;
 
 	if (!pg_verify_mbstr(PG_UTF8, name.data, name.len, true) ||
 		room > MaxAllocSize)
@@ -210,6 +226,9 @@ to_server(WtcSpan name)
 									  (unsigned char *) name.data, name.len,
 									  (unsigned char *) buf, room, true) !=
 		(int) name.len)
+		return NULL;
+	/* several characters may become the same one */
+	if (!wtc_to_utf8(buf, strlen(buf), &again) || !wtc_span_equal(again, name))
 		return NULL;
 	return buf;
 }

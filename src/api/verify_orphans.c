@@ -10,7 +10,9 @@
  *
  * A key that no row can have is none of ours, though it may match: where the
  * text is no value of the column's type, or not as that type writes it.  Nor is
- * one that matches the template of another attached table, or that is reserved.
+ * one that is reserved.  One that matches the template of another attached table
+ * as well may be that table's: it is not judged, and a NOTICE tells how many
+ * such keys there are.
  *
  * A key without a row is a suspect.  It counts if
  *
@@ -39,6 +41,7 @@
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "push/push.h"
 #include "txn/pending.h"
 #include "utils/array.h"
@@ -52,10 +55,19 @@
 /* most keys in a query, and in a call of the script */
 #define LOOKUP_KEYS		1000
 
+/* Another table whose rows might have a key. */
+typedef struct OtherTable
+{
+	char	   *name;
+	char	   *key;			/* template */
+	int64		spared;			/* keys that have been left to it */
+} OtherTable;
+
 /* A key that a row might have. */
 typedef struct Candidate
 {
 	WtcSpan		name;
+	OtherTable *other;			/* NULL: only a row of ours */
 	char	  **values;			/* by column of the template */
 	bool		possible;
 	bool		has_row;
@@ -67,7 +79,7 @@ typedef struct Hunt
 	WtcVerify  *run;
 	Relation	root;
 	WtcKeyForm	form;
-	List	   *others;			/* templates of other tables */
+	List	   *others;
 	SPIPlanPtr	lookup;
 
 	/* the table whose rows have been found last */
@@ -92,8 +104,10 @@ take_name(const Hunt *hunt, WtcSpan name, Candidate *candidate)
 		return false;
 	foreach(lc, hunt->others)
 	{
-		if (wtc_template_could_make(lfirst(lc), text))
-			return false;
+		OtherTable *other = lfirst(lc);
+
+		if (wtc_template_could_make(other->key, text))
+			candidate->other = other;
 	}
 	return true;
 }
@@ -374,6 +388,22 @@ keep_orphans(Candidate **candidates, int n)
 	return left;
 }
 
+/* Those that can be of no other table; returns how many remain. */
+static int
+spare_others(Candidate **candidates, int n)
+{
+	int			left = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (candidates[i]->other != NULL)
+			candidates[i]->other->spared++;
+		else
+			candidates[left++] = candidates[i];
+	}
+	return left;
+}
+
 /*
  * Asks when the keys expire.  again: those remain for which it is the same.
  * Otherwise those that exist.
@@ -486,6 +516,7 @@ check_names(Hunt *hunt, const WtcValue *names)
 	{
 		WtcSpan		name;
 
+		CHECK_FOR_INTERRUPTS();
 		memcpy(&name.len, p, sizeof(name.len));
 		name.data = p + sizeof(name.len);
 		p = name.data + name.len;
@@ -497,6 +528,7 @@ check_names(Hunt *hunt, const WtcValue *names)
 	}
 	look_up(hunt, suspects, n);
 	n = keep_orphans(suspects, n);
+	n = spare_others(suspects, n);
 	if (n > 0)
 		settle_orphans(hunt, suspects, n);
 }
@@ -506,20 +538,48 @@ check_names(Hunt *hunt, const WtcValue *names)
  */
 
 static List *
-other_templates(Relation root)
+other_tables(Relation root)
 {
 	Oid			type = REGCLASSOID;
 	Datum		relid = ObjectIdGetDatum(RelationGetRelid(root));
-	List	   *templates = NIL;
+	List	   *others = NIL;
 
-	if (SPI_execute_with_args("SELECT key FROM wtcache.attachments()"
-							  " WHERE relation <> $1 AND key IS NOT NULL",
+	if (SPI_execute_with_args("SELECT relation, key FROM wtcache.attachments()"
+							  " WHERE relation OPERATOR(pg_catalog.<>) $1"
+							  " AND key IS NOT NULL",
 							  1, &type, &relid, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the attachments");
 	for (uint64 i = 0; i < SPI_processed; i++)
-		templates = lappend(templates, SPI_getvalue(SPI_tuptable->vals[i],
-													SPI_tuptable->tupdesc, 1));
-	return templates;
+	{
+		OtherTable *other = palloc0(sizeof(OtherTable));
+
+		other->name = SPI_getvalue(SPI_tuptable->vals[i],
+								   SPI_tuptable->tupdesc, 1);
+		other->key = SPI_getvalue(SPI_tuptable->vals[i],
+								  SPI_tuptable->tupdesc, 2);
+		others = lappend(others, other);
+	}
+	return others;
+}
+
+/* What has not been looked into must not be taken for healthy. */
+static void
+tell_spared(const Hunt *hunt)
+{
+	ListCell   *lc;
+
+	foreach(lc, hunt->others)
+	{
+		OtherTable *other = lfirst(lc);
+
+		if (other->spared > 0)
+			ereport(NOTICE,
+					(errmsg("keys without a row in \"%s\" that may be those of table %s have not been judged: %lld",
+							RelationGetRelationName(hunt->root), other->name,
+							(long long) other->spared),
+					 errdetail("They match its key template \"%s\" as well.",
+							   other->key)));
+	}
 }
 
 void
@@ -532,7 +592,7 @@ wtc_verify_orphans(WtcVerify *run, Relation root, WtcAttachment *att)
 	MemoryContext old;
 
 	wtc_key_form_init(&hunt.form, att->key);
-	hunt.others = other_templates(root);
+	hunt.others = other_tables(root);
 	prepare_lookup(&hunt);
 
 	cxt = AllocSetContextCreate(CurrentMemoryContext, "wtcache verified keys",
@@ -549,4 +609,5 @@ wtc_verify_orphans(WtcVerify *run, Relation root, WtcAttachment *att)
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
 	SPI_freeplan(hunt.lookup);
+	tell_spared(&hunt);
 }
