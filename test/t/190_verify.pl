@@ -233,7 +233,7 @@ sub start_load
 			'-f', $script, $node->connstr('postgres')
 		],
 		'<', \undef, '>', \$load{out}, '2>', \$load{out},
-		IPC::Run::timeout($timeout));
+		IPC::Run::timeout(5 * $timeout));
 	$node->poll_query_until('postgres',
 		"SELECT ($beat{$table}) > $beat + 20") or die "no load: $load{out}";
 	return \%load;
