@@ -83,14 +83,14 @@ CREATE TABLE coded (a text, b text, PRIMARY KEY (a, b));
 SELECT wtcache.attach('coded', 'coded:{a}→{b}');
 INSERT INTO coded VALUES ('x', 'y'), ('', '%2f'), ('→', '*'), ('?[a]', '\');
 \! $REDIS --scan --pattern 'coded:*' | LC_ALL=C sort
-\! $REDIS mset 'coded:%41→y' x 'coded:x%2f→y' x 'coded:x%00→y' x 'coded:x%→y' x 'coded:%E2→y' x 'coded:x→y→z' x >/dev/null
+\! $REDIS mset 'coded:%41→y' x 'coded:x%2f→y' x 'coded:x%00→y' x 'coded:x%→y' x 'coded:x→y→z' x >/dev/null
 -- but these
 \! $REDIS mset 'coded:x%25→y' x 'coded:%E2%86%92→y' x >/dev/null
 SELECT kind, key FROM wtcache.verify('coded', repair => true) ORDER BY key COLLATE "C";
 \! $REDIS --scan --pattern 'coded:*' | LC_ALL=C sort
 TRUNCATE coded;
 DROP TABLE coded;
-\! $REDIS del 'coded:%41→y' 'coded:x%2f→y' 'coded:x%00→y' 'coded:x%→y' 'coded:%E2→y' 'coded:x→y→z' >/dev/null
+\! $REDIS del 'coded:%41→y' 'coded:x%2f→y' 'coded:x%00→y' 'coded:x%→y' 'coded:x→y→z' >/dev/null
 
 -- what a column's modifier does to a value; columns without equality
 CREATE TABLE typed (c char(5), n numeric(5,2), j json, p point, PRIMARY KEY (c, n));
@@ -130,6 +130,18 @@ SELECT wtcache.attach('slow', 'slow{{{k}}}:{k}');
 \! $REDIS set "slow{$(printf '%080d' 0)}:$(printf '%080d' 0)" x >/dev/null
 SELECT kind, length(key) FROM wtcache.verify('slow', repair => true);
 DROP TABLE zeros, slow;
+
+-- an empty text is no key
+CREATE TABLE bare (k text PRIMARY KEY);
+SELECT wtcache.attach('bare', '{k}');
+INSERT INTO bare VALUES (''), ('k');
+\! $REDIS set '' x >/dev/null; $REDIS set j x >/dev/null
+SET client_min_messages = warning;
+SELECT kind, key FROM wtcache.verify('bare') WHERE key IN ('', 'j', 'k');
+RESET client_min_messages;
+TRUNCATE bare;
+DROP TABLE bare;
+\! $REDIS del '' j >/dev/null
 
 -- arguments
 SELECT wtcache.verify(NULL);

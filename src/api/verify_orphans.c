@@ -95,7 +95,7 @@ take_name(const Hunt *hunt, WtcSpan name, Candidate *candidate)
 	char	   *text = wtc_key_text(name);
 	ListCell   *lc;
 
-	if (text == NULL || wtc_key_is_reserved(text))
+	if (text == NULL || text[0] == '\0' || wtc_key_is_reserved(text))
 		return false;
 	memset(candidate, 0, sizeof(*candidate));
 	candidate->name = name;
