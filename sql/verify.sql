@@ -78,14 +78,70 @@ SELECT kind, count(*) FROM wtcache.verify('pieces_1') GROUP BY 1;
 SELECT kind, count(*) FROM wtcache.verify('pieces', repair => true) GROUP BY 1 ORDER BY 1;
 SELECT * FROM wtcache.verify('pieces');
 
+-- keys that no row can have: encoded in another way than the template does
+CREATE TABLE coded (a text, b text, PRIMARY KEY (a, b));
+SELECT wtcache.attach('coded', 'coded:{a}→{b}');
+INSERT INTO coded VALUES ('x', 'y'), ('', '%2f'), ('→', '*'), ('?[a]', '\');
+\! $REDIS --scan --pattern 'coded:*' | LC_ALL=C sort
+\! $REDIS mset 'coded:%41→y' x 'coded:x%2f→y' x 'coded:x%00→y' x 'coded:x%→y' x 'coded:x→y→z' x >/dev/null
+-- but these
+\! $REDIS mset 'coded:x%25→y' x 'coded:%E2%86%92→y' x >/dev/null
+SELECT kind, key FROM wtcache.verify('coded', repair => true) ORDER BY key COLLATE "C";
+\! $REDIS --scan --pattern 'coded:*' | LC_ALL=C sort
+TRUNCATE coded;
+DROP TABLE coded;
+\! $REDIS del 'coded:%41→y' 'coded:x%2f→y' 'coded:x%00→y' 'coded:x%→y' 'coded:x→y→z' >/dev/null
+
+-- what a column's modifier does to a value; columns without equality
+CREATE TABLE typed (c char(5), n numeric(5,2), j json, p point, PRIMARY KEY (c, n));
+SELECT wtcache.attach('typed', 'typed:{c}:{n}:{j}/{p}');
+INSERT INTO typed VALUES ('ab', 1, '1', '(1,2)');
+\! $REDIS --scan --pattern 'typed:*'
+\! $REDIS mset 'typed:ab:1.00:1/(1,2)' x 'typed:ab   :1:1/(1,2)' x 'typed:abcdef:1.00:1/(1,2)' x 'typed:ab   :1000.00:1/(1,2)' x 'typed:ab   :1.00:{/(1,2)' x >/dev/null
+-- but these
+\! $REDIS mset 'typed:cd   :1.00:1/(1,2)' x 'typed:ab   :1.00:2/(1,2)' x >/dev/null
+SELECT kind, key FROM wtcache.verify('typed', repair => true) ORDER BY key COLLATE "C";
+\! $REDIS --scan --pattern 'typed:*' | LC_ALL=C sort
+TRUNCATE typed;
+DROP TABLE typed;
+\! $REDIS del 'typed:ab:1.00:1/(1,2)' 'typed:ab   :1:1/(1,2)' 'typed:abcdef:1.00:1/(1,2)' 'typed:ab   :1000.00:1/(1,2)' 'typed:ab   :1.00:{/(1,2)' >/dev/null
+
 -- keys that might be another table's are left alone
 CREATE TABLE things (name text PRIMARY KEY);
 SELECT wtcache.attach('things', 'goods:{name}');
 \! $REDIS set goods:50 x >/dev/null
 SELECT key FROM wtcache.verify('goods');
+SELECT kind, key FROM wtcache.verify('things');
+INSERT INTO things VALUES ('50'), ('one');
+SELECT kind, key FROM wtcache.verify('goods');
+SELECT orphan, consistency FROM wtcache.verify_summary('goods', repair => true);
+SELECT orphan FROM wtcache.verify_summary('goods', orphans => false);
+DELETE FROM things;
+\! $REDIS set goods:50 x >/dev/null
 SELECT wtcache.detach('things');
 SELECT kind, key FROM wtcache.verify('goods', repair => true);
 DROP TABLE things;
+-- and no template makes that last for ever
+CREATE TABLE zeros (a text, b text, c text, d text, e text, f text, g text, h text, i text, j text,
+    PRIMARY KEY (a, b, c, d, e, f, g, h, i, j));
+SELECT wtcache.attach('zeros', '{a}0{b}0{c}0{d}0{e}0{f}0{g}0{h}0{i}0{j}!');
+CREATE TABLE slow (k text PRIMARY KEY);
+SELECT wtcache.attach('slow', 'slow{{{k}}}:{k}');
+\! $REDIS set "slow{$(printf '%080d' 0)}:$(printf '%080d' 0)" x >/dev/null
+SELECT kind, length(key) FROM wtcache.verify('slow', repair => true);
+DROP TABLE zeros, slow;
+
+-- an empty text is no key
+CREATE TABLE bare (k text PRIMARY KEY);
+SELECT wtcache.attach('bare', '{k}');
+INSERT INTO bare VALUES (''), ('k');
+\! $REDIS set '' x >/dev/null; $REDIS set j x >/dev/null
+SET client_min_messages = warning;
+SELECT kind, key FROM wtcache.verify('bare') WHERE key IN ('', 'j', 'k');
+RESET client_min_messages;
+TRUNCATE bare;
+DROP TABLE bare;
+\! $REDIS del '' j >/dev/null
 
 -- arguments
 SELECT wtcache.verify(NULL);

@@ -159,6 +159,7 @@ CREATE TABLE wtcache.warm_job (
     pid integer NOT NULL DEFAULT pg_catalog.pg_backend_pid(),
     phase text NOT NULL DEFAULT 'scanning'
         CHECK (phase IN ('scanning', 'retrying', 'finished')),
+    parts oid[] NOT NULL DEFAULT '{}',
     part oid,
     file oid,
     part_blocks bigint NOT NULL DEFAULT 0,

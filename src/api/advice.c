@@ -9,8 +9,6 @@
  */
 #include "postgres.h"
 
-#include <limits.h>
-
 #include "access/xlog.h"
 #include "api/advice.h"
 #include "guc.h"
@@ -169,20 +167,22 @@ about_wal(StringInfo buf)
 
 /*
  * What was in the cache before it was emptied would have expired by now, if it
- * had the usual time to live and was not written again.
+ * had the usual time to live and was not written again.  Until then it is said:
+ * tables are warmed one by one, those of other databases too, and nobody knows
+ * when all is back that was there.
  */
 static void
 about_content(StringInfo buf)
 {
 	TimestampTz at = (TimestampTz) pg_atomic_read_u64(&wtc_shared->cold_at);
+	TimestampTz until = at + (TimestampTz) wtc_default_ttl * USECS_PER_SEC;
 
-	if (at == 0 ||
-		TimestampDifferenceExceeds(at, GetCurrentTimestamp(),
-								   Min(wtc_default_ttl, INT_MAX / 1000) * 1000))
+	if (at == 0 || until < GetCurrentTimestamp())
 		return;
-	appendStringInfo(line(buf), "The cache was emptied at %s: %s. It fills as rows are written; CALL wtcache.warm() fills it at once.",
+	appendStringInfo(line(buf), "The cache was emptied at %s: %s. It fills as rows are written; CALL wtcache.warm() fills it at once, for each table. Whether all have been warmed is not known here: this line goes at %s.",
 					 time_text(at),
-					 wtc_cold_reason_text(pg_atomic_read_u32(&wtc_shared->cold_reason)));
+					 wtc_cold_reason_text(pg_atomic_read_u32(&wtc_shared->cold_reason)),
+					 time_text(until));
 }
 
 const char *

@@ -11,6 +11,7 @@
 #include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "nodes/pg_list.h"
+#include "redis/status.h"
 #include "storage/lockdefs.h"
 #include "utils/rel.h"
 #include "utils/reltrigger.h"
@@ -36,6 +37,9 @@ extern const Trigger *wtc_attached_trigger(Relation rel);
  * returns how many.
  */
 extern uint64 wtc_clear(Relation rel, LOCKMODE lockmode);
+
+/* An error unless Redis has answered. */
+extern void wtc_check_answer(WtcStatus status);
 
 /* An interval as microseconds, from 0 on. */
 extern int64 wtc_timeout_us(const Interval *interval);

@@ -257,6 +257,17 @@ get_pending(WtcSpan key, Datum *result, bool *isnull)
 	return true;
 }
 
+void
+wtc_check_answer(WtcStatus status)
+{
+	if (status != WTC_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("could not read from Redis: %s",
+						wtc_status_name(status)),
+				 errhint("See wtcache.status.")));
+}
+
 static void
 check_read(WtcStatus status)
 {
@@ -264,12 +275,7 @@ check_read(WtcStatus status)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("key is neither a string nor a hash in Redis")));
-	if (status != WTC_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONNECTION_FAILURE),
-				 errmsg("could not read from Redis: %s",
-						wtc_status_name(status)),
-				 errhint("See wtcache.status.")));
+	wtc_check_answer(status);
 }
 
 /* Does the key carry a tag that this transaction has invalidated? */

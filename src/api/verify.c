@@ -51,17 +51,6 @@ static const char *const kind_names[] = {
 	[WTC_DIFF_IN_FLIGHT] = "in flight"
 };
 
-void
-wtc_verify_check(WtcStatus status)
-{
-	if (status != WTC_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONNECTION_FAILURE),
-				 errmsg("could not read from Redis: %s",
-						wtc_status_name(status)),
-				 errhint("See wtcache.status.")));
-}
-
 bool
 wtc_verify_flush(WtcVerify *run)
 {

@@ -4,8 +4,8 @@
  *	  What the files of wtcache.verify() share.
  *
  * verify.c has the functions, verify_rows.c compares the rows of a table with
- * their keys, verify_orphans.c the keys with rows.  All of this may raise
- * errors.
+ * their keys, verify_orphans.c the keys with rows, for which verify_keys.c takes
+ * them apart.  All of this may raise errors.
  *
  *-------------------------------------------------------------------------
  */
@@ -51,9 +51,6 @@ extern void wtc_verify_report(WtcVerify *run, WtcDifference kind, WtcSpan key,
 
 /* A name in Redis for people to read; palloc'd. */
 extern char *wtc_verify_name(WtcSpan name);
-
-/* An error unless Redis has answered. */
-extern void wtc_verify_check(WtcStatus status);
 
 /* Waits until Redis holds what is committed; false: the patience is over. */
 extern bool wtc_verify_flush(WtcVerify *run);

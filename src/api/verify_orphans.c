@@ -10,7 +10,9 @@
  *
  * A key that no row can have is none of ours, though it may match: where the
  * text is no value of the column's type, or not as that type writes it.  Nor is
- * one that matches the template of another attached table, or that is reserved.
+ * one that is reserved.  One that matches the template of another attached table
+ * as well may be that table's: it is not judged, and a NOTICE tells how many
+ * such keys there are.
  *
  * A key without a row is a suspect.  It counts if
  *
@@ -34,13 +36,11 @@
 #include "access/xact.h"
 #include "api/api.h"
 #include "api/verify.h"
+#include "api/verify_keys.h"
 #include "capture/image.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "guc.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "push/push.h"
 #include "txn/pending.h"
@@ -55,10 +55,19 @@
 /* most keys in a query, and in a call of the script */
 #define LOOKUP_KEYS		1000
 
+/* Another table whose rows might have a key. */
+typedef struct OtherTable
+{
+	char	   *name;
+	char	   *key;			/* template */
+	int64		spared;			/* keys that have been left to it */
+} OtherTable;
+
 /* A key that a row might have. */
 typedef struct Candidate
 {
 	WtcSpan		name;
+	OtherTable *other;			/* NULL: only a row of ours */
 	char	  **values;			/* by column of the template */
 	bool		possible;
 	bool		has_row;
@@ -69,10 +78,8 @@ typedef struct Hunt
 {
 	WtcVerify  *run;
 	Relation	root;
-	WtcAttachment *att;
-	int			ncolumns;
-	AttrNumber *columns;
-	List	   *others;			/* templates of other tables */
+	WtcKeyForm	form;
+	List	   *others;
 	SPIPlanPtr	lookup;
 
 	/* the table whose rows have been found last */
@@ -81,210 +88,26 @@ typedef struct Hunt
 	TupleTableSlot *slot;
 } Hunt;
 
-/*
- * Templates, backwards
- */
-
-static void
-append_escaped(StringInfo buf, const char *text)
-{
-	for (const char *c = text; *c; c++)
-	{
-		if (strchr("*?[]\\", *c) != NULL)
-			appendStringInfoChar(buf, '\\');
-		appendStringInfoChar(buf, *c);
-	}
-}
-
-/* Matches every key of the template, in UTF-8. */
-static char *
-glob_of(const WtcTemplate *tpl)
-{
-	StringInfoData buf;
-	WtcSpan		pattern;
-
-	initStringInfo(&buf);
-	append_escaped(&buf, wtc_key_prefix);
-	for (int i = 0; i < tpl->nparts; i++)
-	{
-		if (tpl->parts[i].attno == 0)
-			append_escaped(&buf, tpl->parts[i].literal);
-		else
-			appendStringInfoChar(&buf, '*');
-	}
-	if (!wtc_to_utf8(buf.data, buf.len, &pattern))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-				 errmsg("key template \"%s\" cannot be written in UTF-8",
-						tpl->text)));
-	return pnstrdup(pattern.data, pattern.len);
-}
-
-/* Could the template of some table make this text? */
-static bool
-could_make(const char *tpl, const char *text)
-{
-	for (; *tpl; tpl++, text++)
-	{
-		if ((tpl[0] == '{' || tpl[0] == '}') && tpl[1] == tpl[0])
-			tpl++;
-		else if (*tpl == '{')
-		{
-			tpl = strchr(tpl, '}');
-			if (tpl == NULL)
-				return false;
-			while (!could_make(tpl + 1, text))
-			{
-				if (*text++ == '\0')
-					return false;
-			}
-			return true;
-		}
-		if (*text != *tpl)
-			return false;
-	}
-	return *text == '\0';
-}
-
-static int
-hex_digit(char c)
-{
-	return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* Undoes the percent-encoding in values of keys of several columns. */
-static char *
-decode(const WtcTemplate *tpl, const char *text, size_t len)
-{
-	char	   *value = pnstrdup(text, len);
-	char	   *out = value;
-
-	if (bms_num_members(tpl->columns) < 2)
-		return value;
-	for (const char *c = value; *c; c++)
-	{
-		if (c[0] == '%' && hex_digit(c[1]) >= 0 && hex_digit(c[2]) >= 0)
-		{
-			*out++ = (char) (hex_digit(c[1]) * 16 + hex_digit(c[2]));
-			c += 2;
-		}
-		else
-			*out++ = *c;
-	}
-	*out = '\0';
-	return value;
-}
-
-/* Where the value that begins at text ends; NULL: there is none. */
-static const char *
-value_end(const WtcTemplate *tpl, int part, const char *text)
-{
-	const char *end = text + strlen(text);
-	const char *literal;
-
-	if (part + 1 == tpl->nparts)
-		return end;
-	literal = tpl->parts[part + 1].literal;
-	if (literal == NULL)
-		return NULL;
-	if (part + 2 < tpl->nparts)
-		return strstr(text, literal);
-	end -= Min(strlen(literal), strlen(text));
-	return strcmp(end, literal) == 0 ? end : NULL;
-}
-
-static int
-column_index(const Hunt *hunt, AttrNumber attno)
-{
-	int			i = 0;
-
-	while (hunt->columns[i] != attno)
-		i++;
-	return i;
-}
-
-/* The values of the columns that have made the text; NULL: none. */
-static char **
-take_apart(const Hunt *hunt, const char *text)
-{
-	const WtcTemplate *tpl = hunt->att->key;
-	char	  **values = palloc0(sizeof(char *) * hunt->ncolumns);
-
-	for (int i = 0; i < tpl->nparts; i++)
-	{
-		const char *literal = tpl->parts[i].literal;
-		const char *end;
-		char	  **value;
-		char	   *decoded;
-
-		if (tpl->parts[i].attno == 0)
-		{
-			if (strncmp(text, literal, strlen(literal)) != 0)
-				return NULL;
-			text += strlen(literal);
-			continue;
-		}
-		end = value_end(tpl, i, text);
-		if (end == NULL)
-			return NULL;
-		value = &values[column_index(hunt, tpl->parts[i].attno)];
-		decoded = decode(tpl, text, end - text);
-		if (*value != NULL && strcmp(*value, decoded) != 0)
-			return NULL;
-		*value = decoded;
-		text = end;
-	}
-	return *text == '\0' ? values : NULL;
-}
-
-/* UTF-8 in the server's encoding; NULL: that is not possible. */
-static char *
-to_server(WtcSpan name)
-{
-	int			encoding = GetDatabaseEncoding();
-	Oid			proc;
-	Size		room = ((Size) name.len + 2) * MAX_CONVERSION_GROWTH;
-	char	   *buf;
-
-	if (!pg_verify_mbstr(PG_UTF8, name.data, name.len, true) ||
-		room > MaxAllocSize)
-		return NULL;
-	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
-		return pnstrdup(name.data, name.len);
-	proc = FindDefaultConversionProc(PG_UTF8, encoding);
-	if (!OidIsValid(proc))
-		return NULL;
-	buf = palloc(room);
-	if (pg_do_encoding_conversion_buf(proc, PG_UTF8, encoding,
-									  (unsigned char *) name.data, name.len,
-									  (unsigned char *) buf, room, true) !=
-		(int) name.len)
-		return NULL;
-	return buf;
-}
-
 /* Could a row have this key?  Then it is taken apart. */
 static bool
 take_name(const Hunt *hunt, WtcSpan name, Candidate *candidate)
 {
-	size_t		prefix = strlen(wtc_key_prefix);
-	char	   *text = to_server(name);
+	char	   *text = wtc_key_text(name);
 	ListCell   *lc;
 
-	if (text == NULL || strncmp(text, wtc_key_prefix, prefix) != 0)
-		return false;
-	text += prefix;
-	if (wtc_key_is_reserved(text))
+	if (text == NULL || text[0] == '\0' || wtc_key_is_reserved(text))
 		return false;
 	memset(candidate, 0, sizeof(*candidate));
 	candidate->name = name;
-	candidate->values = take_apart(hunt, text);
+	candidate->values = wtc_key_values(&hunt->form, text);
 	if (candidate->values == NULL)
 		return false;
 	foreach(lc, hunt->others)
 	{
-		if (could_make(lfirst(lc), text))
-			return false;
+		OtherTable *other = lfirst(lc);
+
+		if (wtc_template_could_make(other->key, text))
+			candidate->other = other;
 	}
 	return true;
 }
@@ -293,23 +116,26 @@ take_name(const Hunt *hunt, WtcSpan name, Candidate *candidate)
  * Rows
  */
 
-/* The type's own equality, which its indexes know. */
+/*
+ * The type's own equality, which its indexes know.  A type may have none: then
+ * it is in no unique index, and the others decide which row it is.
+ */
 static void
 append_equality(StringInfo sql, Oid type, const char *column, int i,
 				const char *cast)
 {
 	Oid			operator = lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	HeapTuple	tuple;
 	Form_pg_operator form;
 
+	if (!OidIsValid(operator))
+		return;
+	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("could not identify an equality operator for type %s",
-						format_type_be(type))));
+		elog(ERROR, "cache lookup failed for operator %u", operator);
 	form = (Form_pg_operator) GETSTRUCT(tuple);
 	appendStringInfo(sql, "%s t.%s OPERATOR(%s.%s) CAST(k.c%d AS %s)",
-					 i > 0 ? " AND" : " ON", column,
+					 sql->len > 0 ? " AND" : " ON", column,
 					 quote_identifier(get_namespace_name(form->oprnamespace)),
 					 NameStr(form->oprname), i, cast);
 	ReleaseSysCache(tuple);
@@ -317,7 +143,7 @@ append_equality(StringInfo sql, Oid type, const char *column, int i,
 
 /*
  * For keys $1[n], $2[n], ...: n, the place of the row, and whether the texts
- * are those that the types would have written.
+ * are those that the columns would have written (as numeric(5,2) writes 1.00).
  */
 static char *
 lookup_query(const Hunt *hunt)
@@ -332,11 +158,12 @@ lookup_query(const Hunt *hunt)
 	initStringInfo(&names);
 	initStringInfo(&join);
 	appendStringInfoString(&sql, "SELECT k.n, t.tableoid, t.ctid");
-	for (int i = 0; i < hunt->ncolumns; i++)
+	for (int i = 0; i < hunt->form.ncolumns; i++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(hunt->root),
-											   hunt->columns[i] - 1);
-		char	   *cast = format_type_extended(attr->atttypid, -1,
+											   hunt->form.columns[i] - 1);
+		char	   *cast = format_type_extended(attr->atttypid,
+												attr->atttypmod,
 												FORMAT_TYPE_TYPEMOD_GIVEN |
 												FORMAT_TYPE_FORCE_QUALIFY);
 
@@ -349,6 +176,12 @@ lookup_query(const Hunt *hunt)
 		append_equality(&join, attr->atttypid,
 						quote_identifier(NameStr(attr->attname)), i, cast);
 	}
+	if (join.len == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("no column of key template \"%s\" has a default equality operator",
+						hunt->form.tpl->text),
+				 errhint("Call it with orphans => false.")));
 	appendStringInfo(&sql, " FROM ROWS FROM (%s) WITH ORDINALITY AS k(%sn)"
 					 " LEFT JOIN %s %s t%s", from.data, names.data,
 					 hunt->root->rd_rel->relkind == RELKIND_RELATION ? "ONLY" : "",
@@ -365,12 +198,12 @@ lookup_query(const Hunt *hunt)
 static void
 prepare_lookup(Hunt *hunt)
 {
-	Oid		   *types = palloc(sizeof(Oid) * hunt->ncolumns);
+	Oid		   *types = palloc(sizeof(Oid) * hunt->form.ncolumns);
 	char	   *sql = lookup_query(hunt);
 
-	for (int i = 0; i < hunt->ncolumns; i++)
+	for (int i = 0; i < hunt->form.ncolumns; i++)
 		types[i] = TEXTARRAYOID;
-	hunt->lookup = SPI_prepare_cursor(sql, hunt->ncolumns, types,
+	hunt->lookup = SPI_prepare_cursor(sql, hunt->form.ncolumns, types,
 									  CURSOR_OPT_GENERIC_PLAN);
 	if (hunt->lookup == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", sql,
@@ -429,11 +262,11 @@ column_values(Candidate *const *candidates, int n, int column)
 static void
 run_lookup(Hunt *hunt, Candidate *const *candidates, int n)
 {
-	Datum	   *args = palloc(sizeof(Datum) * hunt->ncolumns);
+	Datum	   *args = palloc(sizeof(Datum) * hunt->form.ncolumns);
 	SPITupleTable *found;
 	uint64		nfound;
 
-	for (int i = 0; i < hunt->ncolumns; i++)
+	for (int i = 0; i < hunt->form.ncolumns; i++)
 		args[i] = column_values(candidates, n, i);
 	if (SPI_execute_plan(hunt->lookup, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look up keys");
@@ -495,13 +328,13 @@ try_lookup(Hunt *hunt, Candidate *const *candidates, int n)
 
 		MemoryContextSwitchTo(cxt);
 		error = CopyErrorData();
-		if (!is_about_values(error->sqlerrcode))
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(cxt);
 		CurrentResourceOwner = owner;
 		hunt->part = NULL;
+		if (!is_about_values(error->sqlerrcode))
+			ReThrowError(error);
 		ok = false;
 	}
 	PG_END_TRY();
@@ -555,6 +388,22 @@ keep_orphans(Candidate **candidates, int n)
 	return left;
 }
 
+/* Those that can be of no other table; returns how many remain. */
+static int
+spare_others(Candidate **candidates, int n)
+{
+	int			left = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (candidates[i]->other != NULL)
+			candidates[i]->other->spared++;
+		else
+			candidates[left++] = candidates[i];
+	}
+	return left;
+}
+
 /*
  * Asks when the keys expire.  again: those remain for which it is the same.
  * Otherwise those that exist.
@@ -570,7 +419,7 @@ keep_existing(Candidate **candidates, int n, bool again)
 		looks[i].key = candidates[i]->name;
 		looks[i].op.kind = WTC_OP_DELETE;
 	}
-	wtc_verify_check(wtc_push_look(looks, n));
+	wtc_check_answer(wtc_push_look(looks, n));
 	for (int i = 0; i < n; i++)
 	{
 		Candidate  *candidate = candidates[i];
@@ -614,7 +463,7 @@ expel(Candidate *const *orphans, int n, WtcAnswer *answer)
 		args[i] = pnstrdup(orphans[i]->name.data, orphans[i]->name.len);
 		args[n + i] = psprintf("%lld", (long long) orphans[i]->expires);
 	}
-	wtc_verify_check(wtc_push_expel(n, args, answer));
+	wtc_check_answer(wtc_push_expel(n, args, answer));
 }
 
 static void
@@ -667,6 +516,7 @@ check_names(Hunt *hunt, const WtcValue *names)
 	{
 		WtcSpan		name;
 
+		CHECK_FOR_INTERRUPTS();
 		memcpy(&name.len, p, sizeof(name.len));
 		name.data = p + sizeof(name.len);
 		p = name.data + name.len;
@@ -678,6 +528,7 @@ check_names(Hunt *hunt, const WtcValue *names)
 	}
 	look_up(hunt, suspects, n);
 	n = keep_orphans(suspects, n);
+	n = spare_others(suspects, n);
 	if (n > 0)
 		settle_orphans(hunt, suspects, n);
 }
@@ -687,37 +538,61 @@ check_names(Hunt *hunt, const WtcValue *names)
  */
 
 static List *
-other_templates(Relation root)
+other_tables(Relation root)
 {
 	Oid			type = REGCLASSOID;
 	Datum		relid = ObjectIdGetDatum(RelationGetRelid(root));
-	List	   *templates = NIL;
+	List	   *others = NIL;
 
-	if (SPI_execute_with_args("SELECT key FROM wtcache.attachments()"
-							  " WHERE relation <> $1 AND key IS NOT NULL",
+	if (SPI_execute_with_args("SELECT relation, key FROM wtcache.attachments()"
+							  " WHERE relation OPERATOR(pg_catalog.<>) $1"
+							  " AND key IS NOT NULL",
 							  1, &type, &relid, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the attachments");
 	for (uint64 i = 0; i < SPI_processed; i++)
-		templates = lappend(templates, SPI_getvalue(SPI_tuptable->vals[i],
-													SPI_tuptable->tupdesc, 1));
-	return templates;
+	{
+		OtherTable *other = palloc0(sizeof(OtherTable));
+
+		other->name = SPI_getvalue(SPI_tuptable->vals[i],
+								   SPI_tuptable->tupdesc, 1);
+		other->key = SPI_getvalue(SPI_tuptable->vals[i],
+								  SPI_tuptable->tupdesc, 2);
+		others = lappend(others, other);
+	}
+	return others;
+}
+
+/* What has not been looked into must not be taken for healthy. */
+static void
+tell_spared(const Hunt *hunt)
+{
+	ListCell   *lc;
+
+	foreach(lc, hunt->others)
+	{
+		OtherTable *other = lfirst(lc);
+
+		if (other->spared > 0)
+			ereport(NOTICE,
+					(errmsg("keys without a row in \"%s\" that may be those of table %s have not been judged: %lld",
+							RelationGetRelationName(hunt->root), other->name,
+							(long long) other->spared),
+					 errdetail("They match its key template \"%s\" as well.",
+							   other->key)));
+	}
 }
 
 void
 wtc_verify_orphans(WtcVerify *run, Relation root, WtcAttachment *att)
 {
-	Hunt		hunt = {.run = run,.root = root,.att = att};
+	Hunt		hunt = {.run = run,.root = root};
 	char		cursor[WTC_SCAN_CURSOR] = "0";
-	char	   *pattern = glob_of(att->key);
-	int			attno = -1;
+	char	   *pattern = wtc_key_glob(att->key);
 	MemoryContext cxt;
 	MemoryContext old;
 
-	hunt.columns = palloc(sizeof(AttrNumber) *
-						  bms_num_members(att->key->columns));
-	while ((attno = bms_next_member(att->key->columns, attno)) >= 0)
-		hunt.columns[hunt.ncolumns++] = attno;
-	hunt.others = other_templates(root);
+	wtc_key_form_init(&hunt.form, att->key);
+	hunt.others = other_tables(root);
 	prepare_lookup(&hunt);
 
 	cxt = AllocSetContextCreate(CurrentMemoryContext, "wtcache verified keys",
@@ -727,11 +602,12 @@ wtc_verify_orphans(WtcVerify *run, Relation root, WtcAttachment *att)
 	{
 		WtcValue	names;
 
-		wtc_verify_check(wtc_push_scan(cursor, pattern, &names));
+		wtc_check_answer(wtc_push_scan(cursor, pattern, &names));
 		check_names(&hunt, &names);
 		MemoryContextReset(cxt);
 	} while (strcmp(cursor, "0") != 0);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
 	SPI_freeplan(hunt.lookup);
+	tell_spared(&hunt);
 }

@@ -274,7 +274,20 @@ find_versions(Reading *r, const ItemPointerData *tids, int n)
 	return i;
 }
 
-/* Which rows of the batch differ, and are as they were when they were found? */
+static void
+report_in_flight(Reading *r, int i)
+{
+	wtc_verify_report(r->run, WTC_DIFF_IN_FLIGHT, r->batch.looks[i].key,
+					  RelationGetRelid(r->part->rel), &r->batch.tids[i],
+					  NULL, false);
+}
+
+/*
+ * Which rows of the batch differ, and are as they were when they were found?
+ * The others may be settled in another turn, but not what this transaction has
+ * changed itself.  Nor is a transaction in progress waited for any more once
+ * this one has locked rows to repair them: it may be waiting for those.
+ */
 static int
 check_versions(Reading *r, int *which, Suspects *changed)
 {
@@ -284,17 +297,23 @@ check_versions(Reading *r, int *which, Suspects *changed)
 	for (int i = 0; i < r->batch.n; i++)
 	{
 		WtcOperation own;
+		bool		current;
+		bool		changing;
 
 		if (!differs(&r->batch.looks[i]))
 			continue;
-		if (table_tuple_fetch_row_version(r->part->rel, &r->batch.tids[i],
-										  snapshot, r->slot) &&
-			!being_changed(r->slot) &&
-			!wtc_pending_find(r->batch.looks[i].key, &own))
+		current = table_tuple_fetch_row_version(r->part->rel,
+												&r->batch.tids[i], snapshot,
+												r->slot);
+		changing = current && being_changed(r->slot);
+		ExecClearTuple(r->slot);
+		if (wtc_pending_find(r->batch.looks[i].key, &own) ||
+			(changing && r->run->repaired > 0))
+			report_in_flight(r, i);
+		else if (current && !changing)
 			which[n++] = i;
 		else
 			changed->tids[changed->n++] = r->batch.tids[i];
-		ExecClearTuple(r->slot);
 	}
 	UnregisterSnapshot(snapshot);
 	return n;
@@ -308,16 +327,16 @@ give_up(Reading *r, const Suspects *changed, int from)
 	{
 		if (is_among(&r->batch.tids[i], changed->tids + from,
 					 changed->n - from))
-			wtc_verify_report(r->run, WTC_DIFF_IN_FLIGHT,
-							  r->batch.looks[i].key,
-							  RelationGetRelid(r->part->rel),
-							  &r->batch.tids[i], NULL, false);
+			report_in_flight(r, i);
 	}
 }
 
-/* A turn for all suspects; those that have to have another one remain. */
+/*
+ * A turn for all suspects; those that have to have another one remain, unless
+ * no more patience than reserve is left.
+ */
 static void
-settle_once(Reading *r, Suspects *suspects, Suspects *again)
+settle_once(Reading *r, Suspects *suspects, int64 reserve, Suspects *again)
 {
 	int			done = 0;
 
@@ -332,7 +351,8 @@ settle_once(Reading *r, Suspects *suspects, Suspects *again)
 
 		done += find_versions(r, suspects->tids + done, suspects->n - done);
 		flushed = wtc_verify_flush(r->run);
-		wtc_verify_check(wtc_push_look(r->batch.looks, r->batch.n));
+		wtc_check_answer(wtc_push_look(r->batch.looks, r->batch.n));
+		old = MemoryContextSwitchTo(r->batch.cxt);
 		if (flushed)
 			n = check_versions(r, which, again);
 		else
@@ -343,8 +363,7 @@ settle_once(Reading *r, Suspects *suspects, Suspects *again)
 					again->tids[again->n++] = r->batch.tids[i];
 			}
 		}
-		old = MemoryContextSwitchTo(r->batch.cxt);
-		if (r->run->patience_us == 0)
+		if (r->run->patience_us <= reserve)
 		{
 			give_up(r, again, from);
 			again->n = from;
@@ -354,9 +373,11 @@ settle_once(Reading *r, Suspects *suspects, Suspects *again)
 	}
 }
 
+/* Half of the patience is kept for those to come: some rows never rest. */
 static void
 settle(Reading *r)
 {
+	int64		reserve = r->run->patience_us / 2;
 	Suspects   *again;
 
 	if (r->suspects.n == 0)
@@ -366,7 +387,7 @@ settle(Reading *r)
 	{
 		int64		pause = Min(PAUSE_US, r->run->patience_us);
 
-		settle_once(r, &r->suspects, again);
+		settle_once(r, &r->suspects, reserve, again);
 		memcpy(&r->suspects, again, sizeof(Suspects));
 		if (again->n == 0)
 			break;
@@ -388,7 +409,7 @@ compare_batch(Reading *r)
 	Batch	   *batch = &r->batch;
 
 	r->run->checked += batch->n;
-	wtc_verify_check(wtc_push_look(batch->looks, batch->n));
+	wtc_check_answer(wtc_push_look(batch->looks, batch->n));
 	for (int i = 0; i < batch->n; i++)
 	{
 		if (differs(&batch->looks[i]))

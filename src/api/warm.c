@@ -9,7 +9,8 @@
  * whatever happens.  Tables are read by the place of the rows, block by block,
  * partitions one after the other in the order of their OIDs; up to the end
  * that they have when their turn comes, for what is added later is pushed by
- * who adds it.  A table that is rewritten meanwhile is read again.
+ * who adds it.  A table that is rewritten meanwhile is read again, and
+ * partitions that are attached meanwhile are read after the others.
  *
  * Batches are pushed by their own commit, whatever wtcache.mode is, and the
  * next one begins when that has been good.  So a slow Redis slows the job down,
@@ -145,6 +146,8 @@ breaker_is_open(void)
 static bool
 find_part(WtcWarmJob *job, Relation root, WtcWarmPart *part)
 {
+	Oid			next;
+
 	if (OidIsValid(job->part) &&
 		ItemPointerGetBlockNumberNoCheck(&job->last) < job->part_blocks &&
 		(job->part == RelationGetRelid(root) ||
@@ -158,8 +161,14 @@ find_part(WtcWarmJob *job, Relation root, WtcWarmPart *part)
 	{
 		job->blocks_before += job->part_blocks;
 		job->part_blocks = 0;
-		job->part = wtc_warm_next_part(root, job->part);
-		if (!OidIsValid(job->part))
+		next = wtc_warm_next_part(job, root);
+		if (!OidIsValid(next) && wtc_warm_add_parts(job, root))
+		{
+			wtc_warm_save_parts(job);
+			next = wtc_warm_next_part(job, root);
+		}
+		job->part = next;
+		if (!OidIsValid(next))
 			return false;
 		wtc_warm_open_part(part, root, job->part);
 	}
@@ -380,7 +389,7 @@ start_job(WarmRun *run, Relation root, char *condition)
 
 	wtc_warm_check_condition(root, condition);
 	job->condition = condition;
-	wtc_warm_measure(job, root);
+	(void) wtc_warm_add_parts(job, root);
 	wtc_warm_create(job);
 }
 
@@ -518,6 +527,7 @@ wtcache_warm(PG_FUNCTION_ARGS)
 
 	/* what is allocated from here on survives commits */
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	run.job.cxt = CurrentMemoryContext;
 	condition = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
 	run.batch_cxt = AllocSetContextCreate(CurrentMemoryContext,
 										  "wtcache warm batch",

@@ -13,6 +13,7 @@
 #define WTC_API_WARM_H
 
 #include "capture/attachment.h"
+#include "nodes/pg_list.h"
 #include "storage/itemptr.h"
 
 /*
@@ -25,6 +26,13 @@ typedef struct WtcWarmJob
 	char	   *condition;		/* NULL: none */
 	bool		retrying;		/* all is read; rows that were locked are left */
 	bool		finished;
+
+	/*
+	 * The tables that hold rows, in the order of reading.  Those that are
+	 * attached meanwhile are added when the others have been read.
+	 */
+	MemoryContext cxt;			/* of the list */
+	List	   *parts;
 
 	/* where it stands */
 	Oid			part;			/* InvalidOid: before the first */
@@ -69,6 +77,9 @@ extern void wtc_warm_create(const WtcWarmJob *job);
 extern void wtc_warm_resume(const WtcWarmJob *job);
 extern void wtc_warm_save(const WtcWarmJob *job);
 
+/* Stores the list of its parts; the others leave that as it is. */
+extern void wtc_warm_save_parts(const WtcWarmJob *job);
+
 /* Rows that were locked: the table part and its file are the job's. */
 extern void wtc_warm_skip(WtcWarmJob *job, const WtcWarmBatch *batch);
 
@@ -94,11 +105,14 @@ extern Relation wtc_warm_open(Oid relid, const Trigger **trigger);
 /* The same for a table that holds rows, into what a batch needs of it. */
 extern void wtc_warm_open_part(WtcWarmPart *part, Relation root, Oid relid);
 
-/* How much there is to do: blocks, and an estimate of the rows. */
-extern void wtc_warm_measure(WtcWarmJob *job, Relation root);
+/*
+ * Adds the tables with rows that the job does not know yet to its parts, and
+ * to what there is to do: blocks, and an estimate of the rows.  False: none.
+ */
+extern bool wtc_warm_add_parts(WtcWarmJob *job, Relation root);
 
-/* The table with rows that comes after this one; InvalidOid: none. */
-extern Oid	wtc_warm_next_part(Relation root, Oid after);
+/* The part that comes after the one where the job stands; InvalidOid: none. */
+extern Oid	wtc_warm_next_part(const WtcWarmJob *job, Relation root);
 
 /* --- warm_batch.c --- */
 

@@ -81,6 +81,21 @@ add_tids(SqlArgs *args, const ItemPointerData *tids, int n)
 	pfree(elems);
 }
 
+static void
+add_oids(SqlArgs *args, const List *oids)
+{
+	Datum	   *elems = palloc(sizeof(Datum) * Max(list_length(oids), 1));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, oids)
+		elems[n++] = ObjectIdGetDatum(lfirst_oid(lc));
+	add(args, OIDARRAYOID,
+		PointerGetDatum(construct_array(elems, n, OIDOID, sizeof(Oid), true,
+										TYPALIGN_INT)), false);
+	pfree(elems);
+}
+
 static Oid
 tables_owner(void)
 {
@@ -167,6 +182,22 @@ column_tid(int row, int number, ItemPointer tid)
 	ItemPointerCopy((ItemPointer) DatumGetPointer(value), tid);
 }
 
+static List *
+column_oids(int number)
+{
+	bool		isnull;
+	Datum	   *elems;
+	int			n;
+	List	   *oids = NIL;
+
+	deconstruct_array(DatumGetArrayTypeP(column(0, number, &isnull)),
+					  OIDOID, sizeof(Oid), true, TYPALIGN_INT,
+					  &elems, NULL, &n);
+	for (int i = 0; i < n; i++)
+		oids = lappend_oid(oids, DatumGetObjectId(elems[i]));
+	return oids;
+}
+
 bool
 wtc_warm_load(WtcWarmJob *job)
 {
@@ -177,7 +208,7 @@ wtc_warm_load(WtcWarmJob *job)
 	add_oid(&args, job->relid);
 	if (run("SELECT condition, phase = 'retrying', finished_at IS NOT NULL,"
 			" part, file, part_blocks, last, blocks_before, blocks_total,"
-			" rows_total, rows_done, rows_pushed, rows_skipped"
+			" rows_total, rows_done, rows_pushed, rows_skipped, parts"
 			" FROM wtcache.warm_job WHERE relation = $1",
 			&args, SPI_OK_SELECT) == 0)
 		return false;
@@ -196,6 +227,7 @@ wtc_warm_load(WtcWarmJob *job)
 	job->rows_done = column_int(11);
 	job->rows_pushed = column_int(12);
 	job->rows_skipped = column_int(13);
+	job->parts = column_oids(14);
 	SPI_freetuptable(SPI_tuptable);
 	return true;
 }
@@ -239,6 +271,17 @@ wtc_warm_save(const WtcWarmJob *job)
 				 errmsg("the record of this warming has been removed from wtcache.warm_job")));
 }
 
+void
+wtc_warm_save_parts(const WtcWarmJob *job)
+{
+	SqlArgs		args = {0};
+
+	add_oid(&args, job->relid);
+	add_oids(&args, job->parts);
+	(void) run("UPDATE wtcache.warm_job SET parts = $2 WHERE relation = $1",
+			   &args, SPI_OK_UPDATE);
+}
+
 /* From now on; what is done from now on is counted for the rate. */
 void
 wtc_warm_resume(const WtcWarmJob *job)
@@ -271,6 +314,7 @@ wtc_warm_create(const WtcWarmJob *job)
 	add_int(&args, job->rows_total);
 	(void) run("INSERT INTO wtcache.warm_job (relation, condition, rows_total)"
 			   " VALUES ($1, $2, $3)", &args, SPI_OK_INSERT);
+	wtc_warm_save_parts(job);
 	wtc_warm_resume(job);
 }
 

@@ -83,36 +83,49 @@ wtc_warm_open_part(WtcWarmPart *part, Relation root, Oid relid)
 						   part->att->no_images)));
 }
 
-void
-wtc_warm_measure(WtcWarmJob *job, Relation root)
+static void
+measure(WtcWarmJob *job, Oid relid)
 {
+	Relation	rel = table_open(relid, AccessShareLock);
+	BlockNumber pages;
+	double		tuples;
+	double		visible;
+
+	estimate_rel_size(rel, NULL, &pages, &tuples, &visible);
+	job->blocks_total += RelationGetNumberOfBlocks(rel);
+	job->rows_total += (int64) tuples;
+	table_close(rel, AccessShareLock);
+}
+
+bool
+wtc_warm_add_parts(WtcWarmJob *job, Relation root)
+{
+	List	   *added = list_difference_oid(wtc_tables_with_rows(root),
+											job->parts);
+	MemoryContext old;
 	ListCell   *lc;
 
-	foreach(lc, wtc_tables_with_rows(root))
-	{
-		Relation	rel = table_open(lfirst_oid(lc), AccessShareLock);
-		BlockNumber pages;
-		double		tuples;
-		double		visible;
-
-		estimate_rel_size(rel, NULL, &pages, &tuples, &visible);
-		job->blocks_total += RelationGetNumberOfBlocks(rel);
-		job->rows_total += (int64) tuples;
-		table_close(rel, AccessShareLock);
-	}
+	list_sort(added, list_oid_cmp);
+	foreach(lc, added)
+		measure(job, lfirst_oid(lc));
+	old = MemoryContextSwitchTo(job->cxt);
+	job->parts = list_concat(job->parts, added);
+	MemoryContextSwitchTo(old);
+	return added != NIL;
 }
 
 Oid
-wtc_warm_next_part(Relation root, Oid after)
+wtc_warm_next_part(const WtcWarmJob *job, Relation root)
 {
-	Oid			next = InvalidOid;
+	List	   *there = wtc_tables_with_rows(root);
+	bool		behind = !OidIsValid(job->part);
 	ListCell   *lc;
 
-	foreach(lc, wtc_tables_with_rows(root))
+	foreach(lc, job->parts)
 	{
-		if (lfirst_oid(lc) > after &&
-			(!OidIsValid(next) || lfirst_oid(lc) < next))
-			next = lfirst_oid(lc);
+		if (behind && list_member_oid(there, lfirst_oid(lc)))
+			return lfirst_oid(lc);
+		behind |= lfirst_oid(lc) == job->part;
 	}
-	return next;
+	return InvalidOid;
 }

@@ -136,8 +136,9 @@ wtc_template_parse(const char *text, TupleDesc desc, bool unambiguous)
 	return tpl;
 }
 
-static void
-append_value(const WtcTemplate *tpl, const char *value, StringInfo buf)
+void
+wtc_template_append_value(const WtcTemplate *tpl, const char *value,
+						  StringInfo buf)
 {
 	for (const char *c = value; *c; c++)
 	{
@@ -168,7 +169,7 @@ wtc_template_render(const WtcTemplate *tpl, TupleTableSlot *slot,
 		value = slot_getattr(slot, attno, &isnull);
 		if (isnull)
 			return false;
-		append_value(tpl, output(arg, attno, value), buf);
+		wtc_template_append_value(tpl, output(arg, attno, value), buf);
 	}
 	return true;
 }

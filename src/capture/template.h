@@ -51,6 +51,10 @@ extern bool wtc_template_render(const WtcTemplate *tpl, TupleTableSlot *slot,
 								WtcColumnOutput output, void *arg,
 								StringInfo buf);
 
+/* Appends a value as the template writes it: encoded, if it has to be. */
+extern void wtc_template_append_value(const WtcTemplate *tpl,
+									  const char *value, StringInfo buf);
+
 /* The template after a column was renamed; a copy of it at least. */
 extern char *wtc_template_rename(const char *text, const char *from,
 								 const char *to);

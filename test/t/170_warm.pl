@@ -161,7 +161,7 @@ foreach my $round (1 .. 6)
 ok($load->{run}->pumpable, 'load: it was there all the time');
 is($back, 0, "load: the hot key never went back in $seen readings");
 cmp_ok($last, '>', 100, 'load: the hot key was written');
-$load->{run}->signal('INT');
+$load->{run}->signal('TERM');
 $load->{run}->finish;
 agrees('load');
 is(progress('state'), 'finished', 'load: finished');
@@ -218,7 +218,10 @@ is($warm->{err}, '', 'rewritten: warmed');
 cmp_ok(progress('rows_done'), '>', $n, 'rewritten: read again');
 agrees('rewritten');
 
+# the first two are attached later on: one is older than the others, one newer
 run(q{
+	CREATE TABLE parts_old (id int PRIMARY KEY, v text);
+	INSERT INTO parts_old SELECT i, 'old' FROM generate_series(5000, 5999) i;
 	CREATE TABLE parts (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
 	CREATE TABLE parts_a PARTITION OF parts FOR VALUES FROM (0) TO (1000);
 	CREATE TABLE parts_b PARTITION OF parts FOR VALUES FROM (1000) TO (5000)
@@ -231,6 +234,39 @@ run(q{CALL wtcache.warm('parts', batch_size => 70)});
 agrees('partitions', 'parts');
 is(progress("rows_done || ' ' || (blocks_done = blocks_total)", 'parts'),
 	'5000 true', 'partitions: all of it');
+
+foreach my $way ('beside it', 'before it was killed')
+{
+	run(q{SELECT wtcache.clear('parts')});
+	$warm = start_psql("CALL wtcache.warm('parts', batch_size => 50, max_rate => 1500)");
+	ok( $node->poll_query_until('postgres',
+			"SELECT count(*) > 0 FROM wtcache.stat_progress_warm WHERE"
+			  . " relation = 'parts'::regclass AND partition::text LIKE 'parts_b_'"
+			  . " AND state = 'scanning'"),
+		"attached $way: it has come to the second partition");
+	run(q{
+		ALTER TABLE parts ATTACH PARTITION parts_old FOR VALUES FROM (5000) TO (6000);
+		CREATE TABLE parts_new (id int PRIMARY KEY, v text);
+		INSERT INTO parts_new SELECT i, 'new' FROM generate_series(6000, 6999) i;
+		ALTER TABLE parts ATTACH PARTITION parts_new FOR VALUES FROM (6000) TO (7000)});
+	if ($way ne 'beside it')
+	{
+		ok( $node->poll_query_until('postgres',
+				"SELECT count(*) > 0 FROM wtcache.stat_progress_warm WHERE"
+				  . " relation = 'parts'::regclass AND partition = 'parts_old'::regclass"),
+			'attached: it has come to the one that was added');
+		run("SELECT pg_terminate_backend(" . progress('pid', 'parts') . ")");
+	}
+	$warm->{run}->finish;
+	run(q{CALL wtcache.warm('parts', resume => true, batch_size => 70)})
+	  if $way ne 'beside it';
+	agrees("attached $way", 'parts');
+	is(progress("state || ' ' || rows_done", 'parts'), 'finished 7000',
+		"attached $way: everything was read, once");
+	run(q{
+		ALTER TABLE parts DETACH PARTITION parts_old;
+		DROP TABLE parts_new});
+}
 
 # --- rows that somebody has locked -------------------------------------------
 
@@ -311,7 +347,7 @@ like($warm->{err}, qr/ERROR:  table "items" is not attached to wtcache/,
 	'detach: warming ends');
 $updated = run('SELECT sum(seq) FROM items');
 $node->poll_query_until('postgres', "SELECT sum(seq) > $updated + 100 FROM items");
-$load->{run}->signal('INT');
+$load->{run}->signal('TERM');
 $load->{run}->finish;
 is(run(q{SELECT wtcache.flush('60s')}), 't', 'detach: flushed');
 is(keys_of('items'), 0, 'detach: no key is left');

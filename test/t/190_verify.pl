@@ -24,7 +24,9 @@ my $node = Wtcache::Node->start_new(
 	conf => {
 		'wtcache.push_timeout' => '60s',
 		'wtcache.connect_timeout' => '60s',
-		'max_prepared_transactions' => 10
+		'max_prepared_transactions' => 10,
+		# else nobody waits for a standby
+		'max_wal_senders' => 1
 	});
 
 sub run { return $node->safe_psql('postgres', $_[0]); }
@@ -134,17 +136,15 @@ run(q{CALL wtcache.warm('items')});
 
 # --- under load --------------------------------------------------------------
 
-sub start_load
-{
-	my ($mode) = @_;
-	my $script = $node->basedir . '/load.sql';
-	my %load = (out => '');
-	my $seq = run('SELECT coalesce(max(seq), 0) FROM items WHERE id = 1');
-
-	open(my $file, '>', $script) or die "could not write \"$script\": $!";
-	print $file qq{
+# What runs against each table: statements of many kinds, one of them in each
+# transaction.  Clients of parts have rows of their own, so that they can move
+# them.  Rows from $quiet on are left alone.
+my %quiet = (items => 20_001, parts => 4_901);
+my %clients = (items => 4, parts => 3);
+my %script = (
+	items => qq{
 		\\set id random(2, $rows)
-		\\set r random(1, 12)
+		\\set r random(1, 14)
 		UPDATE items SET seq = seq + 1 WHERE id = 1;
 		\\if :r <= 5
 		UPDATE items SET seq = seq + 1, kind = (kind + 1) % 10 WHERE id = :id;
@@ -157,86 +157,213 @@ sub start_load
 		UPDATE items SET seq = -seq - 1 WHERE id = :id;
 		\\elif :r <= 11
 		UPDATE items SET seq = seq + 1 WHERE id BETWEEN :id AND :id + 30 AND id % 7 = 0;
+		\\elif :r <= 12
+		BEGIN;
+		UPDATE items SET seq = seq + 1, v = 'prepared' WHERE id = :id;
+		PREPARE TRANSACTION 'items :client_id';
+		COMMIT PREPARED 'items :client_id';
+		\\elif :r <= 13
+		BEGIN;
+		SAVEPOINT a;
+		DELETE FROM items WHERE id = :id;
+		ROLLBACK TO a;
+		UPDATE items SET seq = seq + 1, v = 'savepoint' WHERE id = :id;
+		RELEASE a;
+		COMMIT;
 		\\else
 		BEGIN;
 		DELETE FROM items WHERE id = :id;
 		INSERT INTO items VALUES (:id, :r, 0, 'again') ON CONFLICT DO NOTHING;
 		COMMIT;
 		\\endif
-	};
+	},
+	parts => q{
+		\set id random(0, 1600) * 3 + :client_id
+		\set to random(0, 1600) * 3 + :client_id
+		\set r random(1, 7)
+		UPDATE parts SET w = w + 1 WHERE id = :client_id + 4850;
+		\if :r <= 1
+		UPDATE parts SET v = 'updated', w = w / 3 WHERE id = :id;
+		\elif :r <= 2
+		UPDATE parts SET id = :to, w = w + 1 WHERE id = :id AND NOT EXISTS (SELECT FROM parts WHERE id = :to);
+		\elif :r <= 3
+		DELETE FROM parts WHERE id = :id;
+		\elif :r <= 4
+		INSERT INTO parts VALUES (:id, 'inserted', 1.0) ON CONFLICT DO NOTHING;
+		\elif :r <= 5
+		BEGIN;
+		UPDATE parts SET w = w + 1.00 WHERE id = :id;
+		DELETE FROM parts WHERE id = :to;
+		PREPARE TRANSACTION 'parts :client_id';
+		ROLLBACK PREPARED 'parts :client_id';
+		\elif :r <= 6
+		BEGIN;
+		DELETE FROM parts WHERE id = :to;
+		UPDATE parts SET id = :to, v = 'moved' WHERE id = :id;
+		PREPARE TRANSACTION 'parts :client_id';
+		COMMIT PREPARED 'parts :client_id';
+		\else
+		BEGIN;
+		DELETE FROM parts WHERE id = :to;
+		SAVEPOINT a;
+		UPDATE parts SET id = :to WHERE id = :id;
+		ROLLBACK TO a;
+		INSERT INTO parts VALUES (:to, 'instead', 7);
+		COMMIT;
+		\endif
+	});
+my %beat = (
+	items => 'SELECT seq FROM items WHERE id = 1',
+	parts => 'SELECT sum(w) FROM parts WHERE id >= 4850 AND id < 4900');
+
+sub start_load
+{
+	my ($table, $mode) = @_;
+	my $script = $node->basedir . "/$table.sql";
+	my %load = (out => '');
+	my $beat = run($beat{$table});
+
+	open(my $file, '>', $script) or die "could not write \"$script\": $!";
+	print $file $script{$table};
 	close $file;
 	local $ENV{PGOPTIONS} = "-c wtcache.mode=$mode";
 	$load{run} = IPC::Run::start(
 		[
-			'pgbench', '-n', '-c', 4, '-T', 600, '--max-tries=100', '-f', $script,
-			$node->connstr('postgres')
+			'pgbench', '-n', '-c', $clients{$table}, '-T', 600, '--max-tries=100',
+			'-f', $script, $node->connstr('postgres')
 		],
 		'<', \undef, '>', \$load{out}, '2>', \$load{out},
-		IPC::Run::timeout($timeout));
+		IPC::Run::timeout(5 * $timeout));
 	$node->poll_query_until('postgres',
-		"SELECT max(seq) > $seq + 20 FROM items WHERE id = 1") or die 'no load';
+		"SELECT ($beat{$table}) > $beat + 20") or die "no load: $load{out}";
 	return \%load;
 }
 
+# Takes pairs of a load and its name.
 sub end_load
 {
-	my ($load, $name) = @_;
+	foreach (@_)
+	{
+		my ($load, $name) = @$_;
 
-	ok($load->{run}->pumpable, "$name: it was there all the time");
-	$load->{run}->signal('INT');
-	$load->{run}->finish;
+		ok($load->{run}->pumpable, "$name: it was there all the time");
+		# INT may be ignored, if the test was started in the background
+		$load->{run}->signal('TERM');
+		$load->{run}->finish;
+		unlike($load->{out}, qr/ERROR|aborted/, "$name: without an error");
+	}
+	$node->poll_query_until('postgres',
+		q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'pgbench'})
+	  or die 'the load does not end';
+	run("ROLLBACK PREPARED '$_'")
+	  foreach split /\n/, run('SELECT gid FROM pg_prepared_xacts');
 	return;
 }
 
+# Harm to rows that are left alone, a few of each kind; what has to be found
+sub plant
+{
+	my ($table) = @_;
+	my $id = $quiet{$table};
+	my @planted;
+
+	foreach my $kind (sort keys %harm)
+	{
+		foreach my $n (1 .. 3)
+		{
+			my $key = "$table:" . ($kind eq 'orphan' ? 30_000 + $n : $id++);
+
+			$harm{$kind}->($key);
+			push @planted, "$kind $key";
+		}
+	}
+	return sort @planted;
+}
+
+# Does Redis hold the hashes that it should?  Asks nobody of wtcache's.
+sub hash_differences
+{
+	my %held = map { $_ => 1 } split /\n/, $redis->cli('eval', q{
+		local all = {}
+		for _, key in ipairs(redis.call('keys', 'parts:*')) do
+			local h = redis.call('hmget', key, 'id', 'v', 'w')
+			all[#all + 1] = key .. ' ' .. (h[1] or '') .. ' ' .. (h[2] or '') .. ' ' .. (h[3] or '')
+		end
+		return all}, 0);
+	my @only = grep { !delete $held{$_} } split /\n/,
+	  run(q{SELECT 'parts:' || id || ' ' || id || ' ' || v || ' ' || w FROM parts});
+
+	return join("\n", (map { "table: $_" } @only), map { "Redis: $_" } sort keys %held);
+}
+
+run(q{INSERT INTO items SELECT i, 0, 0, 'quiet' FROM generate_series(20001, 20020) i});
 foreach my $mode (qw(write_through async))
 {
-	my $before = run('SELECT sum(abs(seq)) FROM items');
-	my $load = start_load($mode);
+	# each beside the other, in the other mode
+	my %mode = (items => $mode, parts => $mode eq 'async' ? 'write_through' : 'async');
+	my %load = map { $_ => start_load($_, $mode{$_}) } sort keys %mode;
 	my $until = time + 8;
-	my ($runs, $rows_checked, @found) = (0, 0);
+	my (%checked, @found);
+	my $runs = 0;
 
 	while (time < $until)
 	{
-		push @found, run(q{SELECT * FROM wtcache.verify('items', timeout => '60s')});
-		$rows_checked += run(q{SELECT checked FROM wtcache.verify_summary('items', timeout => '60s')});
+		foreach my $table (sort keys %mode)
+		{
+			push @found, run("SELECT * FROM wtcache.verify('$table', timeout => '60s')");
+			$checked{$table} += run("SELECT checked FROM wtcache.verify_summary('$table', timeout => '60s')");
+		}
 		$runs++;
 	}
-	is(join("\n", grep { $_ ne '' } @found), '',
-		"$mode: nothing is found in $runs runs");
-	cmp_ok($rows_checked, '>', $runs * $rows / 4, "$mode: rows were looked at");
+	my @in_flight = grep { /^in flight/ } map { split /\n/ } @found;
 
-	# what is wrong is found all the same, and repaired
-	run(q{INSERT INTO items SELECT i, 0, 0, 'quiet' FROM generate_series(20001, 20020) i});
-	$redis->cli('del', map { "items:$_" } 20_001 .. 20_010);
-	$redis->cli('set', "items:$_", 'x', 'px', 60_000) foreach 30_001 .. 30_010;
-	is( verify('items', q{repair => true, timeout => '60s'}),
-		join("\n",
-			(map { "missing items:$_ repaired" } 20_001 .. 20_010),
-			(map { "orphan items:$_ repaired" } 30_001 .. 30_010)),
-		"$mode: what was planted is found");
-
-	# repairing in the way of those who write the very keys
-	foreach my $round (1 .. 5)
+	is(join("\n", grep { !/^in flight/ } map { split /\n/ } @found), '',
+		"items $mode: nothing is found in $runs runs");
+	# rows that every transaction changes may never rest
+	cmp_ok(scalar @in_flight, '<=', $runs * 10, "items $mode: nearly all is settled");
+	foreach my $table (sort keys %mode)
 	{
-		$redis->cli('eval', q{
-			for i = 1, tonumber(ARGV[1]), 3 do
-				redis.call('set', 'items:' .. i, 'wrong', 'px', 3000000)
-			end}, 0, $rows);
-		verify('items', q{repair => true, timeout => '60s'});
+		my $name = "$table $mode{$table}";
+		my @planted = plant($table);
+
+		cmp_ok($checked{$table}, '>', $runs * 1000, "$name: rows were looked at");
+		# what is wrong is found all the same, and repaired
+		is( join("\n", sort grep { !/^in flight/ } split /\n/,
+				verify($table, q{timeout => '60s'})),
+			join("\n", @planted),
+			"$name: what was planted is found");
+		# it does not wait for others while it has rows locked
+		is( join("\n", sort grep { !/^in flight/ } split /\n/,
+				verify($table, q{repair => true, timeout => '60s'})),
+			join("\n", map { "$_ repaired" } @planted),
+			"$name: and is repaired");
+
+		# repairing in the way of those who write the very keys
+		foreach my $round (1 .. 5)
+		{
+			$redis->cli('eval', q{
+				for i = 1, tonumber(ARGV[2]), 3 do
+					redis.call('set', ARGV[1] .. ':' .. i, 'wrong', 'px', 3000000)
+				end}, 0, $table, $rows - 200);
+			verify($table, q{repair => true, timeout => '60s'});
+		}
 	}
-	end_load($load, $mode);
-	cmp_ok(run('SELECT sum(abs(seq)) FROM items'), '!=', $before, "$mode: it wrote");
+	end_load(map { [ $load{$_}, "$_ $mode{$_}" ] } sort keys %mode);
 	is(run(q{SELECT wtcache.flush('60s')}), 't', "$mode: flushed");
-	# rows that were locked have not been repaired, but nothing else is wrong
-	unlike(verify('items', 'repair => true'), qr/^(?!stale).+/m,
-		"$mode: at most what could not be locked is left");
-	is(verify('items'), '', "$mode: nothing is left");
+	foreach my $table (sort keys %mode)
+	{
+		# rows that were locked have not been repaired, but nothing else is wrong
+		unlike(verify($table, 'repair => true'), qr/^(?!stale).+/m,
+			"$mode: at most what could not be locked is left of $table");
+		is(verify($table), '', "$mode: nothing is left of $table");
+	}
 	is( join("\n",
 			Wtcache::Compare::differences($node, $redis, 'items', 'id',
 				rows => 'seq >= 0')),
 		'', "$mode: Redis agrees with items");
-	run('DELETE FROM items WHERE id > 20000');
+	is(hash_differences(), '', "$mode: Redis agrees with parts");
 }
+run('DELETE FROM items WHERE id > 20000');
 
 # --- in flight ---------------------------------------------------------------
 
@@ -262,6 +389,136 @@ is(run(q{SELECT differing || ' ' || in_flight || ' ' || consistency FROM
 	'0 1 100 %', 'async: nor in the summary');
 $node->resume_worker;
 is(verify('items'), '', 'async: pushed');
+
+# Repairing locks rows; who waits for them may be who is waited for.
+$redis->cli('del', 'items:1', 'items:4');
+my ($writer, $repairer) = map { $node->session } 1 .. 2;
+$writer->query_safe(q{BEGIN; UPDATE items SET v = 'open' WHERE id = 1});
+$node->begin_query($repairer, q{BEGIN; CREATE TEMP TABLE found AS
+	SELECT * FROM wtcache.verify('items', repair => true, timeout => '1 day')});
+is($repairer->query_safe(q{SELECT kind, key, repaired FROM found ORDER BY key}),
+	"in flight|items:1|f\nmissing|items:4|t", 'repair: waits for nobody who waits for it');
+$node->begin_query($writer, q{UPDATE items SET v = 'waited' WHERE id = 4; COMMIT});
+$repairer->query_safe('COMMIT');
+$writer->query_safe('SELECT 1');
+is(verify('items'), '', 'repair: all is well');
+$_->quit foreach $writer, $repairer;
+
+# --- committed, and waiting for a standby --------------------------------------
+
+# Such a row is in WAL, where the worker finds it, and nobody sees it.
+my @waiting = map { $node->session } 1 .. 3;
+my @sql = (
+	q{INSERT INTO items VALUES (50001, 1, 1, 'x')},
+	q{UPDATE items SET id = 50002 WHERE id = 2},
+	q{DELETE FROM items WHERE id = 3});
+run(q{BEGIN; INSERT INTO items VALUES (50003, 1, 1, 'x'); PREPARE TRANSACTION 'p'});
+$node->reconfigure('synchronous_standby_names' => 'nobody');
+push @waiting, $node->session;
+push @sql, q{COMMIT PREPARED 'p'};
+foreach my $i (0 .. 3)
+{
+	$node->settle($waiting[$i], 'synchronous_standby_names' => 'nobody');
+	$waiting[$i]->query_safe('SET wtcache.mode = async');
+	$node->begin_query($waiting[$i], $sql[$i]);
+}
+ok($node->poll_query_until('postgres',
+		q{SELECT count(*) = 4 FROM pg_stat_activity WHERE wait_event = 'SyncRep'}),
+	'standby: four wait for it');
+$redis->cli('set', 'items:50009', 'x', 'px', 60_000);
+is(verify('items', q{repair => true, timeout => '60s'}), 'orphan items:50009 repaired',
+	'standby: no orphan but the one that is one');
+is($redis->cli('exists', map { "items:5000$_" } 1 .. 3), 0,
+	'standby: what nobody sees is not in Redis');
+is($redis->cli('exists', 'items:2', 'items:3'), 2, 'standby: what all see is');
+$node->reconfigure('synchronous_standby_names' => '');
+$_->query_safe('SELECT 1') foreach @waiting;
+is(run(q{SELECT wtcache.flush('60s')}), 't', 'standby: flushed');
+is($redis->cli('exists', map { "items:5000$_" } 1 .. 3), 3, 'standby: then they are');
+is($redis->cli('exists', 'items:2', 'items:3'), 0, 'standby: and those gone');
+is(verify('items'), '', 'standby: nothing is wrong');
+$_->quit foreach @waiting;
+
+# --- a row comes back while its orphan is deleted -------------------------------
+
+# The key's type looks at every value, and so can be made to wait: in the last
+# of verify's looks at the table, after which it deletes.
+run(q{
+	CREATE FUNCTION pass(t text) RETURNS boolean LANGUAGE plpgsql AS $$
+	BEGIN
+		IF current_setting('test.gate', true) = 'on' THEN
+			PERFORM pg_advisory_lock_shared(42), pg_advisory_unlock_shared(42);
+		END IF;
+		RETURN true;
+	END $$;
+	CREATE DOMAIN gated AS text CHECK (pass(VALUE));
+	CREATE TABLE gates (k gated PRIMARY KEY, v text);
+	SELECT wtcache.attach('gates', ttl => '1 hour')});
+foreach my $back (0, 1)
+{
+	my ($gate, $hunter) = map { $node->session } 1 .. 2;
+	my $name = 'race: ' . ($back ? 'the row is back' : 'nobody stores it');
+
+	$redis->cli('set', 'gates:a', 'old', 'px', 3_600_000);
+	$hunter->query_safe(q{SET test.gate = on});
+	$node->pause_worker;
+	$node->begin_query($hunter, q{CREATE TEMP TABLE found AS SELECT kind, key, repaired
+		FROM wtcache.verify('gates', repair => true, timeout => '60s')});
+	ok($node->poll_query_until('postgres',
+			q{SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'CREATE TEMP TABLE found%'
+				AND wait_event_type = 'Extension'}),
+		"$name: waits for the worker");
+	$gate->query_safe('SELECT pg_advisory_lock(42)');
+	$node->resume_worker;
+	ok($node->poll_query_until('postgres',
+			q{SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted}),
+		"$name: looks for the row for the last time");
+	run(q{INSERT INTO gates VALUES ('a', 'new')}) if $back;
+	$gate->query_safe('SELECT pg_advisory_unlock(42)');
+	is($hunter->query_safe('SELECT * FROM found'),
+		$back ? 'orphan|gates:a|f' : 'orphan|gates:a|t', "$name: reported");
+	is($redis->cli('get', 'gates:a'), $back ? '{"k":"a","v":"new"}' : '',
+		"$name: what Redis holds");
+	is(verify('gates'), '', "$name: nothing is wrong");
+	$_->quit foreach $gate, $hunter;
+}
+
+# --- another encoding, and prefixes of its own ---------------------------------
+
+run(q{CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0});
+run(q{ALTER DATABASE latin SET wtcache.key_prefix = 'l*[1]:';
+	ALTER DATABASE latin SET wtcache.tag_prefix = 't?:'});
+# as UTF-8, whatever the locale of the test is
+$ENV{PGCLIENTENCODING} = 'UTF8';
+$node->safe_psql('latin', q{
+	CREATE EXTENSION wtcache;
+	CREATE TABLE names (k text PRIMARY KEY, v text);
+	SELECT wtcache.attach('names', ttl => '1 hour', tags => '{"{v}",all}', format => 'hash');
+	INSERT INTO names VALUES (U&'\00e9', U&'\00fc'), ('*', '*'), ('', 'x'), ('[a]', ''),
+		('\', E'a\nb'), ('%', NULL), (repeat('n', 2000), repeat('v', 1000000))});
+my $latin = q{SELECT kind, key, detail, repaired FROM wtcache.verify('names', repair => true)
+	ORDER BY kind, key COLLATE "C"};
+is($node->safe_psql('latin', $latin), '', 'latin1: nothing');
+is($redis->cli('hget', "l*[1]:names:\xc3\xa9", 'v'), "\xc3\xbc", 'latin1: it is there');
+$redis->cli('del', "l*[1]:names:\xc3\xa9");
+$redis->cli('srem', 'l*[1]:t?:all', 'l*[1]:names:*');
+$redis->cli('eval', q{redis.call('hset', KEYS[1], 'v', string.rep('w', 1000000))},
+	1, 'l*[1]:names:' . ('n' x 2000));
+$redis->cli('hset', $_, 'k', 'x')
+  foreach "l*[1]:names:\xc3\xa4", "l*[1]:names:\xe2\x82\xac", "l*[1]:names:\xff",
+  "l1:names:x", "ll[1]:names:x", 'names:x';
+is( $node->safe_psql('latin', $latin),
+	join("\n",
+		'missing|l*[1]:names:\xc3\xa9||t',
+		'orphan|l*[1]:names:\xc3\xa4||t',
+		'stale|l*[1]:names:' . ('n' x 2000) . '|other values|t',
+		'tag|l*[1]:names:*|not in l*[1]:t?:all|t'),
+	'latin1: what was planted is found');
+is($node->safe_psql('latin', $latin), '', 'latin1: repaired');
+is($redis->cli('exists', "l*[1]:names:\xe2\x82\xac", "l*[1]:names:\xff", 'l1:names:x',
+		'll[1]:names:x', 'names:x'),
+	5, 'latin1: what cannot be of the table is left alone');
+delete $ENV{PGCLIENTENCODING};
 
 # --- Redis does not answer, or is gone -----------------------------------------
 
