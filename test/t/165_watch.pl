@@ -93,9 +93,9 @@ my %same = (
 	'wtcache_push_duration_seconds_count{outcome="ok"}' => 'SELECT pushes_ok FROM wtcache.stat',
 	'wtcache_push_duration_seconds_bucket{outcome="ok",le="+Inf"}' => 'SELECT pushes_ok FROM wtcache.stat',
 	'round(1e6 * wtcache_push_duration_seconds_sum{outcome="ok"})' =>
-	  q{SELECT round(1000 * total) FROM wtcache.stat_latency WHERE outcome = 'ok'},
+	  q{SELECT round(1000 * total_time) FROM wtcache.stat_latency WHERE outcome = 'ok'},
 	'wtcache_table_sets_total{datname="postgres",schemaname="shop",relname="items"}' =>
-	  q{SELECT sets FROM wtcache.stat_attachment WHERE relation = 'shop.items'::regclass},
+	  q{SELECT sets FROM wtcache.stat_attachment WHERE relid = 'shop.items'::regclass},
 	'wtcache_table_deletes_total{relname="items"}' => 'SELECT 1',
 	'wtcache_table_sets_total{relname="pages"}' => 'SELECT 0',
 	'wtcache_table_sets_total{datname="second",schemaname="public",relname="news"}' => 'SELECT 2',
@@ -115,7 +115,7 @@ foreach my $expr (sort keys %same)
 # The median as Prometheus reckons it is in the bucket of the view's.
 my $ratio =
   $prometheus->value('histogram_quantile(0.5, wtcache_push_duration_seconds_bucket{outcome="ok"})')
-  * 1000 / $session->query_safe(q{SELECT p50 FROM wtcache.stat_latency WHERE outcome = 'ok'});
+  * 1000 / $session->query_safe(q{SELECT p50_time FROM wtcache.stat_latency WHERE outcome = 'ok'});
 
 cmp_ok($ratio, '>', 0.7, 'the median is not too low');
 cmp_ok($ratio, '<', 1.4, '... nor too high');
