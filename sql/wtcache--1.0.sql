@@ -379,9 +379,10 @@ SELECT c.oid AS relid, n.nspname AS schemaname, c.relname,
   FROM wtcache.attachments() a
   JOIN pg_catalog.pg_class c ON c.oid = a.relation
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  LEFT JOIN wtcache.stat_attachment() s
-    ON s.relid = a.relation
-    OR s.relid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(a.relation) t)
+ CROSS JOIN LATERAL (
+       SELECT a.relation::oid
+       UNION SELECT t.relid::oid FROM pg_catalog.pg_partition_tree(a.relation) t) AS p(relid)
+  LEFT JOIN wtcache.stat_attachment() s ON s.relid = p.relid
  GROUP BY c.oid, n.nspname, c.relname;
 COMMENT ON VIEW wtcache.stat_attachment IS
 'committed operations by attached table of this database, its partitions included';
