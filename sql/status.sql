@@ -57,8 +57,8 @@ CREATE TABLE st_low PARTITION OF st_parts FOR VALUES FROM (0) TO (100);
 CREATE TABLE st_high PARTITION OF st_parts FOR VALUES FROM (100) TO (200);
 SELECT wtcache.attach('st_parts', key => 'stp:{id}', invalidates => '{stp}');
 SELECT wtcache.stat_reset();
-SELECT relation, sets, deletes, invalidations, bytes, last_change FROM wtcache.stat_attachment
- WHERE relation::text LIKE 'st%' ORDER BY 1;
+SELECT relid::regclass, sets, deletes, invalidations, bytes, last_change FROM wtcache.stat_attachment
+ WHERE relname LIKE 'st%' ORDER BY 1;
 BEGIN;
 INSERT INTO st_parts SELECT i, 'x' FROM generate_series(98, 101) i;
 UPDATE st_parts SET v = 'y';
@@ -74,8 +74,8 @@ COMMIT;
 BEGIN;
 DELETE FROM st_parts;
 ROLLBACK;
-SELECT relation, sets, deletes, invalidations, bytes BETWEEN 20 AND 300 AS bytes, last_change BETWEEN now() - interval '1 minute' AND now() AS last_change
-  FROM wtcache.stat_attachment WHERE relation::text LIKE 'st%' ORDER BY 1;
+SELECT relid::regclass, sets, deletes, invalidations, bytes BETWEEN 20 AND 300 AS bytes, last_change BETWEEN now() - interval '1 minute' AND now() AS last_change
+  FROM wtcache.stat_attachment WHERE relname LIKE 'st%' ORDER BY 1;
 SELECT relid::regclass, sets, deletes, invalidations FROM wtcache.stat_attachment() WHERE relid::regclass::text LIKE 'st%' ORDER BY 1;
 -- pushed or not, in whatever mode
 SET wtcache.mode = async;
@@ -85,12 +85,12 @@ SET wtcache.enabled = off;
 INSERT INTO st VALUES (11, 'deleted instead');
 RESET wtcache.enabled;
 TRUNCATE st;
-SELECT relation, sets, deletes FROM wtcache.stat_attachment WHERE relation = 'st'::regclass;
+SELECT relid::regclass, sets, deletes FROM wtcache.stat_attachment WHERE relid = 'st'::regclass;
 -- explicit operations are no table's; what was detached or dropped is not shown
 SELECT wtcache.set('st:x', '1'), wtcache.delete('st:y'), wtcache.invalidate_tag('st');
 SELECT wtcache.detach('st_parts');
 DROP TABLE st_parts;
-SELECT relation, sets, deletes FROM wtcache.stat_attachment WHERE relation::text LIKE 'st%' ORDER BY 1;
+SELECT relid::regclass, sets, deletes FROM wtcache.stat_attachment WHERE relname LIKE 'st%' ORDER BY 1;
 -- more tables than a backend keeps by itself
 CREATE PROCEDURE st_many(n int) LANGUAGE plpgsql AS $$
 BEGIN
@@ -108,7 +108,7 @@ BEGIN
   END LOOP;
 END $$;
 CALL st_many(40);
-SELECT count(*), sum(sets), sum(deletes), bool_and(relation::text = 'st_many_' || sets) FROM wtcache.stat_attachment WHERE relation::text LIKE 'st_many%';
+SELECT count(*), sum(sets), sum(deletes), bool_and(relname = 'st_many_' || sets) FROM wtcache.stat_attachment WHERE relname LIKE 'st_many%';
 DO $$ BEGIN FOR i IN 1 .. 40 LOOP EXECUTE format('DROP TABLE st_many_%s', i); END LOOP; END $$;
 DROP PROCEDURE st_many;
 
@@ -116,10 +116,11 @@ DROP PROCEDURE st_many;
 SELECT wtcache.stat_reset();
 INSERT INTO st VALUES (20, 'twenty');
 INSERT INTO st VALUES (21, 'twenty-one');
-SELECT outcome, l.count, total > 0 AS total, mean BETWEEN 0.001 AND max AS mean, p50 <= p95 AND p95 <= p99 AND p99 <= max AS ordered
-  FROM wtcache.stat_latency l ORDER BY 1;
-SELECT outcome, count(*) AS buckets, min(upper_bound), max(upper_bound), sum(b.count), max(cumulative)
-  FROM wtcache.stat_latency_buckets b GROUP BY 1 ORDER BY 1;
+SELECT outcome, pushes, total_time > 0 AS total, mean_time BETWEEN 0.001 AND max_time AS mean,
+       p50_time <= p95_time AND p95_time <= p99_time AND p99_time <= max_time AS ordered
+  FROM wtcache.stat_latency ORDER BY 1;
+SELECT outcome, count(*) AS buckets, min(upper_bound), max(upper_bound), sum(pushes), max(cumulative)
+  FROM wtcache.stat_latency_buckets GROUP BY 1 ORDER BY 1;
 SELECT upper_bound FROM wtcache.stat_latency_buckets WHERE outcome = 'ok' AND upper_bound BETWEEN 0.001 AND 0.020 ORDER BY 1;
 SELECT max(upper_bound) / 1000 AS seconds FROM wtcache.stat_latency_buckets WHERE upper_bound < 'Infinity';
 SELECT pushes_ok, sets, stored, stats_reset BETWEEN now() - interval '1 minute' AND now() AS stats_reset FROM wtcache.stat;
@@ -128,11 +129,11 @@ SELECT stats_reset AS before FROM wtcache.stat \gset
 SELECT wtcache.stat_reset();
 SELECT pushes_ok, sets, deletes, stored, bytes_sent, stats_reset > :'before' AS stats_reset FROM wtcache.stat;
 SELECT * FROM wtcache.stat_latency ORDER BY 1;
-SELECT relation, sets, last_change FROM wtcache.stat_attachment WHERE relation = 'st'::regclass;
+SELECT relid::regclass, sets, last_change FROM wtcache.stat_attachment WHERE relid = 'st'::regclass;
 INSERT INTO st VALUES (22, 'twenty-two');
 SELECT pushes_ok, sets FROM wtcache.stat;
-SELECT outcome, count FROM wtcache.stat_latency ORDER BY 1;
-SELECT relation, sets FROM wtcache.stat_attachment WHERE relation = 'st'::regclass;
+SELECT outcome, pushes FROM wtcache.stat_latency ORDER BY 1;
+SELECT relid::regclass, sets FROM wtcache.stat_attachment WHERE relid = 'st'::regclass;
 
 -- privileges
 CREATE ROLE regress_wtc_monitor IN ROLE pg_monitor;

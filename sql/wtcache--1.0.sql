@@ -371,29 +371,32 @@ COMMENT ON FUNCTION wtcache.stat_attachment() IS
 'committed operations by table of this database, partitions one by one';
 
 CREATE VIEW wtcache.stat_attachment AS
-SELECT a.relation,
+SELECT c.oid AS relid, n.nspname AS schemaname, c.relname,
        coalesce(sum(s.sets), 0)::bigint AS sets,
        coalesce(sum(s.deletes), 0)::bigint AS deletes,
        coalesce(sum(s.invalidations), 0)::bigint AS invalidations,
        coalesce(sum(s.bytes), 0)::bigint AS bytes,
        max(s.last_change) AS last_change
   FROM wtcache.attachments() a
-  LEFT JOIN wtcache.stat_attachment() s
-    ON s.relid = a.relation
-    OR s.relid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(a.relation) t)
- GROUP BY a.relation;
+  JOIN pg_catalog.pg_class c ON c.oid = a.relation
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ CROSS JOIN LATERAL (
+       SELECT a.relation::oid
+       UNION SELECT t.relid::oid FROM pg_catalog.pg_partition_tree(a.relation) t) AS p(relid)
+  LEFT JOIN wtcache.stat_attachment() s ON s.relid = p.relid
+ GROUP BY c.oid, n.nspname, c.relname;
 COMMENT ON VIEW wtcache.stat_attachment IS
 'committed operations by attached table of this database, its partitions included';
 
 CREATE FUNCTION wtcache.stat_latency(
     OUT outcome text,
-    OUT count bigint,
-    OUT total double precision,
-    OUT mean double precision,
-    OUT p50 double precision,
-    OUT p95 double precision,
-    OUT p99 double precision,
-    OUT max double precision)
+    OUT pushes bigint,
+    OUT total_time double precision,
+    OUT mean_time double precision,
+    OUT p50_time double precision,
+    OUT p95_time double precision,
+    OUT p99_time double precision,
+    OUT max_time double precision)
 RETURNS SETOF record
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'wtcache_stat_latency';
@@ -408,7 +411,7 @@ COMMENT ON VIEW wtcache.stat_latency IS
 CREATE FUNCTION wtcache.stat_latency_buckets(
     OUT outcome text,
     OUT upper_bound double precision,
-    OUT count bigint,
+    OUT pushes bigint,
     OUT cumulative bigint)
 RETURNS SETOF record
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED

@@ -14,6 +14,7 @@
 #include "compat.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "shared/prepared.h"
 #include "shared/shmem.h"
 #include "shared/stats.h"
 #include "shared/waits.h"
@@ -40,10 +41,17 @@ stats_offset(void)
 											sizeof(WtcSlot))));
 }
 
+/* And behind them what is kept of prepared transactions. */
+static Size
+prepared_offset(void)
+{
+	return CACHELINEALIGN(add_size(stats_offset(), wtc_stats_size()));
+}
+
 static Size
 shmem_size(void)
 {
-	return add_size(stats_offset(), wtc_stats_size());
+	return add_size(prepared_offset(), wtc_prepared_size());
 }
 
 static void
@@ -52,6 +60,7 @@ shmem_request(void)
 	if (prev_request)
 		prev_request();
 	RequestAddinShmemSpace(shmem_size());
+	wtc_stats_request();
 }
 
 static void
@@ -106,6 +115,7 @@ shmem_startup(void)
 		}
 	}
 	wtc_stats_attach((char *) wtc_shared + stats_offset(), !found);
+	wtc_prepared_attach((char *) wtc_shared + prepared_offset(), !found);
 	LWLockRelease(AddinShmemInitLock);
 	wtc_waits_init();
 }

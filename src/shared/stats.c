@@ -15,6 +15,7 @@
 #include "port/pg_bitutils.h"
 #include "shared/shmem.h"
 #include "shared/stats.h"
+#include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
@@ -59,17 +60,28 @@ typedef struct Stats
 	pg_atomic_uint64 moves_begun;
 	pg_atomic_uint64 moves_done;
 
-	TableEntry	tables[WTC_TABLES];
+	/*
+	 * Of even and of odd epochs: a backend that still adds to what has been
+	 * counted before a reset does not add to what is counted after it.
+	 */
+	TableEntry	tables[2][WTC_TABLES];
 	Place		places[FLEXIBLE_ARRAY_MEMBER];
 } Stats;
 
 static Stats *stats = NULL;
+static LWLock *reset_lock = NULL;	/* held by who resets, nobody else */
 
 Size
 wtc_stats_size(void)
 {
 	return add_size(offsetof(Stats, places),
 					mul_size(MaxBackends + 1, sizeof(Place)));
+}
+
+void
+wtc_stats_request(void)
+{
+	RequestNamedLWLockTranche("wtcache", 1);
 }
 
 static void
@@ -103,6 +115,7 @@ void
 wtc_stats_attach(void *place, bool initialise)
 {
 	stats = place;
+	reset_lock = &GetNamedLWLockTranche("wtcache")->lock;
 	if (!initialise)
 		return;
 	pg_atomic_init_u64(&stats->epoch, 1);
@@ -112,7 +125,10 @@ wtc_stats_attach(void *place, bool initialise)
 	pg_atomic_init_u64(&stats->moves_begun, 0);
 	pg_atomic_init_u64(&stats->moves_done, 0);
 	for (int i = 0; i < WTC_TABLES; i++)
-		init_table(&stats->tables[i]);
+	{
+		init_table(&stats->tables[0][i]);
+		init_table(&stats->tables[1][i]);
+	}
 	for (int i = 0; i < wtc_shared->nslots; i++)
 		init_place(&stats->places[i]);
 }
@@ -208,19 +224,26 @@ table_key(Oid dbid, Oid relid)
 	return ((uint64) dbid << 32) | relid;
 }
 
+/* The tables for all that belong to an epoch. */
+static TableEntry *
+tables_of(uint64 epoch)
+{
+	return stats->tables[epoch % 2];
+}
+
 /*
  * The table's entry among those for all; NULL: there is no room.  Of several
  * who claim one for the same table each may get one of its own: readers add
  * them up.
  */
 static TableEntry *
-common_entry(uint64 key)
+common_entry(TableEntry *tables, uint64 key)
 {
 	uint32		begin = murmurhash32((uint32) key ^ (uint32) (key >> 32));
 
 	for (uint32 i = 0; i < WTC_TABLES; i++)
 	{
-		TableEntry *entry = &stats->tables[(begin + i) % WTC_TABLES];
+		TableEntry *entry = &tables[(begin + i) % WTC_TABLES];
 		uint64		found = pg_atomic_read_u64(&entry->key);
 
 		if (found == key)
@@ -230,7 +253,7 @@ common_entry(uint64 key)
 	}
 	for (uint32 i = 0; i < WTC_TABLES; i++)
 	{
-		TableEntry *entry = &stats->tables[(begin + i) % WTC_TABLES];
+		TableEntry *entry = &tables[(begin + i) % WTC_TABLES];
 		uint64		found = pg_atomic_read_u64(&entry->key);
 
 		if ((found == KEY_NONE || found == KEY_FREE) &&
@@ -246,9 +269,9 @@ common_entry(uint64 key)
 }
 
 static void
-add_to_common(TableEntry *from, uint64 key)
+add_to_common(TableEntry *tables, TableEntry *from, uint64 key)
 {
-	TableEntry *entry = common_entry(key);
+	TableEntry *entry = common_entry(tables, key);
 	uint64		at = pg_atomic_read_u64(&from->last_change);
 	uint64		seen;
 
@@ -269,14 +292,15 @@ add_to_common(TableEntry *from, uint64 key)
 
 /* Makes room in a place; readers look again when that happened meanwhile. */
 static void
-make_room(TableEntry *entry, uint64 key)
+make_room(Place *place, TableEntry *entry, uint64 key)
 {
 	uint64		before = pg_atomic_read_u64(&entry->key);
 
 	if (before != KEY_NONE)
 	{
 		pg_atomic_fetch_add_u64(&stats->moves_begun, 1);
-		add_to_common(entry, before);
+		add_to_common(tables_of(pg_atomic_read_u64(&place->epoch)), entry,
+					  before);
 		empty_table(entry);
 		pg_atomic_write_u64(&entry->key, key);
 		pg_atomic_fetch_add_u64(&stats->moves_done, 1);
@@ -302,7 +326,7 @@ wtc_table_note(Oid relid, const uint64 *n, TimestampTz at)
 	if (entry == NULL)
 	{
 		entry = &place->recent[place->hand++ % WTC_RECENT_TABLES];
-		make_room(entry, key);
+		make_room(place, entry, key);
 	}
 	for (int i = 0; i < WTC_TABLE_COUNTERS; i++)
 		add(&entry->n[i], n[i]);
@@ -311,6 +335,37 @@ wtc_table_note(Oid relid, const uint64 *n, TimestampTz at)
 
 /* --- looking --- */
 
+/* Adds those of a place, unless they are of another epoch. */
+static void
+add_latency(WtcLatency *latency, Place *place, WtcLatencyKind kind,
+			uint64 epoch)
+{
+	Histogram  *h = &place->latency[kind];
+	uint64		n[WTC_LATENCY_BUCKETS];
+	uint64		sum_us;
+	uint64		max_us;
+
+	if (pg_atomic_read_u64(&place->epoch) != epoch)
+		return;
+	pg_read_barrier();
+	for (int i = 0; i < WTC_LATENCY_BUCKETS; i++)
+		n[i] = pg_atomic_read_u64(&h->buckets[i]);
+	sum_us = pg_atomic_read_u64(&h->sum_us);
+	max_us = pg_atomic_read_u64(&h->max_us);
+	pg_read_barrier();
+	/* being emptied: not some of them without the others */
+	if (pg_atomic_read_u64(&place->epoch) != epoch)
+		return;
+
+	for (int i = 0; i < WTC_LATENCY_BUCKETS; i++)
+	{
+		latency->buckets[i] += n[i];
+		latency->count += n[i];
+	}
+	latency->sum_us += sum_us;
+	latency->max_us = Max(latency->max_us, max_us);
+}
+
 void
 wtc_latency_read(WtcLatencyKind kind, WtcLatency *latency)
 {
@@ -318,24 +373,7 @@ wtc_latency_read(WtcLatencyKind kind, WtcLatency *latency)
 
 	memset(latency, 0, sizeof(*latency));
 	for (int p = 0; p < wtc_shared->nslots; p++)
-	{
-		Place	   *place = &stats->places[p];
-		Histogram  *h = &place->latency[kind];
-
-		if (pg_atomic_read_u64(&place->epoch) != epoch)
-			continue;
-		pg_read_barrier();
-		for (int i = 0; i < WTC_LATENCY_BUCKETS; i++)
-		{
-			uint64		n = pg_atomic_read_u64(&h->buckets[i]);
-
-			latency->buckets[i] += n;
-			latency->count += n;
-		}
-		latency->sum_us += pg_atomic_read_u64(&h->sum_us);
-		latency->max_us = Max(latency->max_us,
-							  pg_atomic_read_u64(&h->max_us));
-	}
+		add_latency(latency, &stats->places[p], kind, epoch);
 }
 
 uint64
@@ -403,7 +441,7 @@ take_all(HTAB *totals, Oid dbid)
 	uint64		epoch = pg_atomic_read_u64(&stats->epoch);
 
 	for (int i = 0; i < WTC_TABLES; i++)
-		take(totals, dbid, &stats->tables[i]);
+		take(totals, dbid, &tables_of(epoch)[i]);
 	for (int p = 0; p < wtc_shared->nslots; p++)
 	{
 		Place	   *place = &stats->places[p];
@@ -452,17 +490,21 @@ wtc_tables_read(Oid dbid, int *n)
 	return result;
 }
 
-/* Whoever adds to the entry at this very moment adds to it in vain. */
+/*
+ * Whoever adds to the entry at this very moment adds to it in vain, or to the
+ * table that has it next.
+ */
 void
 wtc_table_forget(Oid dbid, Oid relid)
 {
 	uint64		key = table_key(dbid, relid);
+	TableEntry *tables = tables_of(pg_atomic_read_u64(&stats->epoch));
 
 	for (int i = 0; i < WTC_TABLES; i++)
 	{
 		uint64		expected = key;
 
-		(void) pg_atomic_compare_exchange_u64(&stats->tables[i].key,
+		(void) pg_atomic_compare_exchange_u64(&tables[i].key,
 											  &expected, KEY_FREE);
 	}
 }
@@ -485,18 +527,32 @@ wtc_stats_reset_at(void)
 
 /*
  * The counters go on: the worker's log needs them.  The places are emptied by
- * their owners.
+ * their owners; the tables of the next epoch here, before anybody uses them.
  */
 void
 wtc_stats_reset(void)
 {
-	pg_atomic_fetch_add_u64(&stats->epoch, 1);
+	uint64		epoch;
+	TableEntry *next;
+
+	LWLockAcquire(reset_lock, LW_EXCLUSIVE);
+	epoch = pg_atomic_read_u64(&stats->epoch);
+	next = tables_of(epoch + 1);
 	for (int i = 0; i < WTC_TABLES; i++)
 	{
-		pg_atomic_write_u64(&stats->tables[i].key, KEY_NONE);
-		empty_table(&stats->tables[i]);
+		pg_atomic_write_u64(&next[i].key, KEY_NONE);
+		empty_table(&next[i]);
 	}
+	pg_write_barrier();
+	pg_atomic_write_u64(&stats->epoch, epoch + 1);
 	for (int c = 0; c < WTC_COUNTERS; c++)
-		pg_atomic_write_u64(&stats->base[c], wtc_counter_sum(c));
+	{
+		uint64		sum = wtc_counter_sum(c);
+
+		/* who sees the base must not see less than that */
+		pg_memory_barrier();
+		pg_atomic_write_u64(&stats->base[c], sum);
+	}
 	pg_atomic_write_u64(&stats->reset_at, GetCurrentTimestamp());
+	LWLockRelease(reset_lock);
 }

@@ -14,7 +14,7 @@
  * WTC_TABLES entries, without locks: an entry is claimed by compare-and-swap.
  *
  * Noting raises nothing, allocates nothing and takes no lock: it may be done
- * after the commit record.
+ * after the commit record.  Who resets takes one, to be the only one.
  *
  *-------------------------------------------------------------------------
  */
@@ -69,6 +69,7 @@ typedef struct WtcTableStat
 
 /* For shmem.c. */
 extern Size wtc_stats_size(void);
+extern void wtc_stats_request(void);
 extern void wtc_stats_attach(void *place, bool initialise);
 
 /* A push has taken so long. */

@@ -114,6 +114,7 @@ static Level *innermost = NULL;
 static uint64 used = 0;			/* bytes, an estimate of the peak */
 static bool sealed = false;
 static WtcTally *written = NULL;	/* of what has been written, by table */
+static uint64 nwritten = 0;		/* operations, once sealed */
 static void (*late_change) (const char *op, size_t len) = NULL;
 static void (*spill_message) (char *message, size_t len) = NULL;
 
@@ -308,6 +309,7 @@ insert_scratch(PendingOp *probe, const WtcRowId *row)
 	if (late_change != NULL)
 	{
 		late_change(op->body, op->len);
+		nwritten++;
 		wtc_tally_note(&written, row->relid, op->kind, op->len);
 	}
 }
@@ -605,6 +607,13 @@ wtc_pending_subcommit(int nestlevel)
 		return;
 	}
 
+	/*
+	 * The tallies first: should there be no memory for that, the maps still
+	 * belong to their levels when the subtransaction is aborted.
+	 */
+	wtc_tally_join(&outer->tally, inner->tally);
+	inner->tally = NULL;
+
 	/* move the smaller one, lest a deep stack costs the square */
 	if (inner->map == NULL)
 		 /* nothing to move */ ;
@@ -618,7 +627,6 @@ wtc_pending_subcommit(int nestlevel)
 		outer->map = inner->map;
 	}
 	outer->spilled += inner->spilled;
-	wtc_tally_join(&outer->tally, inner->tally);
 	innermost = outer;
 	pfree(inner);
 }
@@ -648,15 +656,18 @@ wtc_pending_subabort(int nestlevel)
 uint64
 wtc_pending_reset(void)
 {
-	uint64		n = 0;
+	uint64		n = nwritten;
 
+	/* late changes are among those written */
+	for (Level *level = sealed ? NULL : innermost; level != NULL;
+		 level = level->outer)
+		n += members(level) + level->spilled;
 	late_change = NULL;
 	sealed = false;
 	written = NULL;
+	nwritten = 0;
 	if (innermost == NULL)
-		return 0;
-	for (Level *level = innermost; level != NULL; level = level->outer)
-		n += members(level) + level->spilled;
+		return n;
 	free_operations();
 	innermost = NULL;
 	MemoryContextReset(level_cxt);
@@ -677,16 +688,16 @@ wtc_pending_seal(void (*late) (const char *op, size_t len))
 
 	if (innermost != NULL)
 		wtc_tally_join(&tally, innermost->tally);
-	wtc_pending_reset();
+	nwritten = wtc_pending_reset();
 	written = tally;
 	late_change = late;
 	sealed = true;
 }
 
-void
-wtc_pending_publish_tally(TimestampTz at)
+WtcTally *
+wtc_pending_tally(void)
 {
-	wtc_tally_publish(written, at);
+	return written;
 }
 
 void

@@ -14,9 +14,9 @@
 #ifndef WTC_TXN_PENDING_H
 #define WTC_TXN_PENDING_H
 
-#include "datatype/timestamp.h"
 #include "push/batch.h"
 #include "storage/itemptr.h"
+#include "txn/tally.h"
 
 /* Which row version, if any, an operation speaks of, and whose it is. */
 typedef struct WtcRowId
@@ -82,7 +82,7 @@ extern void wtc_pending_subabort(int nestlevel);
 
 /*
  * Forgets everything, raising nothing; returns how many operations it was,
- * including those that were spilled.
+ * including those that were spilled or written.
  */
 extern uint64 wtc_pending_reset(void);
 
@@ -93,10 +93,10 @@ extern uint64 wtc_pending_reset(void);
 extern void wtc_pending_seal(void (*late) (const char *op, size_t len));
 
 /*
- * The transaction has committed: counts its operations for their tables.
- * After the commit record and before the reset; raises nothing.
+ * What has been written, by table, once it is sealed and before the reset; or
+ * NULL.  Raises nothing.
  */
-extern void wtc_pending_publish_tally(TimestampTz at);
+extern WtcTally *wtc_pending_tally(void);
 
 /*
  * Sets what takes the messages when a transaction needs more memory than it

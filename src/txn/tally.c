@@ -95,3 +95,36 @@ wtc_tally_publish(WtcTally *tally, TimestampTz at)
 	while ((entry = tally_iterate(tally, &it)) != NULL)
 		wtc_table_note(entry->relid, entry->n, at);
 }
+
+static uint64
+operations_of(const TallyEntry *entry)
+{
+	return entry->n[WTC_TABLE_SETS] + entry->n[WTC_TABLE_DELETES] +
+		entry->n[WTC_TABLE_INVALIDATIONS];
+}
+
+void
+wtc_tally_list(WtcTally *tally, WtcPrepared *prepared)
+{
+	tally_iterator it;
+	TallyEntry *entry;
+
+	prepared->ntables = 0;
+	prepared->unlisted = 0;
+	if (tally == NULL)
+		return;
+	tally_start_iterate(tally, &it);
+	while ((entry = tally_iterate(tally, &it)) != NULL)
+	{
+		int			i = prepared->ntables;
+
+		if (i == WTC_PREPARED_TABLES)
+		{
+			prepared->unlisted += operations_of(entry);
+			continue;
+		}
+		prepared->tables[i].relid = entry->relid;
+		memcpy(prepared->tables[i].n, entry->n, sizeof(entry->n));
+		prepared->ntables++;
+	}
+}

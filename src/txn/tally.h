@@ -5,7 +5,8 @@
  *
  * Tallies live in TopTransactionContext; whoever drops one need not free it.
  * Counting may raise an error (out of memory) and belongs before the commit
- * record; wtc_tally_publish() raises nothing and allocates nothing.
+ * record; wtc_tally_publish() and wtc_tally_list() raise nothing and allocate
+ * nothing.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,6 +15,7 @@
 
 #include "datatype/timestamp.h"
 #include "push/batch.h"
+#include "shared/prepared.h"
 
 typedef struct tally_hash WtcTally;
 
@@ -28,5 +30,8 @@ extern void wtc_tally_join(WtcTally **into, WtcTally *from);
 
 /* The transaction has committed: tells shared memory. */
 extern void wtc_tally_publish(WtcTally *tally, TimestampTz at);
+
+/* The transaction is prepared: what is to be kept of its tables. */
+extern void wtc_tally_list(WtcTally *tally, WtcPrepared *prepared);
 
 #endif							/* WTC_TXN_TALLY_H */

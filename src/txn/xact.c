@@ -264,13 +264,18 @@ abort_transaction(void)
 static void
 hand_over_prepared(void)
 {
+	WtcTally   *tally = wtc_pending_tally();
+	uint64		operations;
+
 	if (marked)
 	{
 		wtc_inflight_settle(false);
 		wtc_count(WTC_PUSHES_DEFERRED, 1);
 		wtc_worker_wake();
 	}
-	wtc_pending_reset();
+	operations = wtc_pending_reset();
+	if (operations > 0)
+		wtc_twophase_prepared(tally, operations);
 	forget();
 }
 
@@ -281,10 +286,7 @@ note_commit(void)
 	/* late changes may have come to nothing, in a subtransaction */
 	committed = resolved || first_batch != NULL || (leave && marked);
 	if (committed)
-	{
-		wtc_pending_publish_tally(GetCurrentTransactionStopTimestamp());
 		return;
-	}
 	wtc_pending_reset();
 	if (marked)
 		wtc_inflight_drop();
@@ -476,6 +478,10 @@ release_callback(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
 	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !committed || !isCommit ||
 		!isTopLevel || owner != TopTransactionResourceOwner)
 		return;
+
+	/* here, for who finds a new table's numbers must find the table as well */
+	wtc_tally_publish(wtc_pending_tally(),
+					  GetCurrentTransactionStopTimestamp());
 
 	/* an owner being released takes nothing: better to have none (F11) */
 	CurrentResourceOwner = NULL;

@@ -262,7 +262,7 @@ sub table
 
 	return $session->query_safe(qq{
 		SELECT concat_ws(' ', sets, deletes, invalidations) FROM wtcache.stat_attachment
-		 WHERE relation = '$name'::regclass});
+		 WHERE relid = '$name'::regclass});
 }
 is(counters('pushes_ok, pushes_failed, pushes_skipped, pushes_deferred'), '3 0 0 0', 'pushes');
 is(counters('sets, deletes, invalidations, stored, refused_older, replayed'),
@@ -270,11 +270,11 @@ is(counters('sets, deletes, invalidations, stored, refused_older, replayed'),
 is(counters('rollbacks, discarded, spilled, spill_batches'), '1 11 0 0', 'rollbacks');
 is(table('items'), '14 1 0', 'operations of the table');
 is($session->query_safe(
-		q{SELECT string_agg(outcome || ' ' || l.count, ', ' ORDER BY outcome DESC) FROM wtcache.stat_latency l}),
+		q{SELECT string_agg(outcome || ' ' || pushes, ', ' ORDER BY outcome DESC) FROM wtcache.stat_latency}),
 	'ok 3, failed 0', 'latencies');
 is($session->query_safe(
-		q{SELECT bool_and(l.count = b.count AND l.p50 <= l.max AND b.cumulative = l.count)
-		  FROM wtcache.stat_latency l LEFT JOIN (SELECT outcome, sum(count) AS count,
+		q{SELECT bool_and(l.pushes = b.pushes AND p50_time <= max_time AND b.cumulative = l.pushes)
+		  FROM wtcache.stat_latency l LEFT JOIN (SELECT outcome, sum(pushes) AS pushes,
 			max(cumulative) AS cumulative FROM wtcache.stat_latency_buckets GROUP BY 1) b USING (outcome)
 		 WHERE outcome = 'ok'}), 't', 'the buckets add up to them');
 
@@ -289,15 +289,90 @@ $session->query_safe($_) foreach (
 	q{UPDATE items SET v = 'prepared' WHERE id = 3},
 	q{PREPARE TRANSACTION 'a'},
 	'BEGIN',
-	q{UPDATE items SET v = 'not prepared' WHERE id = 4},
+	q{UPDATE items SET v = 'not committed' WHERE id = 4},
 	q{PREPARE TRANSACTION 'b'},
 	q{ROLLBACK PREPARED 'b'},
 	q{COMMIT PREPARED 'a'},
 	q{SELECT wtcache.flush('3 minutes')});
 is(counters('pushes_ok, pushes_deferred, replayed, replay_batches, stored'), '0 3 2 2 2',
 	'left to the worker');
-# (a table is not told what prepared transactions did to it)
-is(table('items'), '1 0 0', 'left to the worker: operations of the table');
+is(table('items'), '2 0 0', 'left to the worker: operations of the table');
+is(counters('rollbacks, discarded'), '1 1', 'rolled back when it was prepared');
+
+# Prepared: counted when it is committed, by whatever session, and not when it
+# is rolled back.
+sub prepare
+{
+	my ($gid, @sql) = @_;
+
+	$session->query_safe($_) foreach 'BEGIN', @sql, "PREPARE TRANSACTION '$gid'";
+	return;
+}
+
+$session->query_safe('SELECT wtcache.stat_reset()');
+prepare('a', 'UPDATE items SET v = 1 WHERE id IN (2, 3, 4)', 'SAVEPOINT s',
+	'DELETE FROM items WHERE id = 4', 'ROLLBACK TO s', 'DELETE FROM items WHERE id = 10',
+	q{SELECT wtcache.set('page', '1')});
+prepare('b', q{SET LOCAL wtcache.batch_memory = '64kB'},
+	q{INSERT INTO large SELECT i, repeat('x', 1000) FROM generate_series(1001, 1200) i}, 'SAVEPOINT s',
+	q{INSERT INTO large SELECT i, repeat('x', 1000) FROM generate_series(1201, 1400) i}, 'ROLLBACK TO s');
+prepare('c', 'DELETE FROM items WHERE id BETWEEN 6 AND 9', q{SELECT wtcache.delete('page')});
+is(table('items') . ', ' . table('large'), '0 0 0, 0 0 0', 'prepared: not counted yet');
+is(counters('rollbacks, discarded'), '0 201', '... but what savepoints rolled back is');
+$node->safe_psql('postgres', q{COMMIT PREPARED 'a'});
+is(table('items'), '3 1 0', 'committed by another session');
+is($session->query_safe(q{
+	SELECT last_change BETWEEN now() - interval '1 minute' AND clock_timestamp()
+	  FROM wtcache.stat_attachment WHERE relname = 'items'}), 't', '... just now');
+$session->query_safe(q{COMMIT PREPARED 'b'});
+is(table('large'), '200 0 0', 'spilled and prepared');
+$node->safe_psql('postgres', q{ROLLBACK PREPARED 'c'});
+is(table('items'), '3 1 0', 'rolled back by another session');
+is(counters('rollbacks, discarded, unlisted'), '1 206 0', '... counted as such');
+
+# A gid is used again, and a reset between does not matter.
+foreach my $i (1 .. 30)
+{
+	prepare('a', "UPDATE items SET v = $i WHERE id IN (2, 3)");
+	$session->query_safe('SELECT wtcache.stat_reset()') if $i == 10;
+	$session->query_safe($i % 3 == 0 ? q{ROLLBACK PREPARED 'a'} : q{COMMIT PREPARED 'a'});
+}
+is(table('items') . ' ' . counters('rollbacks, discarded, unlisted'), '28 0 0 7 14 0',
+	'one gid again and again');
+
+# It cannot be prepared in the end: what was written for it is rolled back.
+$session->query_safe('SELECT wtcache.stat_reset()');
+$session->query(q{BEGIN; UPDATE items SET v = 0 WHERE id IN (2, 3); CREATE TEMP TABLE t (); PREPARE TRANSACTION 't'});
+like($session->{stderr}, qr/cannot PREPARE a transaction/, 'it cannot be prepared');
+$session->{stderr} = '';
+is(table('items') . ' ' . counters('rollbacks, discarded'), '0 0 0 1 2', '... and is counted as rolled back');
+
+# More tables than are kept apart
+$session->query_safe('SELECT wtcache.stat_reset()');
+$session->query_safe(q{
+	CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY LIST (id);
+	SELECT wtcache.attach('parts')});
+$session->query_safe("CREATE TABLE part_$_ PARTITION OF parts FOR VALUES IN ($_)") foreach 1 .. 20;
+prepare('many', 'INSERT INTO parts SELECT generate_series(1, 20)');
+$session->query_safe(q{COMMIT PREPARED 'many'});
+is(table('parts') . ' ' . counters('unlisted'), '16 0 0 4', 'a prepared transaction with many tables');
+$session->query_safe('DROP TABLE parts');
+
+# What is prepared when the server crashes is not counted, but comes true.
+prepare('crash', q{UPDATE items SET v = 'crash' WHERE id = 2});
+prepare('undone', q{UPDATE items SET v = 'undone' WHERE id = 3});
+$session->quit;
+$node->crash;
+$node->start;
+$session = $node->session;
+$session->query_safe($_) foreach q{COMMIT PREPARED 'crash'}, q{ROLLBACK PREPARED 'undone'};
+flushed('after a crash');
+like($redis->cli('get', 'items:2'), qr/crash/, 'prepared before a crash: committed');
+is(table('items') . ' ' . counters('rollbacks, unlisted'), '0 0 0 0 0', '... and not counted');
+prepare('crash', 'UPDATE items SET v = 1 WHERE id = 2');
+$session->query_safe(q{COMMIT PREPARED 'crash'});
+is(table('items'), '1 0 0', '... the next one is');
+$session->query_safe('DELETE FROM large');
 
 $session->query_safe($_) foreach (
 	'SELECT wtcache.stat_reset()',
@@ -325,7 +400,7 @@ $node->pause_worker;
 $redis->pause;
 update(7);
 is(counters('pushes_ok, pushes_failed, pushes_skipped, fail_timeout'), '0 3 4 3', 'failures');
-is($session->query_safe(q{SELECT l.count || ' ' || (max >= 500) FROM wtcache.stat_latency l WHERE outcome = 'failed'}),
+is($session->query_safe(q{SELECT pushes || ' ' || (max_time >= 500) FROM wtcache.stat_latency WHERE outcome = 'failed'}),
 	'3 true', 'their latencies');
 $redis->resume;
 $node->resume_worker;
@@ -344,15 +419,15 @@ foreach my $i (1 .. 5)
 }
 update(5);
 is(counters('pushes_ok + unconfirmed'), '15', 'several backends: pushes');
-is($session->query_safe('SELECT sum(count) FROM wtcache.stat_latency'), '15', '... latencies');
+is($session->query_safe('SELECT sum(pushes) FROM wtcache.stat_latency'), '15', '... latencies');
 is(table('items'), '15 0 0', '... the table');
 $session->query_safe('SELECT wtcache.stat_reset()');
 is(counters('pushes_ok') . ' ' . table('items') . ' '
-	  . $session->query_safe(q{SELECT sum(count) || ' ' || coalesce(max(max), 0) FROM wtcache.stat_latency}),
+	  . $session->query_safe(q{SELECT sum(pushes) || ' ' || coalesce(max(max_time), 0) FROM wtcache.stat_latency}),
 	'0 0 0 0 0 0', 'reset');
 $other->query_safe("UPDATE items SET v = 'again' WHERE id = 5");
 is(counters('pushes_ok') . ' ' . table('items') . ' '
-	  . $session->query_safe('SELECT sum(count) FROM wtcache.stat_latency'),
+	  . $session->query_safe('SELECT sum(pushes) FROM wtcache.stat_latency'),
 	'1 1 0 0 1', '... and on');
 $other->quit;
 
@@ -370,7 +445,7 @@ $redis->resume;
 $session->query_safe('RESET wtcache.push_timeout');
 my $took = 1000 * (time - $t0);
 is($session->query_safe(qq{
-	SELECT max BETWEEN 250 AND $took AND p99 <= max AND p99 > mean
+	SELECT max_time BETWEEN 250 AND $took AND p99_time <= max_time AND p99_time > mean_time
 	  FROM wtcache.stat_latency WHERE outcome = 'ok'}), 't', 'the latency of a slow push')
   or diag $session->query_safe('SELECT * FROM wtcache.stat_latency');
 
