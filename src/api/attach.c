@@ -14,6 +14,7 @@
 #include "access/relation.h"
 #include "api/api.h"
 #include "capture/attachment.h"
+#include "capture/condition.h"
 #include "capture/ddl.h"
 #include "capture/image.h"
 #include "capture/shape.h"

@@ -13,6 +13,7 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "capture/condition.h"
 #include "capture/ddl.h"
 #include "capture/shape.h"
 #include "capture/statement.h"

@@ -85,20 +85,4 @@ extern bool wtc_covers_unique_index(Relation rel, const Bitmapset *columns);
 /* A column in its output form. */
 extern char *wtc_attachment_output(void *att, AttrNumber attno, Datum value);
 
-/*
- * The expression of a query that is "SELECT" and an expression, and nothing
- * else; otherwise NULL.  Raises an error if it cannot be parsed.
- */
-extern Node *wtc_single_expression(const char *query);
-
-/*
- * Checks the text of a condition and returns it in a form whose meaning does
- * not depend on search_path.
- */
-extern char *wtc_condition_canonical(Relation rel, const char *condition);
-
-/* Such a text as an expression over the row, runs nothing; and back. */
-extern Node *wtc_condition_parse(Relation rel, const char *condition);
-extern char *wtc_condition_deparse(Relation rel, Node *expr);
-
 #endif							/* WTC_CAPTURE_ATTACHMENT_H */
