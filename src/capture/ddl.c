@@ -48,9 +48,9 @@
 #include "catalog/pg_depend.h"
 #include "catalog/pg_trigger.h"
 #include "storage/lmgr.h"
-#include "tcop/utility.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utility.h"
 
 bool		wtc_ddl_own = false;
 
@@ -383,20 +383,6 @@ check_dropped(const Statement *st)
 }
 
 static void
-pass_on(PlannedStmt *pstmt, const char *query_string,
-		bool read_only_tree, ProcessUtilityContext context,
-		ParamListInfo params, QueryEnvironment *query_env,
-		DestReceiver *dest, QueryCompletion *qc)
-{
-	if (prev_utility)
-		prev_utility(pstmt, query_string, read_only_tree, context,
-					 params, query_env, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
-								params, query_env, dest, qc);
-}
-
-static void
 process_utility(PlannedStmt *pstmt, const char *query_string,
 				bool read_only_tree, ProcessUtilityContext context,
 				ParamListInfo params, QueryEnvironment *query_env,
@@ -408,8 +394,8 @@ process_utility(PlannedStmt *pstmt, const char *query_string,
 
 	if (!is_followed(stmt))
 	{
-		pass_on(pstmt, query_string, read_only_tree, context,
-				params, query_env, dest, qc);
+		wtc_pass_on(prev_utility, pstmt, query_string, read_only_tree, context,
+					params, query_env, dest, qc);
 		return;
 	}
 
@@ -417,8 +403,8 @@ process_utility(PlannedStmt *pstmt, const char *query_string,
 	PG_TRY();
 	{
 		wtc_before_statement(&st, stmt);
-		pass_on(pstmt, query_string, read_only_tree, context,
-				params, query_env, dest, qc);
+		wtc_pass_on(prev_utility, pstmt, query_string, read_only_tree, context,
+					params, query_env, dest, qc);
 		CommandCounterIncrement();
 		wtc_after_statement(&st, stmt);
 		check_dropped(&st);

@@ -16,9 +16,9 @@
 #include "postgres.h"
 
 #include "nodes/parsenodes.h"
-#include "tcop/utility.h"
 #include "txn/twophase.h"
 #include "txn/xact.h"
+#include "utility.h"
 
 static ProcessUtility_hook_type prev_utility = NULL;
 
@@ -32,12 +32,8 @@ process_utility(PlannedStmt *pstmt, const char *query_string,
 	bool		commits_prepared = IsA(stmt, TransactionStmt) &&
 	((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED;
 
-	if (prev_utility)
-		prev_utility(pstmt, query_string, read_only_tree, context,
-					 params, query_env, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
-								params, query_env, dest, qc);
+	wtc_pass_on(prev_utility, pstmt, query_string, read_only_tree, context,
+				params, query_env, dest, qc);
 	if (commits_prepared)
 		wtc_xact_resolved();
 }
