@@ -53,17 +53,6 @@ wtc_interval_ms(const Interval *interval)
 	return (uint64) (us / 1000);
 }
 
-static void
-refuse(Relation rel, const char *reason, const char *hint)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-			 errmsg("cannot attach \"%s\" to wtcache",
-					RelationGetRelationName(rel)),
-			 errdetail_internal("%s", reason),
-			 hint ? errhint("%s", hint) : 0));
-}
-
 void
 wtc_check_owner(Relation rel)
 {
@@ -79,27 +68,27 @@ check_attachable(Relation rel)
 	char		relkind = rel->rd_rel->relkind;
 
 	if (relkind == RELKIND_VIEW)
-		refuse(rel, "It is a view.", "Attach the tables it reads.");
+		wtc_refuse(rel, "It is a view.", "Attach the tables it reads.");
 	if (relkind == RELKIND_MATVIEW)
-		refuse(rel, "It is a materialized view, and REFRESH fires no triggers.",
-			   "Attach the tables it reads.");
+		wtc_refuse(rel, "It is a materialized view, and REFRESH fires no triggers.",
+				   "Attach the tables it reads.");
 	if (relkind == RELKIND_FOREIGN_TABLE)
-		refuse(rel, "It is a foreign table, and its rows change elsewhere.",
-			   "Attach the table where it is.");
+		wtc_refuse(rel, "It is a foreign table, and its rows change elsewhere.",
+				   "Attach the table where it is.");
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
-		refuse(rel, "It is not a table.", NULL);
+		wtc_refuse(rel, "It is not a table.", NULL);
 	if (rel->rd_rel->relispartition)
-		refuse(rel, "It is a partition.", "Attach the partitioned table.");
+		wtc_refuse(rel, "It is a partition.", "Attach the partitioned table.");
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
-		refuse(rel, "It is a temporary table, which no other session sees.",
-			   NULL);
+		wtc_refuse(rel, "It is a temporary table, which no other session sees.",
+				   NULL);
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
-		refuse(rel, "It is an unlogged table, which a crash empties.",
-			   "Use ALTER TABLE ... SET LOGGED.");
+		wtc_refuse(rel, "It is an unlogged table, which a crash empties.",
+				   "Use ALTER TABLE ... SET LOGGED.");
 	if (IsCatalogRelation(rel))
-		refuse(rel, "It is a system catalog.", NULL);
+		wtc_refuse(rel, "It is a system catalog.", NULL);
 	if (relkind == RELKIND_RELATION && rel->rd_rel->relam != HEAP_TABLE_AM_OID)
-		refuse(rel, "Its access method is not heap.", NULL);
+		wtc_refuse(rel, "Its access method is not heap.", NULL);
 }
 
 /* A deferrable one counts as well, which rd_pkindex does not tell before 17. */
@@ -453,8 +442,8 @@ check_partitions(Relation rel)
 		 part->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT);
 
 		if (unfit)
-			refuse(rel, psprintf("Its partition \"%s\" is unlogged, temporary or foreign.",
-								 RelationGetRelationName(part)), NULL);
+			wtc_refuse(rel, psprintf("Its partition \"%s\" is unlogged, temporary or foreign.",
+									 RelationGetRelationName(part)), NULL);
 		relation_close(part, NoLock);
 	}
 }

@@ -37,17 +37,6 @@
  * What can be cached
  */
 
-static void
-refuse(Relation rel, const char *reason, const char *hint)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-			 errmsg("cannot attach \"%s\" to wtcache",
-					RelationGetRelationName(rel)),
-			 errdetail_internal("%s", reason),
-			 hint ? errhint("%s", hint) : 0));
-}
-
 /* A table that is, or has become, one with a capture trigger. */
 static void
 check_fit(Oid relid)
@@ -58,18 +47,18 @@ check_fit(Oid relid)
 	if (wtc_attachment_trigger(rel) != NULL)
 	{
 		if (relkind == RELKIND_FOREIGN_TABLE)
-			refuse(rel, "It is a foreign table, and its rows change elsewhere.",
-				   NULL);
+			wtc_refuse(rel, "It is a foreign table, and its rows change elsewhere.",
+					   NULL);
 		if (relkind == RELKIND_RELATION &&
 			rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
-			refuse(rel, "It is an unlogged table, which a crash empties.", NULL);
+			wtc_refuse(rel, "It is an unlogged table, which a crash empties.", NULL);
 		if (relkind == RELKIND_RELATION &&
 			rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
-			refuse(rel, "It is a temporary table, which no other session sees.",
-				   NULL);
+			wtc_refuse(rel, "It is a temporary table, which no other session sees.",
+					   NULL);
 		if (relkind == RELKIND_RELATION &&
 			rel->rd_rel->relam != HEAP_TABLE_AM_OID)
-			refuse(rel, "Its access method is not heap.", NULL);
+			wtc_refuse(rel, "Its access method is not heap.", NULL);
 	}
 	relation_close(rel, AccessShareLock);
 }

@@ -46,6 +46,17 @@ typedef struct CacheEntry
 
 static HTAB *cache = NULL;
 
+void
+wtc_refuse(Relation rel, const char *reason, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+			 errmsg("cannot attach \"%s\" to wtcache",
+					RelationGetRelationName(rel)),
+			 errdetail_internal("%s", reason),
+			 hint ? errhint("%s", hint) : 0));
+}
+
 /*
  * Columns
  */

@@ -58,6 +58,9 @@ typedef struct WtcAttachment
 	bool		exotic;
 } WtcAttachment;
 
+/* Raises the error that a table cannot be attached; hint may be NULL. */
+extern void wtc_refuse(Relation rel, const char *reason, const char *hint);
+
 /* Decodes arguments; raises an error if they make no sense for the table. */
 extern WtcAttachment *wtc_attachment_build(Relation rel, int nargs,
 										   char *const *args,
