@@ -15,6 +15,7 @@
 #include "access/relation.h"
 #include "capture/condition.h"
 #include "capture/ddl.h"
+#include "capture/rename.h"
 #include "capture/shape.h"
 #include "capture/statement.h"
 #include "catalog/namespace.h"
@@ -22,14 +23,11 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/tablecmds.h"
-#include "commands/trigger.h"
 #include "compat.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_type.h"
 #include "storage/lmgr.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -74,146 +72,8 @@ is_attached(Oid relid)
 }
 
 /*
- * The triggers of an attachment
- */
-
-static bool
-fires(char enabled)
-{
-	return enabled == TRIGGER_FIRES_ON_ORIGIN || enabled == TRIGGER_FIRES_ALWAYS;
-}
-
-/* What tgenabled becomes by a command that names a trigger. */
-static char
-enabled_by(AlterTableType subtype)
-{
-	switch (subtype)
-	{
-		case AT_EnableTrig:
-			return TRIGGER_FIRES_ON_ORIGIN;
-		case AT_EnableAlwaysTrig:
-			return TRIGGER_FIRES_ALWAYS;
-		case AT_EnableReplicaTrig:
-			return TRIGGER_FIRES_ON_REPLICA;
-		default:
-			return TRIGGER_DISABLED;
-	}
-}
-
-/* A restored dump sets the TRUNCATE trigger to what the row trigger is. */
-static void
-check_trigger_command(Relation rel, const AlterTableCmd * cmd)
-{
-	const Trigger *trigger = wtc_attachment_trigger(rel);
-	char		enabled;
-	char	   *truncate = wtc_truncate_trigger(rel, &enabled);
-
-	if (trigger == NULL || cmd->name == NULL)
-		return;
-	if (cmd->subtype == AT_EnableReplicaTrig &&
-		strcmp(cmd->name, trigger->tgname) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("trigger \"%s\" cannot fire for replicated changes only",
-						cmd->name),
-				 errdetail("Local changes of \"%s\" would not reach the cache.",
-						   RelationGetRelationName(rel)),
-				 errhint("Use ENABLE ALWAYS TRIGGER, or wtcache.attach() with always => true.")));
-	if (truncate != NULL && strcmp(cmd->name, truncate) == 0 &&
-		enabled_by(cmd->subtype) != trigger->tgenabled)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("trigger \"%s\" cannot be enabled or disabled by itself",
-						cmd->name),
-				 errhint("Enable or disable trigger \"%s\", which it follows.",
-						 trigger->tgname)));
-}
-
-/* The TRUNCATE trigger of a table fires when the row trigger does. */
-static void
-align_truncate_trigger(Oid relid, const char *truncate, char enabled)
-{
-	const char *how = enabled == TRIGGER_FIRES_ALWAYS ? "ENABLE ALWAYS" :
-	enabled == TRIGGER_FIRES_ON_ORIGIN ? "ENABLE" : "DISABLE";
-	char	   *command =
-	psprintf("ALTER TABLE ONLY %s %s TRIGGER %s",
-			 quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-										get_rel_name(relid)),
-			 how, quote_identifier(truncate));
-
-	wtc_ddl_own = true;
-	PG_TRY();
-	{
-		SPI_connect();
-		if (SPI_execute(command, false, 0) < 0)
-			elog(ERROR, "could not execute \"%s\"", command);
-		SPI_finish();
-	}
-	PG_FINALLY();
-	{
-		wtc_ddl_own = false;
-	}
-	PG_END_TRY();
-}
-
-/* The same of a table that may have been another's partition before. */
-static void
-align_triggers(Oid relid)
-{
-	Relation	rel = relation_open(relid, NoLock);
-	const Trigger *trigger = wtc_attachment_trigger(rel);
-	char		enabled;
-	char	   *truncate = wtc_truncate_trigger(rel, &enabled);
-
-	relation_close(rel, NoLock);
-	if (trigger != NULL && truncate != NULL && trigger->tgenabled != enabled)
-		align_truncate_trigger(relid, truncate, trigger->tgenabled);
-}
-
-/* Triggers of a table were enabled or disabled, by a command on another. */
-static void
-after_trigger_command(Statement *st, Oid relid, Oid top)
-{
-	Relation	rel = relation_open(relid, NoLock);
-	const Trigger *trigger = wtc_attachment_trigger(rel);
-
-	if (trigger != NULL && !fires(trigger->tgenabled) &&
-		list_member_oid(st->firing, relid))
-	{
-		wtc_forget(rel);
-		if (relid == top)
-			ereport(WARNING,
-					(errmsg("changes of \"%s\" no longer reach the cache",
-							RelationGetRelationName(rel)),
-					 errhint("Enable trigger \"%s\" again, or call wtcache.detach().",
-							 trigger->tgname)));
-	}
-	relation_close(rel, NoLock);
-	align_triggers(relid);
-}
-
-/*
  * ALTER TABLE, and ALTER TYPE of composite types
  */
-
-static bool
-is_trigger_command(AlterTableType subtype)
-{
-	switch (subtype)
-	{
-		case AT_EnableTrig:
-		case AT_EnableAlwaysTrig:
-		case AT_EnableReplicaTrig:
-		case AT_DisableTrig:
-		case AT_EnableTrigAll:
-		case AT_DisableTrigAll:
-		case AT_EnableTrigUser:
-		case AT_DisableTrigUser:
-			return true;
-		default:
-			return false;
-	}
-}
 
 static bool
 changes_column(AlterTableType subtype)
@@ -284,12 +144,8 @@ before_command(Statement *st, const AlterTableCmd * cmd, Oid relid)
 			wtc_forget(rel);
 		st->retyped = wtc_add_oid(st, st->retyped, relid);
 	}
-	else if (is_trigger_command(cmd->subtype))
-	{
-		check_trigger_command(rel, cmd);
-		if (fires(trigger->tgenabled))
-			st->firing = wtc_add_oid(st, st->firing, relid);
-	}
+	else if (wtc_is_trigger_command(cmd->subtype))
+		wtc_before_trigger_command(st, rel, cmd);
 	relation_close(rel, NoLock);
 }
 
@@ -338,7 +194,7 @@ before_alter_table(Statement *st, AlterTableStmt * stmt)
 		st->adds_partitions |= subtype == AT_AttachPartition;
 
 		shape |= subtype == AT_AddColumn || changes_column(subtype) ||
-			is_trigger_command(subtype);
+			wtc_is_trigger_command(subtype);
 		other |= concerns_table(subtype);
 	}
 	if (!shape && !other)
@@ -386,7 +242,7 @@ after_attach_partition(const RangeVar * name)
 			if (trigger != NULL)
 				wtc_forget_rows(rel, trigger);
 			relation_close(rel, NoLock);
-			align_triggers(lfirst_oid(lc));
+			wtc_align_triggers(lfirst_oid(lc));
 		}
 	}
 }
@@ -409,12 +265,12 @@ check_condition(Oid relid)
 {
 	Relation	rel = relation_open(relid, NoLock);
 	const Trigger *trigger = wtc_attachment_trigger(rel);
+	const char *condition = NULL;
 
-	for (int i = 0; trigger != NULL && i < trigger->tgnargs; i++)
-	{
-		if (strncmp(trigger->tgargs[i], "condition=", 10) == 0)
-			wtc_condition_canonical(rel, trigger->tgargs[i] + 10);
-	}
+	if (trigger != NULL)
+		condition = wtc_attachment_argument(trigger, "condition");
+	if (condition != NULL)
+		wtc_condition_canonical(rel, condition);
 	relation_close(rel, NoLock);
 }
 
@@ -430,18 +286,18 @@ after_alter_table(Statement *st, AlterTableStmt * stmt)
 	{
 		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
 
-		if (!concerns_table(cmd->subtype) && !is_trigger_command(cmd->subtype))
+		if (!concerns_table(cmd->subtype) && !wtc_is_trigger_command(cmd->subtype))
 			continue;
 		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
 		if (!OidIsValid(relid))
 			continue;
-		if (is_trigger_command(cmd->subtype))
+		if (wtc_is_trigger_command(cmd->subtype))
 		{
 			List	   *tables = tables_changed(stmt, relid, NoLock);
 			ListCell   *table;
 
 			foreach(table, tables)
-				after_trigger_command(st, lfirst_oid(table), relid);
+				wtc_after_trigger_command(st, lfirst_oid(table), relid);
 		}
 		if (cmd->subtype == AT_SetAccessMethod)
 			check_fit(relid);

@@ -416,3 +416,17 @@ wtc_attachment_trigger(Relation rel)
 	}
 	return NULL;
 }
+
+const char *
+wtc_attachment_argument(const Trigger *trigger, const char *name)
+{
+	size_t		len = strlen(name);
+
+	for (int i = 0; i < trigger->tgnargs; i++)
+	{
+		if (strncmp(trigger->tgargs[i], name, len) == 0 &&
+			trigger->tgargs[i][len] == '=')
+			return trigger->tgargs[i] + len + 1;
+	}
+	return NULL;
+}

@@ -75,6 +75,10 @@ extern WtcAttachment *wtc_attachment_get(Relation rel, const Trigger *trigger);
  */
 extern const Trigger *wtc_attachment_trigger(Relation rel);
 
+/* The value of its argument of this name, the first one; or NULL. */
+extern const char *wtc_attachment_argument(const Trigger *trigger,
+										   const char *name);
+
 /* A trigger function of ours, or InvalidOid; the one of capture triggers. */
 extern Oid	wtc_trigger_function(const char *name);
 extern Oid	wtc_capture_function(void);

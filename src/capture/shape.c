@@ -25,9 +25,7 @@
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "storage/lmgr.h"
-#include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -176,20 +174,6 @@ wtc_lock_tables_with_type(Oid type)
  * Attachments
  */
 
-static const char *
-argument(const Trigger *trigger, const char *name)
-{
-	size_t		len = strlen(name);
-
-	for (int i = 0; i < trigger->tgnargs; i++)
-	{
-		if (strncmp(trigger->tgargs[i], name, len) == 0 &&
-			trigger->tgargs[i][len] == '=')
-			return trigger->tgargs[i] + len + 1;
-	}
-	return NULL;
-}
-
 /*
  * The attachment without its condition.  That would run functions of the
  * table's owner on behalf of whoever changes the schema, and what it calls may
@@ -240,7 +224,7 @@ build(Relation rel, const Trigger *trigger)
 bool
 wtc_image_has_all_columns(const Trigger *trigger)
 {
-	return argument(trigger, "column") == NULL;
+	return wtc_attachment_argument(trigger, "column") == NULL;
 }
 
 static void
@@ -272,7 +256,7 @@ wtc_column_use(Relation rel, const Trigger *trigger, const char *column)
 {
 	WtcColumnUse use = {0};
 	AttrNumber	attno = get_attnum(RelationGetRelid(rel), column);
-	const char *condition = argument(trigger, "condition");
+	const char *condition = wtc_attachment_argument(trigger, "condition");
 	WtcAttachment *att;
 
 	if (attno <= 0)
@@ -314,105 +298,4 @@ wtc_forget_rows(Relation rel, const Trigger *trigger)
 		MemoryContextDelete(att->cxt);
 	}
 	return rows;
-}
-
-/*
- * Renaming a column
- */
-
-WtcRenaming *
-wtc_renaming_begin(Relation rel, const Trigger *trigger)
-{
-	WtcRenaming *renaming = palloc0(sizeof(WtcRenaming));
-	const char *condition = argument(trigger, "condition");
-
-	renaming->relid = RelationGetRelid(rel);
-	if (condition != NULL)
-		renaming->condition = wtc_condition_parse(rel, condition);
-	return renaming;
-}
-
-/* An argument as it is to be from now on. */
-static char *
-renamed_argument(const WtcRenaming *renaming, Relation rel, const char *arg,
-				 const char *from, const char *to)
-{
-	const char *value = strchr(arg, '=') + 1;
-	char	   *name = pnstrdup(arg, value - arg);
-
-	if (strcmp(name, "key=") == 0 || strcmp(name, "tag=") == 0 ||
-		strcmp(name, "invalidate=") == 0)
-		return psprintf("%s%s", name, wtc_template_rename(value, from, to));
-	if (strcmp(name, "column=") == 0 && strcmp(value, from) == 0)
-		return psprintf("%s%s", name, to);
-	if (strcmp(name, "condition=") == 0)
-		return psprintf("%s%s", name,
-						wtc_condition_deparse(rel, renaming->condition));
-	return pstrdup(arg);
-}
-
-/*
- * Changes the trigger in the catalog: CREATE OR REPLACE TRIGGER would need
- * privileges that whoever may rename the column need not have.
- */
-static void
-update_arguments(Oid trigger, const char *args, int len)
-{
-	Relation	triggers = table_open(TriggerRelationId, RowExclusiveLock);
-	Datum		values[Natts_pg_trigger] = {0};
-	bool		nulls[Natts_pg_trigger] = {0};
-	bool		replaces[Natts_pg_trigger] = {0};
-	bytea	   *bytes = palloc(VARHDRSZ + len);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	SET_VARSIZE(bytes, VARHDRSZ + len);
-	memcpy(VARDATA(bytes), args, len);
-	values[Anum_pg_trigger_tgargs - 1] = PointerGetDatum(bytes);
-	replaces[Anum_pg_trigger_tgargs - 1] = true;
-
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(triggers, TriggerOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "could not find trigger %u", trigger);
-	tuple = heap_modify_tuple(tuple, RelationGetDescr(triggers),
-							  values, nulls, replaces);
-	CatalogTupleUpdate(triggers, &tuple->t_self, tuple);
-	systable_endscan(scan);
-	table_close(triggers, RowExclusiveLock);
-}
-
-void
-wtc_renaming_end(const WtcRenaming *renaming, const char *from, const char *to)
-{
-	Relation	rel = relation_open(renaming->relid, NoLock);
-	const Trigger *trigger = wtc_attachment_trigger(rel);
-	StringInfoData args;
-	bool		changed = false;
-
-	initStringInfo(&args);
-	for (int i = 0; trigger != NULL && i < trigger->tgnargs; i++)
-	{
-		char	   *arg = renamed_argument(renaming, rel, trigger->tgargs[i],
-										   from, to);
-
-		changed |= strcmp(arg, trigger->tgargs[i]) != 0;
-		appendBinaryStringInfo(&args, arg, strlen(arg) + 1);
-	}
-	if (changed && strpbrk(to, "{}") != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot rename column \"%s\" to \"%s\" because wtcache needs it",
-						from, to),
-				 errdetail("Templates cannot name a column with a brace in its name.")));
-	if (changed)
-	{
-		update_arguments(trigger->tgoid, args.data, args.len);
-		CacheInvalidateRelcache(rel);
-		CommandCounterIncrement();
-	}
-	relation_close(rel, NoLock);
 }

@@ -44,15 +44,4 @@ extern bool wtc_image_has_all_columns(const Trigger *trigger);
  */
 extern uint64 wtc_forget_rows(Relation rel, const Trigger *trigger);
 
-/* A column is renamed: the arguments before it, and writing them after it. */
-typedef struct WtcRenaming
-{
-	Oid			relid;
-	Node	   *condition;		/* NULL: none */
-} WtcRenaming;
-
-extern WtcRenaming *wtc_renaming_begin(Relation rel, const Trigger *trigger);
-extern void wtc_renaming_end(const WtcRenaming *renaming, const char *from,
-							 const char *to);
-
 #endif							/* WTC_CAPTURE_SHAPE_H */

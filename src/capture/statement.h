@@ -3,8 +3,8 @@
  * statement.h
  *	  A statement that changes the schema, while it is being run.
  *
- * Between ddl.c, which has the hooks and sees what is dropped, and alter.c,
- * which knows the statements.  Everything here may raise an error and belongs
+ * Between ddl.c, which has the hooks and sees what is dropped, alter.c, which
+ * knows the statements, and firing.c, which knows triggers.  Everything here may raise an error and belongs
  * before the commit record.
  *
  *-------------------------------------------------------------------------
@@ -60,6 +60,20 @@ extern Oid	wtc_attached_as(Relation rel);
 
 /* The name of the TRUNCATE trigger, or NULL, and when it fires. */
 extern char *wtc_truncate_trigger(Relation rel, char *enabled);
+
+/* Does a command enable or disable triggers? */
+extern bool wtc_is_trigger_command(AlterTableType subtype);
+
+/* What firing.c does about it, for one attached table; top is the one named. */
+extern void wtc_before_trigger_command(Statement *st, Relation rel,
+									   const AlterTableCmd * cmd);
+extern void wtc_after_trigger_command(Statement *st, Oid relid, Oid top);
+
+/*
+ * The TRUNCATE trigger of a table fires when the row trigger does, also if it
+ * has been another's partition before.
+ */
+extern void wtc_align_triggers(Oid relid);
 
 /* What alter.c does before and after the server runs a statement. */
 extern void wtc_before_statement(Statement *st, Node *stmt);

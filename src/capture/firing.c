@@ -1,0 +1,158 @@
+/*-------------------------------------------------------------------------
+ *
+ * firing.c
+ *	  The triggers of attachments: when they fire.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "capture/attachment.h"
+#include "capture/ddl.h"
+#include "capture/statement.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+bool
+wtc_is_trigger_command(AlterTableType subtype)
+{
+	switch (subtype)
+	{
+		case AT_EnableTrig:
+		case AT_EnableAlwaysTrig:
+		case AT_EnableReplicaTrig:
+		case AT_DisableTrig:
+		case AT_EnableTrigAll:
+		case AT_DisableTrigAll:
+		case AT_EnableTrigUser:
+		case AT_DisableTrigUser:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static bool
+fires(char enabled)
+{
+	return enabled == TRIGGER_FIRES_ON_ORIGIN || enabled == TRIGGER_FIRES_ALWAYS;
+}
+
+/* What tgenabled becomes by a command that names a trigger. */
+static char
+enabled_by(AlterTableType subtype)
+{
+	switch (subtype)
+	{
+		case AT_EnableTrig:
+			return TRIGGER_FIRES_ON_ORIGIN;
+		case AT_EnableAlwaysTrig:
+			return TRIGGER_FIRES_ALWAYS;
+		case AT_EnableReplicaTrig:
+			return TRIGGER_FIRES_ON_REPLICA;
+		default:
+			return TRIGGER_DISABLED;
+	}
+}
+
+/* A restored dump sets the TRUNCATE trigger to what the row trigger is. */
+static void
+check_trigger_command(Relation rel, const AlterTableCmd * cmd)
+{
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+	char		enabled;
+	char	   *truncate = wtc_truncate_trigger(rel, &enabled);
+
+	if (trigger == NULL || cmd->name == NULL)
+		return;
+	if (cmd->subtype == AT_EnableReplicaTrig &&
+		strcmp(cmd->name, trigger->tgname) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("trigger \"%s\" cannot fire for replicated changes only",
+						cmd->name),
+				 errdetail("Local changes of \"%s\" would not reach the cache.",
+						   RelationGetRelationName(rel)),
+				 errhint("Use ENABLE ALWAYS TRIGGER, or wtcache.attach() with always => true.")));
+	if (truncate != NULL && strcmp(cmd->name, truncate) == 0 &&
+		enabled_by(cmd->subtype) != trigger->tgenabled)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("trigger \"%s\" cannot be enabled or disabled by itself",
+						cmd->name),
+				 errhint("Enable or disable trigger \"%s\", which it follows.",
+						 trigger->tgname)));
+}
+
+/* The TRUNCATE trigger of a table fires when the row trigger does. */
+static void
+align_truncate_trigger(Oid relid, const char *truncate, char enabled)
+{
+	const char *how = enabled == TRIGGER_FIRES_ALWAYS ? "ENABLE ALWAYS" :
+	enabled == TRIGGER_FIRES_ON_ORIGIN ? "ENABLE" : "DISABLE";
+	char	   *command =
+	psprintf("ALTER TABLE ONLY %s %s TRIGGER %s",
+			 quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+										get_rel_name(relid)),
+			 how, quote_identifier(truncate));
+
+	wtc_ddl_own = true;
+	PG_TRY();
+	{
+		SPI_connect();
+		if (SPI_execute(command, false, 0) < 0)
+			elog(ERROR, "could not execute \"%s\"", command);
+		SPI_finish();
+	}
+	PG_FINALLY();
+	{
+		wtc_ddl_own = false;
+	}
+	PG_END_TRY();
+}
+
+void
+wtc_align_triggers(Oid relid)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+	char		enabled;
+	char	   *truncate = wtc_truncate_trigger(rel, &enabled);
+
+	relation_close(rel, NoLock);
+	if (trigger != NULL && truncate != NULL && trigger->tgenabled != enabled)
+		align_truncate_trigger(relid, truncate, trigger->tgenabled);
+}
+
+void
+wtc_before_trigger_command(Statement *st, Relation rel,
+						   const AlterTableCmd * cmd)
+{
+	check_trigger_command(rel, cmd);
+	if (fires(wtc_attachment_trigger(rel)->tgenabled))
+		st->firing = wtc_add_oid(st, st->firing, RelationGetRelid(rel));
+}
+
+void
+wtc_after_trigger_command(Statement *st, Oid relid, Oid top)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+
+	if (trigger != NULL && !fires(trigger->tgenabled) &&
+		list_member_oid(st->firing, relid))
+	{
+		wtc_forget(rel);
+		if (relid == top)
+			ereport(WARNING,
+					(errmsg("changes of \"%s\" no longer reach the cache",
+							RelationGetRelationName(rel)),
+					 errhint("Enable trigger \"%s\" again, or call wtcache.detach().",
+							 trigger->tgname)));
+	}
+	relation_close(rel, NoLock);
+	wtc_align_triggers(relid);
+}
