@@ -72,6 +72,35 @@ is_attached(Oid relid)
 }
 
 /*
+ * Conditions of tables with columns of another type: must still be conditions
+ */
+
+void
+wtc_retyped(Statement *st, Relation rel)
+{
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+
+	/* one that has been broken already is not to be mended now */
+	if (trigger != NULL && wtc_condition_of(rel, trigger, true) != NULL)
+		st->retyped = wtc_add_oid(st, st->retyped, RelationGetRelid(rel));
+}
+
+static void
+check_condition(Oid relid)
+{
+	Relation	rel = try_relation_open(relid, NoLock);
+	const Trigger *trigger = rel ? wtc_attachment_trigger(rel) : NULL;
+	const char *condition = NULL;
+
+	if (trigger != NULL)
+		condition = wtc_attachment_argument(trigger, "condition");
+	if (condition != NULL)
+		wtc_condition_canonical(rel, condition);
+	if (rel != NULL)
+		relation_close(rel, NoLock);
+}
+
+/*
  * ALTER TABLE, and ALTER TYPE of composite types
  */
 
@@ -99,7 +128,7 @@ tables_changed(const AlterTableStmt * stmt, Oid relid, LOCKMODE lockmode)
 	if (stmt->objtype != OBJECT_TYPE)
 		return stmt->relation->inh ?
 			find_all_inheritors(relid, lockmode, NULL) : list_make1_oid(relid);
-	foreach(lc, wtc_attached_tables())
+	foreach(lc, wtc_attached_tables(false))
 	{
 		HeapTuple	tuple = SearchSysCache1(RELOID,
 											ObjectIdGetDatum(lfirst_oid(lc)));
@@ -142,7 +171,7 @@ before_command(Statement *st, const AlterTableCmd * cmd, Oid relid)
 
 		if (use.shown || use.text != NULL)
 			wtc_forget(rel);
-		st->retyped = wtc_add_oid(st, st->retyped, relid);
+		wtc_retyped(st, rel);
 	}
 	else if (wtc_is_trigger_command(cmd->subtype))
 		wtc_before_trigger_command(st, rel, cmd);
@@ -259,29 +288,12 @@ notice_inheritance(const RangeVar * parent, const char *child)
 				 errdetail("Only partitions share the attachment of their parent.")));
 }
 
-/* A condition must still be one. */
-static void
-check_condition(Oid relid)
-{
-	Relation	rel = relation_open(relid, NoLock);
-	const Trigger *trigger = wtc_attachment_trigger(rel);
-	const char *condition = NULL;
-
-	if (trigger != NULL)
-		condition = wtc_attachment_argument(trigger, "condition");
-	if (condition != NULL)
-		wtc_condition_canonical(rel, condition);
-	relation_close(rel, NoLock);
-}
-
 static void
 after_alter_table(Statement *st, AlterTableStmt * stmt)
 {
 	ListCell   *lc;
 	Oid			relid;
 
-	foreach(lc, st->retyped)
-		check_condition(lfirst_oid(lc));
 	foreach(lc, stmt->cmds)
 	{
 		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
@@ -310,8 +322,58 @@ after_alter_table(Statement *st, AlterTableStmt * stmt)
 }
 
 /*
- * Other statements
+ * Renaming
  */
+
+static void
+follow_conditions(Statement *st, Oid type)
+{
+	MemoryContext old = MemoryContextSwitchTo(st->cxt);
+
+	st->renamings = list_concat(st->renamings,
+								wtc_renaming_begin_conditions(type));
+	MemoryContextSwitchTo(old);
+}
+
+/* Those that could name a relation, by its row type. */
+static void
+follow_row_type(Statement *st, const RangeVar * relation)
+{
+	Oid			relid = RangeVarGetRelid(relation, NoLock, true);
+	Oid			type = OidIsValid(relid) ? get_rel_type_id(relid) : InvalidOid;
+
+	if (OidIsValid(type))
+		follow_conditions(st, type);
+}
+
+/* Something gets another name, or another schema. */
+static void
+before_naming(Statement *st, ObjectType what, const RangeVar * relation)
+{
+	switch (what)
+	{
+		case OBJECT_TABLE:
+		case OBJECT_FOREIGN_TABLE:
+		case OBJECT_VIEW:
+		case OBJECT_MATVIEW:
+		case OBJECT_COLUMN:
+		case OBJECT_ATTRIBUTE:
+			follow_row_type(st, relation);
+			break;
+		case OBJECT_COLLATION:
+		case OBJECT_DOMAIN:
+		case OBJECT_EXTENSION:
+		case OBJECT_FUNCTION:
+		case OBJECT_OPERATOR:
+		case OBJECT_ROUTINE:
+		case OBJECT_SCHEMA:
+		case OBJECT_TYPE:
+			follow_conditions(st, InvalidOid);
+			break;
+		default:
+			break;
+	}
+}
 
 static void
 before_rename_column(Statement *st, RenameStmt * stmt)
@@ -351,7 +413,9 @@ before_rename_column(Statement *st, RenameStmt * stmt)
 				wtc_forget(rel);
 			old = MemoryContextSwitchTo(st->cxt);
 			st->renamings = lappend(st->renamings,
-									wtc_renaming_begin(rel, trigger));
+									wtc_renaming_begin(rel, trigger,
+													   stmt->subname,
+													   stmt->newname));
 			MemoryContextSwitchTo(old);
 		}
 		relation_close(rel, NoLock);
@@ -359,16 +423,22 @@ before_rename_column(Statement *st, RenameStmt * stmt)
 	}
 }
 
+/*
+ * Other statements
+ */
+
 static void
-before_alter_enum(AlterEnumStmt * stmt)
+before_alter_enum(Statement *st, AlterEnumStmt * stmt)
 {
 	Oid			type;
 
 	if (stmt->oldVal == NULL)
 		return;
 	type = typenameTypeId(NULL, makeTypeNameFromNameList(stmt->typeName));
-	if (wtc_owns_type(type, GetUserId()))
-		wtc_forget_tables_with_type(type);
+	if (!wtc_owns_type(type, GetUserId()))
+		return;
+	wtc_forget_tables_with_type(type);
+	follow_conditions(st, InvalidOid);
 }
 
 static void
@@ -406,9 +476,13 @@ wtc_before_statement(Statement *st, Node *stmt)
 
 		if (type == OBJECT_COLUMN || type == OBJECT_ATTRIBUTE)
 			before_rename_column(st, (RenameStmt *) stmt);
+		before_naming(st, type, ((RenameStmt *) stmt)->relation);
 	}
+	else if (IsA(stmt, AlterObjectSchemaStmt))
+		before_naming(st, ((AlterObjectSchemaStmt *) stmt)->objectType,
+					  ((AlterObjectSchemaStmt *) stmt)->relation);
 	else if (IsA(stmt, AlterEnumStmt))
-		before_alter_enum((AlterEnumStmt *) stmt);
+		before_alter_enum(st, (AlterEnumStmt *) stmt);
 }
 
 void
@@ -423,6 +497,7 @@ wtc_after_statement(Statement *st, Node *stmt)
 	else if (IsA(stmt, CreateForeignTableStmt))
 		after_create(&((CreateForeignTableStmt *) stmt)->base);
 	foreach(lc, st->renamings)
-		wtc_renaming_end(lfirst(lc), ((RenameStmt *) stmt)->subname,
-						 ((RenameStmt *) stmt)->newname);
+		wtc_renaming_end(lfirst(lc));
+	foreach(lc, st->retyped)
+		check_condition(lfirst_oid(lc));
 }

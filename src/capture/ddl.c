@@ -126,7 +126,14 @@ wtc_forget_tables_with_type(Oid type)
 	ListCell   *lc;
 
 	foreach(lc, wtc_lock_tables_with_type(type))
-		wtc_forget_table(lfirst_oid(lc));
+	{
+		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
+
+		wtc_forget(rel);
+		if (current != NULL)
+			wtc_retyped(current, rel);
+		relation_close(rel, NoLock);
+	}
 }
 
 static void
@@ -359,6 +366,7 @@ is_followed(Node *stmt)
 		case T_AlterTableStmt:
 		case T_RenameStmt:
 		case T_AlterEnumStmt:
+		case T_AlterObjectSchemaStmt:
 		case T_CreateStmt:
 		case T_CreateForeignTableStmt:
 		case T_DropStmt:

@@ -27,33 +27,79 @@
 #include "utils/inval.h"
 
 WtcRenaming *
-wtc_renaming_begin(Relation rel, const Trigger *trigger)
+wtc_renaming_begin(Relation rel, const Trigger *trigger,
+				   const char *from, const char *to)
 {
 	WtcRenaming *renaming = palloc0(sizeof(WtcRenaming));
-	const char *condition = wtc_attachment_argument(trigger, "condition");
 
 	renaming->relid = RelationGetRelid(rel);
-	if (condition != NULL)
-		renaming->condition = wtc_condition_parse(rel, condition);
+	renaming->from = from;
+	renaming->to = to;
+	renaming->condition = wtc_condition_of(rel, trigger, true);
+	if (renaming->condition != NULL)
+		renaming->text = wtc_condition_deparse(rel, renaming->condition);
 	return renaming;
+}
+
+List *
+wtc_renaming_begin_conditions(Oid type)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, wtc_attached_tables(true))
+	{
+		Oid			relid = lfirst_oid(lc);
+		Relation	rel;
+		const Trigger *trigger;
+
+		if (OidIsValid(type) && !wtc_columns_reach(relid, type))
+			continue;
+		rel = try_relation_open(relid, AccessShareLock);
+		trigger = rel ? wtc_attachment_trigger(rel) : NULL;
+		if (trigger != NULL)
+		{
+			WtcRenaming *renaming = wtc_renaming_begin(rel, trigger, NULL, NULL);
+
+			if (renaming->condition != NULL)
+				result = lappend(result, renaming);
+		}
+		if (rel != NULL)
+			relation_close(rel, NoLock);
+	}
+	return result;
+}
+
+/* The condition as it is to be from now on; NULL: it stays what it is. */
+static char *
+renamed_condition(const WtcRenaming *renaming, Relation rel)
+{
+	char	   *text;
+
+	if (renaming->condition == NULL)
+		return NULL;
+	text = wtc_condition_deparse(rel, renaming->condition);
+	return strcmp(text, renaming->text) == 0 ? NULL : text;
 }
 
 /* An argument as it is to be from now on. */
 static char *
-renamed_argument(const WtcRenaming *renaming, Relation rel, const char *arg,
-				 const char *from, const char *to)
+renamed_argument(const WtcRenaming *renaming, const char *condition,
+				 const char *arg)
 {
 	const char *value = strchr(arg, '=') + 1;
 	char	   *name = pnstrdup(arg, value - arg);
 
+	if (strcmp(name, "condition=") == 0 && condition != NULL)
+		return psprintf("%s%s", name, condition);
+	if (renaming->from == NULL)
+		return pstrdup(arg);
 	if (strcmp(name, "key=") == 0 || strcmp(name, "tag=") == 0 ||
 		strcmp(name, "invalidate=") == 0)
-		return psprintf("%s%s", name, wtc_template_rename(value, from, to));
-	if (strcmp(name, "column=") == 0 && strcmp(value, from) == 0)
-		return psprintf("%s%s", name, to);
-	if (strcmp(name, "condition=") == 0)
 		return psprintf("%s%s", name,
-						wtc_condition_deparse(rel, renaming->condition));
+						wtc_template_rename(value, renaming->from, renaming->to));
+	if (strcmp(name, "column=") == 0 && strcmp(value, renaming->from) == 0)
+		return psprintf("%s%s", name, renaming->to);
 	return pstrdup(arg);
 }
 
@@ -91,10 +137,9 @@ update_arguments(Oid trigger, const char *args, int len)
 	table_close(triggers, RowExclusiveLock);
 }
 
-void
-wtc_renaming_end(const WtcRenaming *renaming, const char *from, const char *to)
+static void
+rewrite(const WtcRenaming *renaming, Relation rel, const char *condition)
 {
-	Relation	rel = relation_open(renaming->relid, NoLock);
 	const Trigger *trigger = wtc_attachment_trigger(rel);
 	StringInfoData args;
 	bool		changed = false;
@@ -102,23 +147,38 @@ wtc_renaming_end(const WtcRenaming *renaming, const char *from, const char *to)
 	initStringInfo(&args);
 	for (int i = 0; trigger != NULL && i < trigger->tgnargs; i++)
 	{
-		char	   *arg = renamed_argument(renaming, rel, trigger->tgargs[i],
-										   from, to);
+		char	   *arg = renamed_argument(renaming, condition,
+										   trigger->tgargs[i]);
 
 		changed |= strcmp(arg, trigger->tgargs[i]) != 0;
 		appendBinaryStringInfo(&args, arg, strlen(arg) + 1);
 	}
-	if (changed && strpbrk(to, "{}") != NULL)
+	if (!changed)
+		return;
+	if (renaming->to != NULL && strpbrk(renaming->to, "{}") != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot rename column \"%s\" to \"%s\" because wtcache needs it",
-						from, to),
+						renaming->from, renaming->to),
 				 errdetail("Templates cannot name a column with a brace in its name.")));
-	if (changed)
-	{
-		update_arguments(trigger->tgoid, args.data, args.len);
-		CacheInvalidateRelcache(rel);
-		CommandCounterIncrement();
-	}
+	update_arguments(trigger->tgoid, args.data, args.len);
+	CacheInvalidateRelcache(rel);
+	CommandCounterIncrement();
+}
+
+void
+wtc_renaming_end(const WtcRenaming *renaming)
+{
+	Relation	rel = try_relation_open(renaming->relid, NoLock);
+	char	   *condition;
+
+	if (rel == NULL)
+		return;
+	condition = renamed_condition(renaming, rel);
+	/* a writer must not read the old text with the new names */
+	if (condition != NULL)
+		LockRelationOid(renaming->relid, ShareRowExclusiveLock);
+	if (condition != NULL || renaming->from != NULL)
+		rewrite(renaming, rel, condition);
 	relation_close(rel, NoLock);
 }

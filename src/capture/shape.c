@@ -57,7 +57,7 @@ table_of_trigger(Oid trigger)
 
 /* Every trigger depends on its function, also a partition's copy of one. */
 List *
-wtc_attached_tables(void)
+wtc_attached_tables(bool partitioned)
 {
 	Oid			function = wtc_capture_function();
 	Relation	depend;
@@ -89,8 +89,10 @@ wtc_attached_tables(void)
 	foreach(lc, triggers)
 	{
 		Oid			relid = table_of_trigger(lfirst_oid(lc));
+		char		relkind = get_rel_relkind(relid);
 
-		if (get_rel_relkind(relid) == RELKIND_RELATION)
+		if (relkind == RELKIND_RELATION ||
+			(partitioned && relkind == RELKIND_PARTITIONED_TABLE))
 			result = list_append_unique_oid(result, relid);
 	}
 	return result;
@@ -99,8 +101,6 @@ wtc_attached_tables(void)
 /*
  * Types
  */
-
-static bool columns_reach(Oid relid, Oid type);
 
 /* Can a value of a type have one of another type in it? */
 static bool
@@ -118,7 +118,7 @@ type_reaches(Oid type, Oid target)
 		case TYPTYPE_DOMAIN:
 			return type_reaches(getBaseType(type), target);
 		case TYPTYPE_COMPOSITE:
-			return columns_reach(get_typ_typrelid(type), target);
+			return wtc_columns_reach(get_typ_typrelid(type), target);
 		case TYPTYPE_RANGE:
 			return type_reaches(get_range_subtype(type), target);
 		case TYPTYPE_MULTIRANGE:
@@ -129,8 +129,8 @@ type_reaches(Oid type, Oid target)
 	}
 }
 
-static bool
-columns_reach(Oid relid, Oid type)
+bool
+wtc_columns_reach(Oid relid, Oid type)
 {
 	for (AttrNumber attno = 1;; attno++)
 	{
@@ -157,14 +157,14 @@ wtc_lock_tables_with_type(Oid type)
 
 	if (!OidIsValid(type))
 		return NIL;
-	foreach(lc, wtc_attached_tables())
+	foreach(lc, wtc_attached_tables(false))
 	{
 		Oid			relid = lfirst_oid(lc);
 
-		if (!columns_reach(relid, type))
+		if (!wtc_columns_reach(relid, type))
 			continue;
 		LockRelationOid(relid, ShareRowExclusiveLock);
-		if (columns_reach(relid, type))
+		if (wtc_columns_reach(relid, type))
 			result = lappend_oid(result, relid);
 	}
 	return result;
@@ -173,6 +173,53 @@ wtc_lock_tables_with_type(Oid type)
 /*
  * Attachments
  */
+
+/* Something that may raise an error. */
+typedef struct Attempt
+{
+	void		(*what) (struct Attempt *attempt);
+	Relation	rel;
+	int			nargs;
+	char	  **args;
+	WtcAttachment *att;			/* NULL: none */
+	const char *condition;
+	Node	   *expr;			/* NULL: none */
+}			Attempt;
+
+/* Tries it; if it fails, returns why. */
+static char *
+try(Attempt * attempt)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	char	   *volatile why = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(cxt);
+	PG_TRY();
+	{
+		attempt->what(attempt);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(cxt);
+		why = CopyErrorData()->message;
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(cxt);
+	CurrentResourceOwner = owner;
+	return why;
+}
+
+static void
+build_attachment(Attempt * attempt)
+{
+	attempt->att = wtc_attachment_build(attempt->rel, attempt->nargs,
+										attempt->args, CurrentMemoryContext);
+}
 
 /*
  * The attachment without its condition.  That would run functions of the
@@ -183,42 +230,46 @@ wtc_lock_tables_with_type(Oid type)
 static WtcAttachment *
 build(Relation rel, const Trigger *trigger)
 {
-	char	  **args = palloc(sizeof(char *) * (trigger->tgnargs + 1));
-	int			n = 0;
-	MemoryContext cxt = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	WtcAttachment *volatile att = NULL;
+	Attempt		attempt = {.what = build_attachment,.rel = rel};
+	char	   *why;
 
+	attempt.args = palloc(sizeof(char *) * (trigger->tgnargs + 1));
 	for (int i = 0; i < trigger->tgnargs; i++)
 	{
 		if (strncmp(trigger->tgargs[i], "condition=", 10) != 0)
-			args[n++] = trigger->tgargs[i];
+			attempt.args[attempt.nargs++] = trigger->tgargs[i];
 	}
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(cxt);
-	PG_TRY();
-	{
-		att = wtc_attachment_build(rel, n, args, cxt);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(cxt);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
+	why = try(&attempt);
+	if (why != NULL)
 		ereport(WARNING,
 				(errmsg("could not find the keys of \"%s\" in the cache",
 						RelationGetRelationName(rel)),
-				 errdetail_internal("%s", error->message)));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(cxt);
-	CurrentResourceOwner = owner;
-	return att;
+				 errdetail_internal("%s", why)));
+	return attempt.att;
+}
+
+static void
+parse_condition(Attempt * attempt)
+{
+	attempt->expr = wtc_condition_parse(attempt->rel, attempt->condition);
+}
+
+Node *
+wtc_condition_of(Relation rel, const Trigger *trigger, bool quiet)
+{
+	Attempt		attempt = {.what = parse_condition,.rel = rel};
+	char	   *why;
+
+	attempt.condition = wtc_attachment_argument(trigger, "condition");
+	if (attempt.condition == NULL)
+		return NULL;
+	why = try(&attempt);
+	if (why != NULL && !quiet)
+		ereport(WARNING,
+				(errmsg("the wtcache condition of \"%s\" cannot be evaluated",
+						RelationGetRelationName(rel)),
+				 errdetail_internal("%s", why)));
+	return attempt.expr;
 }
 
 bool
@@ -242,11 +293,11 @@ use_in_templates(WtcColumnUse *use, const char *name,
 }
 
 static bool
-condition_uses(Relation rel, const char *condition, AttrNumber attno)
+expression_uses(Node *expr, AttrNumber attno)
 {
 	Bitmapset  *columns = NULL;
 
-	pull_varattnos(wtc_condition_parse(rel, condition), 1, &columns);
+	pull_varattnos(expr, 1, &columns);
 	return bms_is_member(attno - FirstLowInvalidHeapAttributeNumber, columns) ||
 		bms_is_member(-FirstLowInvalidHeapAttributeNumber, columns);
 }
@@ -256,8 +307,8 @@ wtc_column_use(Relation rel, const Trigger *trigger, const char *column)
 {
 	WtcColumnUse use = {0};
 	AttrNumber	attno = get_attnum(RelationGetRelid(rel), column);
-	const char *condition = wtc_attachment_argument(trigger, "condition");
 	WtcAttachment *att;
+	Node	   *condition;
 
 	if (attno <= 0)
 		return use;
@@ -271,11 +322,11 @@ wtc_column_use(Relation rel, const Trigger *trigger, const char *column)
 	use.shown = att->ncolumns == 0;
 	for (int i = 0; i < att->ncolumns; i++)
 		use.shown |= att->columns[i] == attno;
-	if (use.text == NULL && condition != NULL &&
-		condition_uses(rel, condition, attno))
+	condition = use.text == NULL ? wtc_condition_of(rel, trigger, false) : NULL;
+	if (condition != NULL && expression_uses(condition, attno))
 	{
 		use.name = "condition";
-		use.text = condition;
+		use.text = wtc_attachment_argument(trigger, "condition");
 	}
 	if (use.text == NULL && use.shown && att->ncolumns > 0)
 	{

@@ -31,7 +31,7 @@ typedef struct Statement
 	MemoryContext cxt;			/* of the lists */
 	List	   *forgotten;		/* Oids of tables whose keys go */
 	List	   *firing;			/* Oids of tables whose trigger has fired */
-	List	   *retyped;		/* Oids of tables with changed columns */
+	List	   *retyped;		/* Oids of tables whose condition is to check */
 	List	   *renamings;		/* of WtcRenaming */
 	List	   *missed;			/* of MissedColumn */
 	List	   *uncovered;		/* Oids of tables without TRUNCATE trigger */
@@ -54,6 +54,9 @@ extern void wtc_forget_table(Oid relid);
 
 /* Those of all tables that have values of a type; locks them. */
 extern void wtc_forget_tables_with_type(Oid type);
+
+/* The types of columns of a table change: its condition is to be one still. */
+extern void wtc_retyped(Statement *st, Relation rel);
 
 /* The table that somebody has attached: of partitions the topmost. */
 extern Oid	wtc_attached_as(Relation rel);
