@@ -11,8 +11,11 @@
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
 #include "capture/condition.h"
 #include "capture/ddl.h"
 #include "capture/rename.h"
@@ -28,8 +31,8 @@
 #include "nodes/makefuncs.h"
 #include "parser/parse_type.h"
 #include "storage/lmgr.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 /*
  * What can be cached
@@ -118,34 +121,48 @@ concerns_table(AlterTableType subtype)
 		subtype == AT_AttachPartition || subtype == AT_AddInherit;
 }
 
+/* The tables that are made of a composite type, and all below them. */
+static List *
+tables_of_type(Oid type, LOCKMODE lockmode)
+{
+	Relation	classes;
+	ScanKeyData key;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	List	   *tables = NIL;
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	if (!OidIsValid(type) || wtc_attached_tables(true) == NIL)
+		return NIL;
+	classes = table_open(RelationRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_class_reloftype, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(type));
+	scan = table_beginscan_catalog(classes, 1, &key);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+		tables = lappend_oid(tables, ((Form_pg_class) GETSTRUCT(tuple))->oid);
+	table_endscan(scan);
+	table_close(classes, AccessShareLock);
+
+	foreach(lc, tables)
+	{
+		LockRelationOid(lfirst_oid(lc), lockmode);
+		if (get_rel_relkind(lfirst_oid(lc)) != '\0')
+			result = list_concat_unique_oid(result,
+											find_all_inheritors(lfirst_oid(lc),
+																lockmode, NULL));
+	}
+	return result;
+}
+
 /* A table and all below it, or the tables that are made of a type. */
 static List *
 tables_changed(const AlterTableStmt * stmt, Oid relid, LOCKMODE lockmode)
 {
-	List	   *result = NIL;
-	ListCell   *lc;
-
-	if (stmt->objtype != OBJECT_TYPE)
-		return stmt->relation->inh ?
-			find_all_inheritors(relid, lockmode, NULL) : list_make1_oid(relid);
-	foreach(lc, wtc_attached_tables(false))
-	{
-		HeapTuple	tuple = SearchSysCache1(RELOID,
-											ObjectIdGetDatum(lfirst_oid(lc)));
-		Oid			oftype = InvalidOid;
-
-		if (HeapTupleIsValid(tuple))
-		{
-			oftype = ((Form_pg_class) GETSTRUCT(tuple))->reloftype;
-			ReleaseSysCache(tuple);
-		}
-		if (OidIsValid(oftype) && oftype == get_rel_type_id(relid))
-		{
-			LockRelationOid(lfirst_oid(lc), lockmode);
-			result = lappend_oid(result, lfirst_oid(lc));
-		}
-	}
-	return result;
+	if (stmt->objtype == OBJECT_TYPE)
+		return tables_of_type(get_rel_type_id(relid), lockmode);
+	return stmt->relation->inh ?
+		find_all_inheritors(relid, lockmode, NULL) : list_make1_oid(relid);
 }
 
 /* One command and one table, before. */

@@ -266,7 +266,7 @@ dropping_column(Oid relid, AttrNumber attno)
 	const Trigger *trigger;
 
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE &&
-		relkind != RELKIND_COMPOSITE_TYPE)
+		relkind != RELKIND_FOREIGN_TABLE && relkind != RELKIND_COMPOSITE_TYPE)
 		return;
 	rel = relation_open(relid, AccessExclusiveLock);
 	trigger = wtc_attachment_trigger(rel);

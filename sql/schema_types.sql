@@ -1,0 +1,63 @@
+-- What becomes of the cache when types change that tables are made of
+CREATE FUNCTION st_held(VARIADIC keys text[]) RETURNS text LANGUAGE sql AS $$
+    SELECT coalesce(string_agg(k || ' ' || wtcache.get(k), '; '), 'nothing')
+      FROM unnest(keys) k WHERE wtcache.get(k) IS NOT NULL $$;
+
+-- tables made of a type: partitioned ones, and those that inherit from one
+CREATE TYPE st_type AS (id int, v text);
+CREATE TABLE st_part OF st_type (PRIMARY KEY (id)) PARTITION BY RANGE (id);
+CREATE TABLE st_part_1 PARTITION OF st_part FOR VALUES FROM (0) TO (100);
+CREATE TABLE st_typed OF st_type (PRIMARY KEY (id));
+CREATE TABLE st_child (PRIMARY KEY (id)) INHERITS (st_typed);
+CREATE TABLE st_row (id int PRIMARY KEY, r st_child);
+SELECT wtcache.attach('st_part'), wtcache.attach('st_child', condition => $$v > ''$$), wtcache.attach('st_row');
+INSERT INTO st_part VALUES (1, 'v');
+INSERT INTO st_child VALUES (1, 'v');
+INSERT INTO st_row SELECT 1, st_child FROM st_child;
+SELECT st_held('st_part:1', 'st_child:1', 'st_row:1');
+ALTER TYPE st_type ADD ATTRIBUTE w int CASCADE;
+SELECT st_held('st_part:1', 'st_child:1', 'st_row:1');
+UPDATE st_part SET w = 1;
+UPDATE st_child SET w = 1;
+ALTER TYPE st_type RENAME ATTRIBUTE id TO ident CASCADE;
+SELECT st_held('st_part:1', 'st_child:1');
+UPDATE st_part SET w = 2;
+UPDATE st_child SET w = 2;
+SELECT st_held('st_part:1', 'st_child:1');
+ALTER TYPE st_type RENAME ATTRIBUTE v TO vv CASCADE;
+SELECT relation, key, condition FROM wtcache.attachments WHERE relation IN ('st_part'::regclass, 'st_child'::regclass) ORDER BY 1;
+UPDATE st_part SET w = 3;
+UPDATE st_child SET w = 3;
+DROP TABLE st_row;
+ALTER TYPE st_type ALTER ATTRIBUTE w TYPE text CASCADE;
+SELECT st_held('st_part:1', 'st_child:1');
+UPDATE st_part SET w = 4;
+UPDATE st_child SET w = 4;
+SELECT st_held('st_part:1', 'st_child:1');
+ALTER TYPE st_type DROP ATTRIBUTE vv CASCADE;
+ALTER TYPE st_type DROP ATTRIBUTE w CASCADE;
+SELECT st_held('st_part:1', 'st_child:1');
+DROP TABLE st_part, st_typed, st_child;
+DROP TYPE st_type;
+
+-- the row type of a foreign table
+CREATE FOREIGN DATA WRAPPER st_wrapper;
+CREATE SERVER st_server FOREIGN DATA WRAPPER st_wrapper;
+CREATE FOREIGN TABLE st_foreign (a int, b int) SERVER st_server;
+CREATE TABLE st_row (id int PRIMARY KEY, r st_foreign[]);
+SELECT wtcache.attach('st_row');
+INSERT INTO st_row VALUES (1, '{"(1,2)"}');
+ALTER FOREIGN TABLE st_foreign DROP COLUMN b;
+SELECT st_held('st_row:1');
+UPDATE st_row SET id = 1;
+ALTER FOREIGN TABLE st_foreign ADD COLUMN c int;
+SELECT st_held('st_row:1');
+UPDATE st_row SET id = 1;
+ALTER TABLE st_foreign RENAME COLUMN c TO d;
+SELECT st_held('st_row:1');
+UPDATE st_row SET id = 1;
+SELECT st_held('st_row:1');
+DROP TABLE st_row;
+DROP FOREIGN DATA WRAPPER st_wrapper CASCADE;
+
+DROP FUNCTION st_held;
