@@ -60,4 +60,29 @@ SELECT st_held('st_row:1');
 DROP TABLE st_row;
 DROP FOREIGN DATA WRAPPER st_wrapper CASCADE;
 
+-- the row type of a view
+CREATE VIEW st_view AS SELECT 1 AS a;
+CREATE TABLE st_row (id int PRIMARY KEY, r st_view);
+SELECT wtcache.attach('st_row', tags => '{"{r}"}');
+INSERT INTO st_row VALUES (1, ROW(1));
+CREATE OR REPLACE VIEW st_other AS SELECT 1 AS a;
+SELECT st_held('st_row:1');
+CREATE OR REPLACE VIEW st_view AS SELECT 1 AS a, 2 AS b;
+SELECT st_held('st_row:1');
+UPDATE st_row SET id = 1;
+ALTER VIEW st_view RENAME COLUMN a TO c;
+SELECT st_held('st_row:1');
+UPDATE st_row SET id = 1;
+-- not by somebody else
+CREATE ROLE regress_wtc_viewer;
+GRANT CREATE ON SCHEMA public TO regress_wtc_viewer;
+SET ROLE regress_wtc_viewer;
+CREATE OR REPLACE VIEW st_view AS SELECT 1 AS c, 2 AS b, 3 AS d;
+RESET ROLE;
+SELECT st_held('st_row:1');
+DROP OWNED BY regress_wtc_viewer;
+DROP ROLE regress_wtc_viewer;
+DROP TABLE st_row;
+DROP VIEW st_view, st_other;
+
 DROP FUNCTION st_held;

@@ -458,6 +458,18 @@ before_alter_enum(Statement *st, AlterEnumStmt * stmt)
 	follow_conditions(st, InvalidOid);
 }
 
+/* A view that is replaced may have more columns, and so may its row type. */
+static void
+before_replace_view(ViewStmt * stmt)
+{
+	Oid			schema = RangeVarGetCreationNamespace(stmt->view);
+	Oid			relid = get_relname_relid(stmt->view->relname, schema);
+
+	if (OidIsValid(relid) && get_rel_relkind(relid) == RELKIND_VIEW &&
+		wtc_owns_relation(relid, GetUserId()))
+		wtc_forget_tables_with_type(get_rel_type_id(relid));
+}
+
 static void
 after_create(CreateStmt * stmt)
 {
@@ -498,6 +510,8 @@ wtc_before_statement(Statement *st, Node *stmt)
 	else if (IsA(stmt, AlterObjectSchemaStmt))
 		before_naming(st, ((AlterObjectSchemaStmt *) stmt)->objectType,
 					  ((AlterObjectSchemaStmt *) stmt)->relation);
+	else if (IsA(stmt, ViewStmt) && ((ViewStmt *) stmt)->replace)
+		before_replace_view((ViewStmt *) stmt);
 	else if (IsA(stmt, AlterEnumStmt))
 		before_alter_enum(st, (AlterEnumStmt *) stmt);
 }

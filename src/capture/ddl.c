@@ -371,6 +371,7 @@ is_followed(Node *stmt)
 		case T_CreateForeignTableStmt:
 		case T_DropStmt:
 		case T_DropOwnedStmt:
+		case T_ViewStmt:
 			return !wtc_ddl_own && !XactReadOnly && !RecoveryInProgress() &&
 				OidIsValid(wtc_capture_function());
 		default:
