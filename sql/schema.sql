@@ -321,6 +321,26 @@ SELECT wtcache.delete('sh_some:1', 'list', 'list2');
 DROP SCHEMA sh_schema;
 DROP FUNCTION sh_held;
 
+-- what event triggers do is followed, also while wtcache runs statements itself
+CREATE TABLE se (id int PRIMARY KEY, v text);
+CREATE TABLE se_other (id int PRIMARY KEY, v text);
+CREATE TABLE se_dropped (id int PRIMARY KEY, v text);
+SELECT wtcache.attach('se'), wtcache.attach('se_dropped');
+INSERT INTO se VALUES (1, 'v');
+INSERT INTO se_dropped VALUES (1, 'v');
+CREATE FUNCTION se_event() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'se'::regclass AND attname = 'w') THEN
+        ALTER TABLE se ADD COLUMN w int;
+        DROP TABLE se_dropped;
+    END IF;
+END $$;
+CREATE EVENT TRIGGER se_event ON ddl_command_end WHEN TAG IN ('CREATE TRIGGER') EXECUTE FUNCTION se_event();
+SELECT wtcache.attach('se_other');
+SELECT wtcache.get('se:1'), wtcache.get('se_dropped:1');
+DROP EVENT TRIGGER se_event;
+DROP FUNCTION se_event;
+DROP TABLE se, se_other;
+
 -- somebody who may not use the schema of the extension changes his own
 CREATE ROLE regress_wtc_nobody;
 CREATE SCHEMA regress_wtc_own AUTHORIZATION regress_wtc_nobody;

@@ -341,7 +341,7 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub,
 {
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub, arg);
-	if (access != OAT_DROP || wtc_ddl_own ||
+	if (access != OAT_DROP || (current != NULL && current->own) ||
 		(class != TriggerRelationId && class != RelationRelationId) ||
 		!OidIsValid(wtc_capture_function()))
 		return;
@@ -372,7 +372,7 @@ is_followed(Node *stmt)
 		case T_DropStmt:
 		case T_DropOwnedStmt:
 		case T_ViewStmt:
-			return !wtc_ddl_own && !XactReadOnly && !RecoveryInProgress() &&
+			return !XactReadOnly && !RecoveryInProgress() &&
 				OidIsValid(wtc_capture_function());
 		default:
 			return false;
@@ -398,30 +398,38 @@ process_utility(PlannedStmt *pstmt, const char *query_string,
 				DestReceiver *dest, QueryCompletion *qc)
 {
 	Node	   *stmt = pstmt->utilityStmt;
+	bool		own = wtc_ddl_own;
 	Statement	st = {.outer = current,.cxt = CurrentMemoryContext,
-	.adds_partitions = true};
+	.own = own,.adds_partitions = !own};
 
-	if (!is_followed(stmt))
+	if (!own && !is_followed(stmt))
 	{
 		wtc_pass_on(prev_utility, pstmt, query_string, read_only_tree, context,
 					params, query_env, dest, qc);
 		return;
 	}
 
+	/* what it runs in its turn, as event triggers do, is not ours */
+	wtc_ddl_own = false;
 	current = &st;
 	PG_TRY();
 	{
-		wtc_before_statement(&st, stmt);
+		if (!own)
+			wtc_before_statement(&st, stmt);
 		wtc_pass_on(prev_utility, pstmt, query_string, read_only_tree, context,
 					params, query_env, dest, qc);
-		CommandCounterIncrement();
-		wtc_after_statement(&st, stmt);
-		check_dropped(&st);
-		report(&st, stmt);
+		if (!own)
+		{
+			CommandCounterIncrement();
+			wtc_after_statement(&st, stmt);
+			check_dropped(&st);
+			report(&st, stmt);
+		}
 	}
 	PG_FINALLY();
 	{
 		current = st.outer;
+		wtc_ddl_own = own;
 	}
 	PG_END_TRY();
 }
@@ -429,7 +437,7 @@ process_utility(PlannedStmt *pstmt, const char *query_string,
 bool
 wtc_ddl_adds_partitions(void)
 {
-	return !wtc_ddl_own && (current == NULL || current->adds_partitions);
+	return current == NULL || current->adds_partitions;
 }
 
 void

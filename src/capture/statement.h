@@ -29,6 +29,7 @@ typedef struct Statement
 {
 	struct Statement *outer;
 	MemoryContext cxt;			/* of the lists */
+	bool		own;			/* wtcache's: nothing below is looked at */
 	List	   *forgotten;		/* Oids of tables whose keys go */
 	List	   *firing;			/* Oids of tables whose trigger has fired */
 	List	   *retyped;		/* Oids of tables whose condition is to check */
