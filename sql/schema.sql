@@ -163,6 +163,29 @@ DROP TRIGGER wtcache_capture ON sh;
 SELECT sh_held('sh:1', 'sh:2');
 DROP TRIGGER wtcache_capture_truncate ON sh;
 
+-- nor replaced by another one unnoticed
+SELECT wtcache.attach('sh');
+UPDATE sh SET v = 'attached';
+CREATE FUNCTION sh_nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE OR REPLACE TRIGGER wtcache_capture_truncate BEFORE TRUNCATE ON sh EXECUTE FUNCTION sh_nothing();
+CREATE OR REPLACE TRIGGER other AFTER UPDATE ON sh EXECUTE FUNCTION sh_nothing();
+CREATE OR REPLACE TRIGGER other AFTER DELETE ON sh EXECUTE FUNCTION sh_nothing();
+SELECT sh_held('sh:1', 'sh:2');
+CREATE ROLE regress_wtc_schema;
+SET ROLE regress_wtc_schema;
+CREATE OR REPLACE TRIGGER wtcache_capture AFTER UPDATE ON sh EXECUTE FUNCTION sh_nothing();
+RESET ROLE;
+DROP ROLE regress_wtc_schema;
+CREATE OR REPLACE TRIGGER wtcache_capture AFTER INSERT OR UPDATE OR DELETE ON sh FOR EACH ROW
+    EXECUTE FUNCTION wtcache.capture_row('key=other:{id}');
+SELECT sh_held('sh:1', 'sh:2');
+UPDATE sh SET v = 'other';
+SELECT sh_held('sh:1', 'other:1');
+CREATE OR REPLACE TRIGGER wtcache_capture AFTER UPDATE ON sh FOR EACH ROW EXECUTE FUNCTION sh_nothing();
+SELECT sh_held('sh:1', 'other:1');
+DROP TRIGGER wtcache_capture ON sh;
+DROP FUNCTION sh_nothing CASCADE;
+
 -- replicated changes
 SELECT wtcache.attach('sh', always => true), wtcache.attach('sh_some');
 SELECT relation, enabled, always FROM wtcache.attachments WHERE relation IN ('sh'::regclass, 'sh_some'::regclass) ORDER BY 1;

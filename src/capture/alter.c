@@ -510,6 +510,8 @@ wtc_before_statement(Statement *st, Node *stmt)
 	else if (IsA(stmt, AlterObjectSchemaStmt))
 		before_naming(st, ((AlterObjectSchemaStmt *) stmt)->objectType,
 					  ((AlterObjectSchemaStmt *) stmt)->relation);
+	else if (IsA(stmt, CreateTrigStmt))
+		wtc_before_create_trigger(st, (CreateTrigStmt *) stmt);
 	else if (IsA(stmt, ViewStmt) && ((ViewStmt *) stmt)->replace)
 		before_replace_view((ViewStmt *) stmt);
 	else if (IsA(stmt, AlterEnumStmt))

@@ -369,6 +369,7 @@ is_followed(Node *stmt)
 		case T_AlterObjectSchemaStmt:
 		case T_CreateStmt:
 		case T_CreateForeignTableStmt:
+		case T_CreateTrigStmt:
 		case T_DropStmt:
 		case T_DropOwnedStmt:
 		case T_ViewStmt:

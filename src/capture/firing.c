@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * firing.c
- *	  The triggers of attachments: when they fire.
+ *	  The triggers of attachments: when they fire, and being replaced.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,8 +11,13 @@
 #include "capture/attachment.h"
 #include "capture/ddl.h"
 #include "capture/statement.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -155,4 +160,45 @@ wtc_after_trigger_command(Statement *st, Oid relid, Oid top)
 	}
 	relation_close(rel, NoLock);
 	wtc_align_triggers(relid);
+}
+
+static void
+before_replacing(Statement *st, Relation rel, const char *name)
+{
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+	char		enabled;
+	char	   *truncate = wtc_truncate_trigger(rel, &enabled);
+
+	if (trigger != NULL && strcmp(trigger->tgname, name) == 0)
+		wtc_forget(rel);
+	if (truncate != NULL && strcmp(truncate, name) == 0)
+		st->uncovered = wtc_add_oid(st, st->uncovered, RelationGetRelid(rel));
+}
+
+/*
+ * A trigger that is replaced is not dropped.  What it is to be does not matter:
+ * an attachment that is changed by hand is a new one.
+ */
+void
+wtc_before_create_trigger(Statement *st, CreateTrigStmt * stmt)
+{
+	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	List	   *tables;
+	ListCell   *lc;
+
+	if (!stmt->replace || !OidIsValid(relid) ||
+		pg_class_aclcheck(relid, GetUserId(), ACL_TRIGGER) != ACLCHECK_OK)
+		return;
+	/* the locks that the statement takes */
+	LockRelationOid(relid, ShareRowExclusiveLock);
+	tables = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ?
+		find_all_inheritors(relid, ShareRowExclusiveLock, NULL) :
+		list_make1_oid(relid);
+	foreach(lc, tables)
+	{
+		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
+
+		before_replacing(st, rel, stmt->trigname);
+		relation_close(rel, NoLock);
+	}
 }

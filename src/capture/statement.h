@@ -73,6 +73,9 @@ extern void wtc_before_trigger_command(Statement *st, Relation rel,
 									   const AlterTableCmd * cmd);
 extern void wtc_after_trigger_command(Statement *st, Oid relid, Oid top);
 
+/* What it does before CREATE OR REPLACE TRIGGER. */
+extern void wtc_before_create_trigger(Statement *st, CreateTrigStmt * stmt);
+
 /*
  * The TRUNCATE trigger of a table fires when the row trigger does, also if it
  * has been another's partition before.
