@@ -278,6 +278,45 @@ SELECT sh_held('sp:11');
 DROP TABLE sp;
 SELECT sh_held('sp:11');
 
+-- of another owner, who has granted what attaching needs
+CREATE ROLE regress_wtc_owner;
+CREATE ROLE regress_wtc_part_owner;
+CREATE SCHEMA so AUTHORIZATION regress_wtc_owner;
+GRANT ALL ON SCHEMA so TO regress_wtc_part_owner;
+GRANT EXECUTE ON FUNCTION wtcache.attach, wtcache.detach, wtcache.capture_row, wtcache.capture_truncate TO regress_wtc_owner;
+CREATE TABLE so.p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+CREATE TABLE so.p_1 PARTITION OF so.p FOR VALUES FROM (0) TO (10);
+ALTER TABLE so.p OWNER TO regress_wtc_owner;
+ALTER TABLE so.p_1 OWNER TO regress_wtc_part_owner;
+GRANT TRIGGER ON so.p_1 TO regress_wtc_owner;
+SET ROLE regress_wtc_owner;
+SELECT wtcache.attach('so.p');
+ALTER TABLE so.p DISABLE TRIGGER wtcache_capture;
+SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgrelid::regclass::text LIKE 'so.p%' ORDER BY 1, 2;
+ALTER TABLE so.p ENABLE ALWAYS TRIGGER wtcache_capture;
+SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgrelid::regclass::text LIKE 'so.p%' ORDER BY 1, 2;
+SELECT wtcache.detach('so.p');
+SELECT count(*) FROM pg_trigger WHERE tgrelid::regclass::text LIKE 'so.p%';
+RESET ROLE;
+-- a parent's trigger alone: those of the partitions fire; a TRUNCATE trigger
+-- that was renamed is one still
+SELECT wtcache.attach('so.p');
+INSERT INTO so.p VALUES (1, 'v');
+ALTER TABLE ONLY so.p DISABLE TRIGGER wtcache_capture;
+SELECT sh_held('p:1');
+ALTER TABLE ONLY so.p ENABLE TRIGGER wtcache_capture;
+ALTER TRIGGER wtcache_capture_truncate ON so.p_1 RENAME TO renamed;
+CREATE TABLE so.p_2 PARTITION OF so.p FOR VALUES FROM (10) TO (20);
+SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgrelid::regclass::text LIKE 'so.p%' ORDER BY 1, 2;
+SELECT wtcache.detach('so.p');
+SELECT count(*) FROM pg_trigger WHERE tgrelid::regclass::text LIKE 'so.p%';
+SELECT wtcache.delete('p:1');
+\set VERBOSITY terse
+DROP SCHEMA so CASCADE;
+\set VERBOSITY default
+REVOKE EXECUTE ON FUNCTION wtcache.attach, wtcache.detach, wtcache.capture_row, wtcache.capture_truncate FROM regress_wtc_owner;
+DROP ROLE regress_wtc_owner, regress_wtc_part_owner;
+
 -- inheritance: the attachment is of the table alone
 CREATE TABLE si (id int PRIMARY KEY, v text);
 CREATE TABLE si_child (PRIMARY KEY (id)) INHERITS (si);

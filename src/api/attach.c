@@ -18,9 +18,12 @@
 #include "capture/ddl.h"
 #include "capture/image.h"
 #include "capture/shape.h"
+#include "capture/statement.h"
 #include "catalog/catalog.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "commands/trigger.h"
@@ -490,6 +493,25 @@ wtcache_attach(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/*
+ * Not by DROP TRIGGER: whoever owns a table may drop the row triggers of its
+ * partitions without owning these.
+ */
+static void
+drop_truncate_trigger(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessExclusiveLock);
+	char		enabled;
+	char	   *name = wtc_truncate_trigger(rel, &enabled);
+	ObjectAddress trigger = {.classId = TriggerRelationId};
+
+	relation_close(rel, NoLock);
+	if (name == NULL)
+		return;
+	trigger.objectId = get_trigger_oid(relid, name, false);
+	performDeletion(&trigger, DROP_RESTRICT, 0);
+}
+
 Datum
 wtcache_detach(PG_FUNCTION_ARGS)
 {
@@ -506,10 +528,9 @@ wtcache_detach(PG_FUNCTION_ARGS)
 	SPI_connect();
 	run(psprintf("DROP TRIGGER %s ON %s",
 				 quote_identifier(trigger->tgname), qualified_name(relid)));
-	foreach(lc, wtc_tables_with_rows(rel))
-		run(psprintf("DROP TRIGGER IF EXISTS " TRUNCATE_TRIGGER " ON %s",
-					 qualified_name(lfirst_oid(lc))));
 	SPI_finish();
+	foreach(lc, wtc_tables_with_rows(rel))
+		drop_truncate_trigger(lfirst_oid(lc));
 
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
@@ -539,7 +560,7 @@ wtcache_cover_partitions(PG_FUNCTION_ARGS)
 					"   AND r.tgparentid <> 0 AND c.relkind = 'r'"
 					"   AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t"
 					"        WHERE t.tgrelid = r.tgrelid"
-					"          AND t.tgname = '" TRUNCATE_TRIGGER "')",
+					"          AND t.tgfoid = 'wtcache.capture_truncate'::pg_catalog.regproc)",
 					false, 0) == SPI_OK_SELECT)
 	{
 		SPITupleTable *found = SPI_tuptable;

@@ -325,8 +325,12 @@ after_alter_table(Statement *st, AlterTableStmt * stmt)
 			List	   *tables = tables_changed(stmt, relid, NoLock);
 			ListCell   *table;
 
+			/* said once; a parent that is changed alone has no rows */
 			foreach(table, tables)
-				wtc_after_trigger_command(st, lfirst_oid(table), relid);
+				wtc_after_trigger_command(st, lfirst_oid(table),
+										  lfirst_oid(table) == relid &&
+										  (stmt->relation->inh ||
+										   get_rel_relkind(relid) == RELKIND_RELATION));
 		}
 		if (cmd->subtype == AT_SetAccessMethod)
 			check_fit(relid);

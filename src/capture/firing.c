@@ -8,17 +8,16 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "access/xact.h"
 #include "capture/attachment.h"
-#include "capture/ddl.h"
 #include "capture/statement.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
+#include "compat.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 bool
@@ -92,33 +91,10 @@ check_trigger_command(Relation rel, const AlterTableCmd * cmd)
 						 trigger->tgname)));
 }
 
-/* The TRUNCATE trigger of a table fires when the row trigger does. */
-static void
-align_truncate_trigger(Oid relid, const char *truncate, char enabled)
-{
-	const char *how = enabled == TRIGGER_FIRES_ALWAYS ? "ENABLE ALWAYS" :
-	enabled == TRIGGER_FIRES_ON_ORIGIN ? "ENABLE" : "DISABLE";
-	char	   *command =
-	psprintf("ALTER TABLE ONLY %s %s TRIGGER %s",
-			 quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-										get_rel_name(relid)),
-			 how, quote_identifier(truncate));
-
-	wtc_ddl_own = true;
-	PG_TRY();
-	{
-		SPI_connect();
-		if (SPI_execute(command, false, 0) < 0)
-			elog(ERROR, "could not execute \"%s\"", command);
-		SPI_finish();
-	}
-	PG_FINALLY();
-	{
-		wtc_ddl_own = false;
-	}
-	PG_END_TRY();
-}
-
+/*
+ * Not by ALTER TABLE: whoever owns a table may enable and disable the triggers
+ * of its partitions without owning these.
+ */
 void
 wtc_align_triggers(Oid relid)
 {
@@ -127,9 +103,12 @@ wtc_align_triggers(Oid relid)
 	char		enabled;
 	char	   *truncate = wtc_truncate_trigger(rel, &enabled);
 
-	relation_close(rel, NoLock);
 	if (trigger != NULL && truncate != NULL && trigger->tgenabled != enabled)
-		align_truncate_trigger(relid, truncate, trigger->tgenabled);
+	{
+		wtc_enable_trigger(rel, truncate, trigger->tgenabled);
+		CommandCounterIncrement();
+	}
+	relation_close(rel, NoLock);
 }
 
 void
@@ -142,7 +121,7 @@ wtc_before_trigger_command(Statement *st, Relation rel,
 }
 
 void
-wtc_after_trigger_command(Statement *st, Oid relid, Oid top)
+wtc_after_trigger_command(Statement *st, Oid relid, bool warn)
 {
 	Relation	rel = relation_open(relid, NoLock);
 	const Trigger *trigger = wtc_attachment_trigger(rel);
@@ -151,7 +130,7 @@ wtc_after_trigger_command(Statement *st, Oid relid, Oid top)
 		list_member_oid(st->firing, relid))
 	{
 		wtc_forget(rel);
-		if (relid == top)
+		if (warn)
 			ereport(WARNING,
 					(errmsg("changes of \"%s\" no longer reach the cache",
 							RelationGetRelationName(rel)),

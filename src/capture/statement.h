@@ -68,10 +68,13 @@ extern char *wtc_truncate_trigger(Relation rel, char *enabled);
 /* Does a command enable or disable triggers? */
 extern bool wtc_is_trigger_command(AlterTableType subtype);
 
-/* What firing.c does about it, for one attached table; top is the one named. */
+/*
+ * What firing.c does about it, for one attached table; warn if its changes no
+ * longer reach the cache.
+ */
 extern void wtc_before_trigger_command(Statement *st, Relation rel,
 									   const AlterTableCmd * cmd);
-extern void wtc_after_trigger_command(Statement *st, Oid relid, Oid top);
+extern void wtc_after_trigger_command(Statement *st, Oid relid, bool warn);
 
 /* What it does before CREATE OR REPLACE TRIGGER. */
 extern void wtc_before_create_trigger(Statement *st, CreateTrigStmt * stmt);
