@@ -266,8 +266,19 @@ ALTER TABLE sp ATTACH PARTITION sp_u FOR VALUES FROM (30) TO (40);
 ALTER TABLE sp_u SET LOGGED;
 SELECT wtcache.attach('sp_u');
 ALTER TABLE sp ATTACH PARTITION sp_u FOR VALUES FROM (30) TO (40);
+-- nor one that has such a partition
+CREATE TABLE sp_v (w int, ident int PRIMARY KEY) PARTITION BY RANGE (ident);
+ALTER TABLE sp_v ATTACH PARTITION sp_u FOR VALUES FROM (30) TO (40);
+ALTER TABLE sp ATTACH PARTITION sp_v FOR VALUES FROM (30) TO (40);
+SELECT wtcache.attach('sp_v');
+ALTER TABLE sp_v DETACH PARTITION sp_u;
+DROP TABLE sp_v;
 SELECT wtcache.detach('sp_u');
 ALTER TABLE sp ATTACH PARTITION sp_u FOR VALUES FROM (30) TO (40);
+-- a table of that name that is found earlier is another one
+CREATE TEMP TABLE sp_w (a int);
+DO $$ BEGIN CREATE UNLOGGED TABLE sp_w PARTITION OF sp FOR VALUES FROM (40) TO (50); END $$;
+DROP TABLE sp_w;
 -- dropped: one, all
 DROP TABLE sp_1;
 SELECT sh_held('sp:1', 'sp:11');

@@ -439,6 +439,7 @@ check_partitions(Relation rel)
 									AccessShareLock, NULL))
 	{
 		Relation	part = relation_open(lfirst_oid(lc), NoLock);
+		const Trigger *trigger = wtc_attachment_trigger(part);
 		char		relkind = part->rd_rel->relkind;
 		bool		unfit = relkind == RELKIND_FOREIGN_TABLE ||
 		(relkind == RELKIND_RELATION &&
@@ -447,6 +448,11 @@ check_partitions(Relation rel)
 		if (unfit)
 			wtc_refuse(rel, psprintf("Its partition \"%s\" is unlogged, temporary or foreign.",
 									 RelationGetRelationName(part)), NULL);
+		if (trigger != NULL && part->rd_rel->relispartition &&
+			!trigger->tgisclone)
+			wtc_refuse(rel, psprintf("Its partition \"%s\" is attached itself.",
+									 RelationGetRelationName(part)),
+					   "Call wtcache.detach() for it first.");
 		relation_close(part, NoLock);
 	}
 }

@@ -206,19 +206,25 @@ refuse_unlogged(Oid relid)
 			 errhint("Call wtcache.detach() first.")));
 }
 
-/* A partition to be must not have a capture trigger of its own. */
+/* Neither a partition to be nor what is below it may be attached itself. */
 static void
 refuse_attached_partition(const RangeVar * name)
 {
 	Oid			relid = RangeVarGetRelid(name, NoLock, true);
+	ListCell   *lc;
 
-	if (OidIsValid(relid) && is_attached(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot make \"%s\" a partition while it is attached to wtcache",
-						name->relname),
-				 errdetail("Its rows would have two keys."),
-				 errhint("Call wtcache.detach() for it first.")));
+	if (!OidIsValid(relid))
+		return;
+	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
+	{
+		if (is_attached(lfirst_oid(lc)))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("cannot make \"%s\" a partition while it is attached to wtcache",
+							get_rel_name(lfirst_oid(lc))),
+					 errdetail("Its rows would have two keys."),
+					 errhint("Call wtcache.detach() for it first.")));
+	}
 }
 
 static void
@@ -462,12 +468,18 @@ before_alter_enum(Statement *st, AlterEnumStmt * stmt)
 	follow_conditions(st, InvalidOid);
 }
 
+/* What CREATE has made or will replace: it does not search for names. */
+static Oid
+created(const RangeVar * name)
+{
+	return get_relname_relid(name->relname, RangeVarGetCreationNamespace(name));
+}
+
 /* A view that is replaced may have more columns, and so may its row type. */
 static void
 before_replace_view(ViewStmt * stmt)
 {
-	Oid			schema = RangeVarGetCreationNamespace(stmt->view);
-	Oid			relid = get_relname_relid(stmt->view->relname, schema);
+	Oid			relid = created(stmt->view);
 
 	if (OidIsValid(relid) && get_rel_relkind(relid) == RELKIND_VIEW &&
 		wtc_owns_relation(relid, GetUserId()))
@@ -477,7 +489,7 @@ before_replace_view(ViewStmt * stmt)
 static void
 after_create(CreateStmt * stmt)
 {
-	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	Oid			relid = created(stmt->relation);
 	ListCell   *lc;
 
 	if (!OidIsValid(relid))
