@@ -85,4 +85,28 @@ DROP ROLE regress_wtc_viewer;
 DROP TABLE st_row;
 DROP VIEW st_view, st_other;
 
+-- casts to json, by which values are written
+CREATE TYPE st_mood AS ENUM ('sad', 'ok');
+CREATE DOMAIN st_moods AS st_mood[];
+CREATE TABLE st_cast (id int PRIMARY KEY, m st_moods);
+SELECT wtcache.attach('st_cast');
+INSERT INTO st_cast VALUES (1, '{sad}');
+SELECT st_held('st_cast:1');
+CREATE FUNCTION st_json(st_mood) RETURNS json LANGUAGE sql IMMUTABLE AS $$ SELECT '{"mood": true}'::json $$;
+CREATE FUNCTION st_text(st_mood) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'mood'::text $$;
+CREATE CAST (st_mood AS text) WITH FUNCTION st_text(st_mood);
+SELECT st_held('st_cast:1');
+CREATE CAST (st_mood AS json) WITH FUNCTION st_json(st_mood);
+SELECT st_held('st_cast:1');
+UPDATE st_cast SET id = 1;
+SELECT st_held('st_cast:1');
+DROP FUNCTION st_text CASCADE;
+SELECT st_held('st_cast:1');
+DROP FUNCTION st_json CASCADE;
+SELECT st_held('st_cast:1');
+UPDATE st_cast SET id = 1;
+SELECT st_held('st_cast:1');
+DROP TABLE st_cast;
+DROP TYPE st_mood CASCADE;
+
 DROP FUNCTION st_held;

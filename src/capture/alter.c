@@ -468,6 +468,18 @@ before_alter_enum(Statement *st, AlterEnumStmt * stmt)
 	follow_conditions(st, InvalidOid);
 }
 
+/* Values that have a cast to json are written by it. */
+static void
+before_create_cast(CreateCastStmt * stmt)
+{
+	Oid			source = typenameTypeId(NULL, stmt->sourcetype);
+	Oid			target = typenameTypeId(NULL, stmt->targettype);
+
+	if (target == JSONOID && (wtc_owns_type(source, GetUserId()) ||
+							  wtc_owns_type(target, GetUserId())))
+		wtc_forget_tables_with_type(source);
+}
+
 /* What CREATE has made or will replace: it does not search for names. */
 static Oid
 created(const RangeVar * name)
@@ -526,6 +538,8 @@ wtc_before_statement(Statement *st, Node *stmt)
 	else if (IsA(stmt, AlterObjectSchemaStmt))
 		before_naming(st, ((AlterObjectSchemaStmt *) stmt)->objectType,
 					  ((AlterObjectSchemaStmt *) stmt)->relation);
+	else if (IsA(stmt, CreateCastStmt))
+		before_create_cast((CreateCastStmt *) stmt);
 	else if (IsA(stmt, CreateTrigStmt))
 		wtc_before_create_trigger(st, (CreateTrigStmt *) stmt);
 	else if (IsA(stmt, ViewStmt) && ((ViewStmt *) stmt)->replace)

@@ -45,8 +45,10 @@
 #include "catalog/indexing.h"
 #include "catalog/objectaccess.h"
 #include "catalog/partition.h"
+#include "catalog/pg_cast.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -336,18 +338,42 @@ dropping_toast(Oid toast)
 }
 
 static void
+dropping_cast(Oid oid)
+{
+	Relation	casts = table_open(CastRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			source = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_cast_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(oid));
+	scan = systable_beginscan(casts, CastOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple) &&
+		((Form_pg_cast) GETSTRUCT(tuple))->casttarget == JSONOID)
+		source = ((Form_pg_cast) GETSTRUCT(tuple))->castsource;
+	systable_endscan(scan);
+	table_close(casts, AccessShareLock);
+	wtc_forget_tables_with_type(source);
+}
+
+static void
 object_access(ObjectAccessType access, Oid class, Oid object, int sub,
 			  void *arg)
 {
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub, arg);
 	if (access != OAT_DROP || (current != NULL && current->own) ||
-		(class != TriggerRelationId && class != RelationRelationId) ||
+		(class != TriggerRelationId && class != RelationRelationId &&
+		 class != CastRelationId) ||
 		!OidIsValid(wtc_capture_function()))
 		return;
 
 	if (class == TriggerRelationId)
 		dropping_trigger(object);
+	else if (class == CastRelationId)
+		dropping_cast(object);
 	else if (sub > 0)
 		dropping_column(object, (AttrNumber) sub);
 	else if (current != NULL)	/* not by REINDEX */
@@ -368,6 +394,7 @@ is_followed(Node *stmt)
 		case T_AlterEnumStmt:
 		case T_AlterObjectSchemaStmt:
 		case T_CreateStmt:
+		case T_CreateCastStmt:
 		case T_CreateForeignTableStmt:
 		case T_CreateTrigStmt:
 		case T_DropStmt:
