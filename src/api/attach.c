@@ -443,10 +443,11 @@ check_partitions(Relation rel)
 		char		relkind = part->rd_rel->relkind;
 		bool		unfit = relkind == RELKIND_FOREIGN_TABLE ||
 		(relkind == RELKIND_RELATION &&
-		 part->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT);
+		 (part->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT ||
+		  part->rd_rel->relam != HEAP_TABLE_AM_OID));
 
 		if (unfit)
-			wtc_refuse(rel, psprintf("Its partition \"%s\" is unlogged, temporary or foreign.",
+			wtc_refuse(rel, psprintf("Its partition \"%s\" is unlogged, temporary, foreign, or not of the access method heap.",
 									 RelationGetRelationName(part)), NULL);
 		if (trigger != NULL && part->rd_rel->relispartition &&
 			!trigger->tgisclone)
