@@ -149,13 +149,44 @@ wtc_columns_reach(Oid relid, Oid type)
 	}
 }
 
+/*
+ * Is there anything made of a type but its array type?  The row types of most
+ * tables are used by nothing, and the partitions of a table may be many.
+ */
+static bool
+is_used(Oid type)
+{
+	Oid			array = get_array_type(type);
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		used = false;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(TypeRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(type));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
+	while (!used && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		used = form->classid != TypeRelationId || form->objid != array;
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return used || (OidIsValid(array) && is_used(array));
+}
+
 List *
 wtc_lock_tables_with_type(Oid type)
 {
 	List	   *result = NIL;
 	ListCell   *lc;
 
-	if (!OidIsValid(type))
+	/* those of the server never change, and nothing records who uses them */
+	if (type < FirstNormalObjectId || !is_used(type))
 		return NIL;
 	foreach(lc, wtc_attached_tables(false))
 	{
