@@ -414,6 +414,12 @@ DROP EVENT TRIGGER se_event;
 DROP FUNCTION se_event;
 DROP TABLE se, se_other;
 
+-- our triggers are found by name
+ALTER SCHEMA wtcache RENAME TO other;
+ALTER FUNCTION wtcache.capture_row RENAME TO other;
+ALTER FUNCTION wtcache.capture_truncate SET SCHEMA public;
+ALTER EXTENSION wtcache SET SCHEMA public;
+
 -- somebody who may not use the schema of the extension changes his own
 CREATE ROLE regress_wtc_nobody;
 CREATE SCHEMA regress_wtc_own AUTHORIZATION regress_wtc_nobody;

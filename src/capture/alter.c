@@ -450,6 +450,18 @@ before_rename_column(Statement *st, RenameStmt * stmt)
 	}
 }
 
+/* Our triggers are known by the names of their functions. */
+static void
+check_own_names(const Statement *st)
+{
+	if (wtc_capture_function() != st->capture ||
+		wtc_trigger_function("capture_truncate") != st->truncate)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot rename what wtcache finds its triggers by"),
+				 errdetail("These are the functions wtcache.capture_row() and wtcache.capture_truncate().")));
+}
+
 /*
  * Other statements
  */
@@ -519,6 +531,8 @@ after_create(CreateStmt * stmt)
 void
 wtc_before_statement(Statement *st, Node *stmt)
 {
+	st->capture = wtc_capture_function();
+	st->truncate = wtc_trigger_function("capture_truncate");
 	if (IsA(stmt, AlterTableStmt))
 	{
 		ObjectType	type = ((AlterTableStmt *) stmt)->objtype;
@@ -553,7 +567,9 @@ wtc_after_statement(Statement *st, Node *stmt)
 {
 	ListCell   *lc;
 
-	if (IsA(stmt, AlterTableStmt))
+	if (IsA(stmt, RenameStmt) || IsA(stmt, AlterObjectSchemaStmt))
+		check_own_names(st);
+	else if (IsA(stmt, AlterTableStmt))
 		after_alter_table(st, (AlterTableStmt *) stmt);
 	else if (IsA(stmt, CreateStmt))
 		after_create((CreateStmt *) stmt);

@@ -37,6 +37,8 @@ typedef struct Statement
 	List	   *missed;			/* of MissedColumn */
 	List	   *uncovered;		/* Oids of tables without TRUNCATE trigger */
 	bool		adds_partitions;	/* it may */
+	Oid			capture;		/* before it: our trigger functions */
+	Oid			truncate;
 	uint64		rows;
 	Oid			table;			/* whose rows they are, if of one */
 	bool		tables;			/* they are of several */
