@@ -163,6 +163,29 @@ DROP TRIGGER wtcache_capture ON sh;
 SELECT sh_held('sh:1', 'sh:2');
 DROP TRIGGER wtcache_capture_truncate ON sh;
 
+-- nor replaced by another one unnoticed
+SELECT wtcache.attach('sh');
+UPDATE sh SET v = 'attached';
+CREATE FUNCTION sh_nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+CREATE OR REPLACE TRIGGER wtcache_capture_truncate BEFORE TRUNCATE ON sh EXECUTE FUNCTION sh_nothing();
+CREATE OR REPLACE TRIGGER other AFTER UPDATE ON sh EXECUTE FUNCTION sh_nothing();
+CREATE OR REPLACE TRIGGER other AFTER DELETE ON sh EXECUTE FUNCTION sh_nothing();
+SELECT sh_held('sh:1', 'sh:2');
+CREATE ROLE regress_wtc_schema;
+SET ROLE regress_wtc_schema;
+CREATE OR REPLACE TRIGGER wtcache_capture AFTER UPDATE ON sh EXECUTE FUNCTION sh_nothing();
+RESET ROLE;
+DROP ROLE regress_wtc_schema;
+CREATE OR REPLACE TRIGGER wtcache_capture AFTER INSERT OR UPDATE OR DELETE ON sh FOR EACH ROW
+    EXECUTE FUNCTION wtcache.capture_row('key=other:{id}');
+SELECT sh_held('sh:1', 'sh:2');
+UPDATE sh SET v = 'other';
+SELECT sh_held('sh:1', 'other:1');
+CREATE OR REPLACE TRIGGER wtcache_capture AFTER UPDATE ON sh FOR EACH ROW EXECUTE FUNCTION sh_nothing();
+SELECT sh_held('sh:1', 'other:1');
+DROP TRIGGER wtcache_capture ON sh;
+DROP FUNCTION sh_nothing CASCADE;
+
 -- replicated changes
 SELECT wtcache.attach('sh', always => true), wtcache.attach('sh_some');
 SELECT relation, enabled, always FROM wtcache.attachments WHERE relation IN ('sh'::regclass, 'sh_some'::regclass) ORDER BY 1;
@@ -243,8 +266,19 @@ ALTER TABLE sp ATTACH PARTITION sp_u FOR VALUES FROM (30) TO (40);
 ALTER TABLE sp_u SET LOGGED;
 SELECT wtcache.attach('sp_u');
 ALTER TABLE sp ATTACH PARTITION sp_u FOR VALUES FROM (30) TO (40);
+-- nor one that has such a partition
+CREATE TABLE sp_v (w int, ident int PRIMARY KEY) PARTITION BY RANGE (ident);
+ALTER TABLE sp_v ATTACH PARTITION sp_u FOR VALUES FROM (30) TO (40);
+ALTER TABLE sp ATTACH PARTITION sp_v FOR VALUES FROM (30) TO (40);
+SELECT wtcache.attach('sp_v');
+ALTER TABLE sp_v DETACH PARTITION sp_u;
+DROP TABLE sp_v;
 SELECT wtcache.detach('sp_u');
 ALTER TABLE sp ATTACH PARTITION sp_u FOR VALUES FROM (30) TO (40);
+-- a table of that name that is found earlier is another one
+CREATE TEMP TABLE sp_w (a int);
+DO $$ BEGIN CREATE UNLOGGED TABLE sp_w PARTITION OF sp FOR VALUES FROM (40) TO (50); END $$;
+DROP TABLE sp_w;
 -- dropped: one, all
 DROP TABLE sp_1;
 SELECT sh_held('sp:1', 'sp:11');
@@ -254,6 +288,45 @@ ROLLBACK;
 SELECT sh_held('sp:11');
 DROP TABLE sp;
 SELECT sh_held('sp:11');
+
+-- of another owner, who has granted what attaching needs
+CREATE ROLE regress_wtc_owner;
+CREATE ROLE regress_wtc_part_owner;
+CREATE SCHEMA so AUTHORIZATION regress_wtc_owner;
+GRANT ALL ON SCHEMA so TO regress_wtc_part_owner;
+GRANT EXECUTE ON FUNCTION wtcache.attach, wtcache.detach, wtcache.capture_row, wtcache.capture_truncate TO regress_wtc_owner;
+CREATE TABLE so.p (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+CREATE TABLE so.p_1 PARTITION OF so.p FOR VALUES FROM (0) TO (10);
+ALTER TABLE so.p OWNER TO regress_wtc_owner;
+ALTER TABLE so.p_1 OWNER TO regress_wtc_part_owner;
+GRANT TRIGGER ON so.p_1 TO regress_wtc_owner;
+SET ROLE regress_wtc_owner;
+SELECT wtcache.attach('so.p');
+ALTER TABLE so.p DISABLE TRIGGER wtcache_capture;
+SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgrelid::regclass::text LIKE 'so.p%' ORDER BY 1, 2;
+ALTER TABLE so.p ENABLE ALWAYS TRIGGER wtcache_capture;
+SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgrelid::regclass::text LIKE 'so.p%' ORDER BY 1, 2;
+SELECT wtcache.detach('so.p');
+SELECT count(*) FROM pg_trigger WHERE tgrelid::regclass::text LIKE 'so.p%';
+RESET ROLE;
+-- a parent's trigger alone: those of the partitions fire; a TRUNCATE trigger
+-- that was renamed is one still
+SELECT wtcache.attach('so.p');
+INSERT INTO so.p VALUES (1, 'v');
+ALTER TABLE ONLY so.p DISABLE TRIGGER wtcache_capture;
+SELECT sh_held('p:1');
+ALTER TABLE ONLY so.p ENABLE TRIGGER wtcache_capture;
+ALTER TRIGGER wtcache_capture_truncate ON so.p_1 RENAME TO renamed;
+CREATE TABLE so.p_2 PARTITION OF so.p FOR VALUES FROM (10) TO (20);
+SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgrelid::regclass::text LIKE 'so.p%' ORDER BY 1, 2;
+SELECT wtcache.detach('so.p');
+SELECT count(*) FROM pg_trigger WHERE tgrelid::regclass::text LIKE 'so.p%';
+SELECT wtcache.delete('p:1');
+\set VERBOSITY terse
+DROP SCHEMA so CASCADE;
+\set VERBOSITY default
+REVOKE EXECUTE ON FUNCTION wtcache.attach, wtcache.detach, wtcache.capture_row, wtcache.capture_truncate FROM regress_wtc_owner;
+DROP ROLE regress_wtc_owner, regress_wtc_part_owner;
 
 -- inheritance: the attachment is of the table alone
 CREATE TABLE si (id int PRIMARY KEY, v text);
@@ -320,6 +393,32 @@ SELECT sh_held('sh_some:1');
 SELECT wtcache.delete('sh_some:1', 'list', 'list2');
 DROP SCHEMA sh_schema;
 DROP FUNCTION sh_held;
+
+-- what event triggers do is followed, also while wtcache runs statements itself
+CREATE TABLE se (id int PRIMARY KEY, v text);
+CREATE TABLE se_other (id int PRIMARY KEY, v text);
+CREATE TABLE se_dropped (id int PRIMARY KEY, v text);
+SELECT wtcache.attach('se'), wtcache.attach('se_dropped');
+INSERT INTO se VALUES (1, 'v');
+INSERT INTO se_dropped VALUES (1, 'v');
+CREATE FUNCTION se_event() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'se'::regclass AND attname = 'w') THEN
+        ALTER TABLE se ADD COLUMN w int;
+        DROP TABLE se_dropped;
+    END IF;
+END $$;
+CREATE EVENT TRIGGER se_event ON ddl_command_end WHEN TAG IN ('CREATE TRIGGER') EXECUTE FUNCTION se_event();
+SELECT wtcache.attach('se_other');
+SELECT wtcache.get('se:1'), wtcache.get('se_dropped:1');
+DROP EVENT TRIGGER se_event;
+DROP FUNCTION se_event;
+DROP TABLE se, se_other;
+
+-- our triggers are found by name
+ALTER SCHEMA wtcache RENAME TO other;
+ALTER FUNCTION wtcache.capture_row RENAME TO other;
+ALTER FUNCTION wtcache.capture_truncate SET SCHEMA public;
+ALTER EXTENSION wtcache SET SCHEMA public;
 
 -- somebody who may not use the schema of the extension changes his own
 CREATE ROLE regress_wtc_nobody;

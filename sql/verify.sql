@@ -37,6 +37,13 @@ SELECT * FROM wtcache.verify('goods');
 SELECT repaired, consistency FROM wtcache.verify_summary('goods', repair => true);
 \! $REDIS del goods:1 >/dev/null
 SELECT repaired, consistency, round(nines::numeric, 3) FROM wtcache.verify_summary('goods', repair => true);
+-- nothing is repaired that would not follow the table
+ALTER TABLE goods DISABLE TRIGGER wtcache_capture;
+SELECT count(*) FROM wtcache.verify('goods');
+SELECT count(*) FROM wtcache.verify('goods', repair => true);
+\! $REDIS exists goods:1 goods:2
+ALTER TABLE goods ENABLE TRIGGER wtcache_capture;
+SELECT repaired, consistency FROM wtcache.verify_summary('goods', repair => true);
 SELECT consistency, nines FROM wtcache.verify_summary('goods', sample => 100);
 SELECT checked <= 20, differing FROM wtcache.verify_summary('goods', sample => 50);
 

@@ -14,6 +14,7 @@
 #include "access/xlogdefs.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "replication/message.h"
@@ -168,6 +169,18 @@ wtc_sets_expression(AlterTableType subtype)
 	return subtype == AT_SetExpression;
 #else
 	return false;
+#endif
+}
+
+/* Sets tgenabled of a trigger of this table alone; checks no rights. */
+static inline void
+wtc_enable_trigger(Relation rel, const char *name, char enabled)
+{
+#if PG_VERSION_NUM >= 160000
+	EnableDisableTrigger(rel, name, InvalidOid, enabled, false, false,
+						 ShareRowExclusiveLock);
+#else
+	EnableDisableTrigger(rel, name, enabled, false, ShareRowExclusiveLock);
 #endif
 }
 

@@ -32,6 +32,9 @@ extern List *wtc_tables_with_rows(Relation rel);
 /* The capture trigger of a table; an error if it is not attached. */
 extern const Trigger *wtc_attached_trigger(Relation rel);
 
+/* An error if its trigger is disabled: what is stored would become stale. */
+extern void wtc_check_firing(Relation rel, const Trigger *trigger);
+
 /*
  * Queues the deletion of the keys of a table and its partitions, which it locks;
  * returns how many.

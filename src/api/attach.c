@@ -14,12 +14,16 @@
 #include "access/relation.h"
 #include "api/api.h"
 #include "capture/attachment.h"
+#include "capture/condition.h"
 #include "capture/ddl.h"
 #include "capture/image.h"
 #include "capture/shape.h"
+#include "capture/statement.h"
 #include "catalog/catalog.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "commands/trigger.h"
@@ -52,17 +56,6 @@ wtc_interval_ms(const Interval *interval)
 	return (uint64) (us / 1000);
 }
 
-static void
-refuse(Relation rel, const char *reason, const char *hint)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-			 errmsg("cannot attach \"%s\" to wtcache",
-					RelationGetRelationName(rel)),
-			 errdetail_internal("%s", reason),
-			 hint ? errhint("%s", hint) : 0));
-}
-
 void
 wtc_check_owner(Relation rel)
 {
@@ -78,27 +71,27 @@ check_attachable(Relation rel)
 	char		relkind = rel->rd_rel->relkind;
 
 	if (relkind == RELKIND_VIEW)
-		refuse(rel, "It is a view.", "Attach the tables it reads.");
+		wtc_refuse(rel, "It is a view.", "Attach the tables it reads.");
 	if (relkind == RELKIND_MATVIEW)
-		refuse(rel, "It is a materialized view, and REFRESH fires no triggers.",
-			   "Attach the tables it reads.");
+		wtc_refuse(rel, "It is a materialized view, and REFRESH fires no triggers.",
+				   "Attach the tables it reads.");
 	if (relkind == RELKIND_FOREIGN_TABLE)
-		refuse(rel, "It is a foreign table, and its rows change elsewhere.",
-			   "Attach the table where it is.");
+		wtc_refuse(rel, "It is a foreign table, and its rows change elsewhere.",
+				   "Attach the table where it is.");
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
-		refuse(rel, "It is not a table.", NULL);
+		wtc_refuse(rel, "It is not a table.", NULL);
 	if (rel->rd_rel->relispartition)
-		refuse(rel, "It is a partition.", "Attach the partitioned table.");
+		wtc_refuse(rel, "It is a partition.", "Attach the partitioned table.");
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
-		refuse(rel, "It is a temporary table, which no other session sees.",
-			   NULL);
+		wtc_refuse(rel, "It is a temporary table, which no other session sees.",
+				   NULL);
 	if (rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
-		refuse(rel, "It is an unlogged table, which a crash empties.",
-			   "Use ALTER TABLE ... SET LOGGED.");
+		wtc_refuse(rel, "It is an unlogged table, which a crash empties.",
+				   "Use ALTER TABLE ... SET LOGGED.");
 	if (IsCatalogRelation(rel))
-		refuse(rel, "It is a system catalog.", NULL);
+		wtc_refuse(rel, "It is a system catalog.", NULL);
 	if (relkind == RELKIND_RELATION && rel->rd_rel->relam != HEAP_TABLE_AM_OID)
-		refuse(rel, "Its access method is not heap.", NULL);
+		wtc_refuse(rel, "Its access method is not heap.", NULL);
 }
 
 /* A deferrable one counts as well, which rd_pkindex does not tell before 17. */
@@ -446,14 +439,21 @@ check_partitions(Relation rel)
 									AccessShareLock, NULL))
 	{
 		Relation	part = relation_open(lfirst_oid(lc), NoLock);
+		const Trigger *trigger = wtc_attachment_trigger(part);
 		char		relkind = part->rd_rel->relkind;
 		bool		unfit = relkind == RELKIND_FOREIGN_TABLE ||
 		(relkind == RELKIND_RELATION &&
-		 part->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT);
+		 (part->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT ||
+		  part->rd_rel->relam != HEAP_TABLE_AM_OID));
 
 		if (unfit)
-			refuse(rel, psprintf("Its partition \"%s\" is unlogged, temporary or foreign.",
-								 RelationGetRelationName(part)), NULL);
+			wtc_refuse(rel, psprintf("Its partition \"%s\" is unlogged, temporary, foreign, or not of the access method heap.",
+									 RelationGetRelationName(part)), NULL);
+		if (trigger != NULL && part->rd_rel->relispartition &&
+			!trigger->tgisclone)
+			wtc_refuse(rel, psprintf("Its partition \"%s\" is attached itself.",
+									 RelationGetRelationName(part)),
+					   "Call wtcache.detach() for it first.");
 		relation_close(part, NoLock);
 	}
 }
@@ -500,6 +500,25 @@ wtcache_attach(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/*
+ * Not by DROP TRIGGER: whoever owns a table may drop the row triggers of its
+ * partitions without owning these.
+ */
+static void
+drop_truncate_trigger(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessExclusiveLock);
+	char		enabled;
+	char	   *name = wtc_truncate_trigger(rel, &enabled);
+	ObjectAddress trigger = {.classId = TriggerRelationId};
+
+	relation_close(rel, NoLock);
+	if (name == NULL)
+		return;
+	trigger.objectId = get_trigger_oid(relid, name, false);
+	performDeletion(&trigger, DROP_RESTRICT, 0);
+}
+
 Datum
 wtcache_detach(PG_FUNCTION_ARGS)
 {
@@ -516,10 +535,9 @@ wtcache_detach(PG_FUNCTION_ARGS)
 	SPI_connect();
 	run(psprintf("DROP TRIGGER %s ON %s",
 				 quote_identifier(trigger->tgname), qualified_name(relid)));
-	foreach(lc, wtc_tables_with_rows(rel))
-		run(psprintf("DROP TRIGGER IF EXISTS " TRUNCATE_TRIGGER " ON %s",
-					 qualified_name(lfirst_oid(lc))));
 	SPI_finish();
+	foreach(lc, wtc_tables_with_rows(rel))
+		drop_truncate_trigger(lfirst_oid(lc));
 
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
@@ -549,7 +567,7 @@ wtcache_cover_partitions(PG_FUNCTION_ARGS)
 					"   AND r.tgparentid <> 0 AND c.relkind = 'r'"
 					"   AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t"
 					"        WHERE t.tgrelid = r.tgrelid"
-					"          AND t.tgname = '" TRUNCATE_TRIGGER "')",
+					"          AND t.tgfoid = 'wtcache.capture_truncate'::pg_catalog.regproc)",
 					false, 0) == SPI_OK_SELECT)
 	{
 		SPITupleTable *found = SPI_tuptable;

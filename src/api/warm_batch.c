@@ -27,6 +27,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "api/warm.h"
+#include "capture/condition.h"
 #include "capture/settings.h"
 #include "capture/trigger.h"
 #include "executor/spi.h"

@@ -11,9 +11,14 @@
  */
 #include "postgres.h"
 
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "capture/condition.h"
 #include "capture/ddl.h"
+#include "capture/rename.h"
 #include "capture/shape.h"
 #include "capture/statement.h"
 #include "catalog/namespace.h"
@@ -21,31 +26,17 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/tablecmds.h"
-#include "commands/trigger.h"
 #include "compat.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_type.h"
 #include "storage/lmgr.h"
-#include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 /*
  * What can be cached
  */
-
-static void
-refuse(Relation rel, const char *reason, const char *hint)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-			 errmsg("cannot attach \"%s\" to wtcache",
-					RelationGetRelationName(rel)),
-			 errdetail_internal("%s", reason),
-			 hint ? errhint("%s", hint) : 0));
-}
 
 /* A table that is, or has become, one with a capture trigger. */
 static void
@@ -57,18 +48,18 @@ check_fit(Oid relid)
 	if (wtc_attachment_trigger(rel) != NULL)
 	{
 		if (relkind == RELKIND_FOREIGN_TABLE)
-			refuse(rel, "It is a foreign table, and its rows change elsewhere.",
-				   NULL);
+			wtc_refuse(rel, "It is a foreign table, and its rows change elsewhere.",
+					   NULL);
 		if (relkind == RELKIND_RELATION &&
 			rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED)
-			refuse(rel, "It is an unlogged table, which a crash empties.", NULL);
+			wtc_refuse(rel, "It is an unlogged table, which a crash empties.", NULL);
 		if (relkind == RELKIND_RELATION &&
 			rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
-			refuse(rel, "It is a temporary table, which no other session sees.",
-				   NULL);
+			wtc_refuse(rel, "It is a temporary table, which no other session sees.",
+					   NULL);
 		if (relkind == RELKIND_RELATION &&
 			rel->rd_rel->relam != HEAP_TABLE_AM_OID)
-			refuse(rel, "Its access method is not heap.", NULL);
+			wtc_refuse(rel, "Its access method is not heap.", NULL);
 	}
 	relation_close(rel, AccessShareLock);
 }
@@ -84,146 +75,37 @@ is_attached(Oid relid)
 }
 
 /*
- * The triggers of an attachment
+ * Conditions of tables with columns of another type: must still be conditions
  */
 
-static bool
-fires(char enabled)
-{
-	return enabled == TRIGGER_FIRES_ON_ORIGIN || enabled == TRIGGER_FIRES_ALWAYS;
-}
-
-/* What tgenabled becomes by a command that names a trigger. */
-static char
-enabled_by(AlterTableType subtype)
-{
-	switch (subtype)
-	{
-		case AT_EnableTrig:
-			return TRIGGER_FIRES_ON_ORIGIN;
-		case AT_EnableAlwaysTrig:
-			return TRIGGER_FIRES_ALWAYS;
-		case AT_EnableReplicaTrig:
-			return TRIGGER_FIRES_ON_REPLICA;
-		default:
-			return TRIGGER_DISABLED;
-	}
-}
-
-/* A restored dump sets the TRUNCATE trigger to what the row trigger is. */
-static void
-check_trigger_command(Relation rel, const AlterTableCmd * cmd)
+void
+wtc_retyped(Statement *st, Relation rel)
 {
 	const Trigger *trigger = wtc_attachment_trigger(rel);
-	char		enabled;
-	char	   *truncate = wtc_truncate_trigger(rel, &enabled);
 
-	if (trigger == NULL || cmd->name == NULL)
-		return;
-	if (cmd->subtype == AT_EnableReplicaTrig &&
-		strcmp(cmd->name, trigger->tgname) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("trigger \"%s\" cannot fire for replicated changes only",
-						cmd->name),
-				 errdetail("Local changes of \"%s\" would not reach the cache.",
-						   RelationGetRelationName(rel)),
-				 errhint("Use ENABLE ALWAYS TRIGGER, or wtcache.attach() with always => true.")));
-	if (truncate != NULL && strcmp(cmd->name, truncate) == 0 &&
-		enabled_by(cmd->subtype) != trigger->tgenabled)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("trigger \"%s\" cannot be enabled or disabled by itself",
-						cmd->name),
-				 errhint("Enable or disable trigger \"%s\", which it follows.",
-						 trigger->tgname)));
+	/* one that has been broken already is not to be mended now */
+	if (trigger != NULL && wtc_condition_of(rel, trigger, true) != NULL)
+		st->retyped = wtc_add_oid(st, st->retyped, RelationGetRelid(rel));
 }
 
-/* The TRUNCATE trigger of a table fires when the row trigger does. */
 static void
-align_truncate_trigger(Oid relid, const char *truncate, char enabled)
+check_condition(Oid relid)
 {
-	const char *how = enabled == TRIGGER_FIRES_ALWAYS ? "ENABLE ALWAYS" :
-	enabled == TRIGGER_FIRES_ON_ORIGIN ? "ENABLE" : "DISABLE";
-	char	   *command =
-	psprintf("ALTER TABLE ONLY %s %s TRIGGER %s",
-			 quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-										get_rel_name(relid)),
-			 how, quote_identifier(truncate));
+	Relation	rel = try_relation_open(relid, NoLock);
+	const Trigger *trigger = rel ? wtc_attachment_trigger(rel) : NULL;
+	const char *condition = NULL;
 
-	wtc_ddl_own = true;
-	PG_TRY();
-	{
-		SPI_connect();
-		if (SPI_execute(command, false, 0) < 0)
-			elog(ERROR, "could not execute \"%s\"", command);
-		SPI_finish();
-	}
-	PG_FINALLY();
-	{
-		wtc_ddl_own = false;
-	}
-	PG_END_TRY();
-}
-
-/* The same of a table that may have been another's partition before. */
-static void
-align_triggers(Oid relid)
-{
-	Relation	rel = relation_open(relid, NoLock);
-	const Trigger *trigger = wtc_attachment_trigger(rel);
-	char		enabled;
-	char	   *truncate = wtc_truncate_trigger(rel, &enabled);
-
-	relation_close(rel, NoLock);
-	if (trigger != NULL && truncate != NULL && trigger->tgenabled != enabled)
-		align_truncate_trigger(relid, truncate, trigger->tgenabled);
-}
-
-/* Triggers of a table were enabled or disabled, by a command on another. */
-static void
-after_trigger_command(Statement *st, Oid relid, Oid top)
-{
-	Relation	rel = relation_open(relid, NoLock);
-	const Trigger *trigger = wtc_attachment_trigger(rel);
-
-	if (trigger != NULL && !fires(trigger->tgenabled) &&
-		list_member_oid(st->firing, relid))
-	{
-		wtc_forget(rel);
-		if (relid == top)
-			ereport(WARNING,
-					(errmsg("changes of \"%s\" no longer reach the cache",
-							RelationGetRelationName(rel)),
-					 errhint("Enable trigger \"%s\" again, or call wtcache.detach().",
-							 trigger->tgname)));
-	}
-	relation_close(rel, NoLock);
-	align_triggers(relid);
+	if (trigger != NULL)
+		condition = wtc_attachment_argument(trigger, "condition");
+	if (condition != NULL)
+		wtc_condition_canonical(rel, condition);
+	if (rel != NULL)
+		relation_close(rel, NoLock);
 }
 
 /*
  * ALTER TABLE, and ALTER TYPE of composite types
  */
-
-static bool
-is_trigger_command(AlterTableType subtype)
-{
-	switch (subtype)
-	{
-		case AT_EnableTrig:
-		case AT_EnableAlwaysTrig:
-		case AT_EnableReplicaTrig:
-		case AT_DisableTrig:
-		case AT_EnableTrigAll:
-		case AT_DisableTrigAll:
-		case AT_EnableTrigUser:
-		case AT_DisableTrigUser:
-			return true;
-		default:
-			return false;
-	}
-}
 
 static bool
 changes_column(AlterTableType subtype)
@@ -239,34 +121,48 @@ concerns_table(AlterTableType subtype)
 		subtype == AT_AttachPartition || subtype == AT_AddInherit;
 }
 
+/* The tables that are made of a composite type, and all below them. */
+static List *
+tables_of_type(Oid type, LOCKMODE lockmode)
+{
+	Relation	classes;
+	ScanKeyData key;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	List	   *tables = NIL;
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	if (!OidIsValid(type) || wtc_attached_tables(true) == NIL)
+		return NIL;
+	classes = table_open(RelationRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_class_reloftype, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(type));
+	scan = table_beginscan_catalog(classes, 1, &key);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+		tables = lappend_oid(tables, ((Form_pg_class) GETSTRUCT(tuple))->oid);
+	table_endscan(scan);
+	table_close(classes, AccessShareLock);
+
+	foreach(lc, tables)
+	{
+		LockRelationOid(lfirst_oid(lc), lockmode);
+		if (get_rel_relkind(lfirst_oid(lc)) != '\0')
+			result = list_concat_unique_oid(result,
+											find_all_inheritors(lfirst_oid(lc),
+																lockmode, NULL));
+	}
+	return result;
+}
+
 /* A table and all below it, or the tables that are made of a type. */
 static List *
 tables_changed(const AlterTableStmt * stmt, Oid relid, LOCKMODE lockmode)
 {
-	List	   *result = NIL;
-	ListCell   *lc;
-
-	if (stmt->objtype != OBJECT_TYPE)
-		return stmt->relation->inh ?
-			find_all_inheritors(relid, lockmode, NULL) : list_make1_oid(relid);
-	foreach(lc, wtc_attached_tables())
-	{
-		HeapTuple	tuple = SearchSysCache1(RELOID,
-											ObjectIdGetDatum(lfirst_oid(lc)));
-		Oid			oftype = InvalidOid;
-
-		if (HeapTupleIsValid(tuple))
-		{
-			oftype = ((Form_pg_class) GETSTRUCT(tuple))->reloftype;
-			ReleaseSysCache(tuple);
-		}
-		if (OidIsValid(oftype) && oftype == get_rel_type_id(relid))
-		{
-			LockRelationOid(lfirst_oid(lc), lockmode);
-			result = lappend_oid(result, lfirst_oid(lc));
-		}
-	}
-	return result;
+	if (stmt->objtype == OBJECT_TYPE)
+		return tables_of_type(get_rel_type_id(relid), lockmode);
+	return stmt->relation->inh ?
+		find_all_inheritors(relid, lockmode, NULL) : list_make1_oid(relid);
 }
 
 /* One command and one table, before. */
@@ -292,14 +188,10 @@ before_command(Statement *st, const AlterTableCmd * cmd, Oid relid)
 
 		if (use.shown || use.text != NULL)
 			wtc_forget(rel);
-		st->retyped = wtc_add_oid(st, st->retyped, relid);
+		wtc_retyped(st, rel);
 	}
-	else if (is_trigger_command(cmd->subtype))
-	{
-		check_trigger_command(rel, cmd);
-		if (fires(trigger->tgenabled))
-			st->firing = wtc_add_oid(st, st->firing, relid);
-	}
+	else if (wtc_is_trigger_command(cmd->subtype))
+		wtc_before_trigger_command(st, rel, cmd);
 	relation_close(rel, NoLock);
 }
 
@@ -314,19 +206,25 @@ refuse_unlogged(Oid relid)
 			 errhint("Call wtcache.detach() first.")));
 }
 
-/* A partition to be must not have a capture trigger of its own. */
+/* Neither a partition to be nor what is below it may be attached itself. */
 static void
 refuse_attached_partition(const RangeVar * name)
 {
 	Oid			relid = RangeVarGetRelid(name, NoLock, true);
+	ListCell   *lc;
 
-	if (OidIsValid(relid) && is_attached(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot make \"%s\" a partition while it is attached to wtcache",
-						name->relname),
-				 errdetail("Its rows would have two keys."),
-				 errhint("Call wtcache.detach() for it first.")));
+	if (!OidIsValid(relid))
+		return;
+	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
+	{
+		if (is_attached(lfirst_oid(lc)))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("cannot make \"%s\" a partition while it is attached to wtcache",
+							get_rel_name(lfirst_oid(lc))),
+					 errdetail("Its rows would have two keys."),
+					 errhint("Call wtcache.detach() for it first.")));
+	}
 }
 
 static void
@@ -348,7 +246,7 @@ before_alter_table(Statement *st, AlterTableStmt * stmt)
 		st->adds_partitions |= subtype == AT_AttachPartition;
 
 		shape |= subtype == AT_AddColumn || changes_column(subtype) ||
-			is_trigger_command(subtype);
+			wtc_is_trigger_command(subtype);
 		other |= concerns_table(subtype);
 	}
 	if (!shape && !other)
@@ -396,7 +294,7 @@ after_attach_partition(const RangeVar * name)
 			if (trigger != NULL)
 				wtc_forget_rows(rel, trigger);
 			relation_close(rel, NoLock);
-			align_triggers(lfirst_oid(lc));
+			wtc_align_triggers(lfirst_oid(lc));
 		}
 	}
 }
@@ -413,45 +311,32 @@ notice_inheritance(const RangeVar * parent, const char *child)
 				 errdetail("Only partitions share the attachment of their parent.")));
 }
 
-/* A condition must still be one. */
-static void
-check_condition(Oid relid)
-{
-	Relation	rel = relation_open(relid, NoLock);
-	const Trigger *trigger = wtc_attachment_trigger(rel);
-
-	for (int i = 0; trigger != NULL && i < trigger->tgnargs; i++)
-	{
-		if (strncmp(trigger->tgargs[i], "condition=", 10) == 0)
-			wtc_condition_canonical(rel, trigger->tgargs[i] + 10);
-	}
-	relation_close(rel, NoLock);
-}
-
 static void
 after_alter_table(Statement *st, AlterTableStmt * stmt)
 {
 	ListCell   *lc;
 	Oid			relid;
 
-	foreach(lc, st->retyped)
-		check_condition(lfirst_oid(lc));
 	foreach(lc, stmt->cmds)
 	{
 		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
 
-		if (!concerns_table(cmd->subtype) && !is_trigger_command(cmd->subtype))
+		if (!concerns_table(cmd->subtype) && !wtc_is_trigger_command(cmd->subtype))
 			continue;
 		relid = RangeVarGetRelid(stmt->relation, NoLock, true);
 		if (!OidIsValid(relid))
 			continue;
-		if (is_trigger_command(cmd->subtype))
+		if (wtc_is_trigger_command(cmd->subtype))
 		{
 			List	   *tables = tables_changed(stmt, relid, NoLock);
 			ListCell   *table;
 
+			/* said once; a parent that is changed alone has no rows */
 			foreach(table, tables)
-				after_trigger_command(st, lfirst_oid(table), relid);
+				wtc_after_trigger_command(st, lfirst_oid(table),
+										  lfirst_oid(table) == relid &&
+										  (stmt->relation->inh ||
+										   get_rel_relkind(relid) == RELKIND_RELATION));
 		}
 		if (cmd->subtype == AT_SetAccessMethod)
 			check_fit(relid);
@@ -464,8 +349,58 @@ after_alter_table(Statement *st, AlterTableStmt * stmt)
 }
 
 /*
- * Other statements
+ * Renaming
  */
+
+static void
+follow_conditions(Statement *st, Oid type)
+{
+	MemoryContext old = MemoryContextSwitchTo(st->cxt);
+
+	st->renamings = list_concat(st->renamings,
+								wtc_renaming_begin_conditions(type));
+	MemoryContextSwitchTo(old);
+}
+
+/* Those that could name a relation, by its row type. */
+static void
+follow_row_type(Statement *st, const RangeVar * relation)
+{
+	Oid			relid = RangeVarGetRelid(relation, NoLock, true);
+	Oid			type = OidIsValid(relid) ? get_rel_type_id(relid) : InvalidOid;
+
+	if (OidIsValid(type))
+		follow_conditions(st, type);
+}
+
+/* Something gets another name, or another schema. */
+static void
+before_naming(Statement *st, ObjectType what, const RangeVar * relation)
+{
+	switch (what)
+	{
+		case OBJECT_TABLE:
+		case OBJECT_FOREIGN_TABLE:
+		case OBJECT_VIEW:
+		case OBJECT_MATVIEW:
+		case OBJECT_COLUMN:
+		case OBJECT_ATTRIBUTE:
+			follow_row_type(st, relation);
+			break;
+		case OBJECT_COLLATION:
+		case OBJECT_DOMAIN:
+		case OBJECT_EXTENSION:
+		case OBJECT_FUNCTION:
+		case OBJECT_OPERATOR:
+		case OBJECT_ROUTINE:
+		case OBJECT_SCHEMA:
+		case OBJECT_TYPE:
+			follow_conditions(st, InvalidOid);
+			break;
+		default:
+			break;
+	}
+}
 
 static void
 before_rename_column(Statement *st, RenameStmt * stmt)
@@ -505,7 +440,9 @@ before_rename_column(Statement *st, RenameStmt * stmt)
 				wtc_forget(rel);
 			old = MemoryContextSwitchTo(st->cxt);
 			st->renamings = lappend(st->renamings,
-									wtc_renaming_begin(rel, trigger));
+									wtc_renaming_begin(rel, trigger,
+													   stmt->subname,
+													   stmt->newname));
 			MemoryContextSwitchTo(old);
 		}
 		relation_close(rel, NoLock);
@@ -513,22 +450,70 @@ before_rename_column(Statement *st, RenameStmt * stmt)
 	}
 }
 
+/* Our triggers are known by the names of their functions. */
 static void
-before_alter_enum(AlterEnumStmt * stmt)
+check_own_names(const Statement *st)
+{
+	if (wtc_capture_function() != st->capture ||
+		wtc_trigger_function("capture_truncate") != st->truncate)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot rename what wtcache finds its triggers by"),
+				 errdetail("These are the functions wtcache.capture_row() and wtcache.capture_truncate().")));
+}
+
+/*
+ * Other statements
+ */
+
+static void
+before_alter_enum(Statement *st, AlterEnumStmt * stmt)
 {
 	Oid			type;
 
 	if (stmt->oldVal == NULL)
 		return;
 	type = typenameTypeId(NULL, makeTypeNameFromNameList(stmt->typeName));
-	if (wtc_owns_type(type, GetUserId()))
-		wtc_forget_tables_with_type(type);
+	if (!wtc_owns_type(type, GetUserId()))
+		return;
+	wtc_forget_tables_with_type(type);
+	follow_conditions(st, InvalidOid);
+}
+
+/* Values that have a cast to json are written by it. */
+static void
+before_create_cast(CreateCastStmt * stmt)
+{
+	Oid			source = typenameTypeId(NULL, stmt->sourcetype);
+	Oid			target = typenameTypeId(NULL, stmt->targettype);
+
+	if (target == JSONOID && (wtc_owns_type(source, GetUserId()) ||
+							  wtc_owns_type(target, GetUserId())))
+		wtc_forget_tables_with_type(source);
+}
+
+/* What CREATE has made or will replace: it does not search for names. */
+static Oid
+created(const RangeVar * name)
+{
+	return get_relname_relid(name->relname, RangeVarGetCreationNamespace(name));
+}
+
+/* A view that is replaced may have more columns, and so may its row type. */
+static void
+before_replace_view(ViewStmt * stmt)
+{
+	Oid			relid = created(stmt->view);
+
+	if (OidIsValid(relid) && get_rel_relkind(relid) == RELKIND_VIEW &&
+		wtc_owns_relation(relid, GetUserId()))
+		wtc_forget_tables_with_type(get_rel_type_id(relid));
 }
 
 static void
 after_create(CreateStmt * stmt)
 {
-	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	Oid			relid = created(stmt->relation);
 	ListCell   *lc;
 
 	if (!OidIsValid(relid))
@@ -546,6 +531,8 @@ after_create(CreateStmt * stmt)
 void
 wtc_before_statement(Statement *st, Node *stmt)
 {
+	st->capture = wtc_capture_function();
+	st->truncate = wtc_trigger_function("capture_truncate");
 	if (IsA(stmt, AlterTableStmt))
 	{
 		ObjectType	type = ((AlterTableStmt *) stmt)->objtype;
@@ -560,9 +547,19 @@ wtc_before_statement(Statement *st, Node *stmt)
 
 		if (type == OBJECT_COLUMN || type == OBJECT_ATTRIBUTE)
 			before_rename_column(st, (RenameStmt *) stmt);
+		before_naming(st, type, ((RenameStmt *) stmt)->relation);
 	}
+	else if (IsA(stmt, AlterObjectSchemaStmt))
+		before_naming(st, ((AlterObjectSchemaStmt *) stmt)->objectType,
+					  ((AlterObjectSchemaStmt *) stmt)->relation);
+	else if (IsA(stmt, CreateCastStmt))
+		before_create_cast((CreateCastStmt *) stmt);
+	else if (IsA(stmt, CreateTrigStmt))
+		wtc_before_create_trigger(st, (CreateTrigStmt *) stmt);
+	else if (IsA(stmt, ViewStmt) && ((ViewStmt *) stmt)->replace)
+		before_replace_view((ViewStmt *) stmt);
 	else if (IsA(stmt, AlterEnumStmt))
-		before_alter_enum((AlterEnumStmt *) stmt);
+		before_alter_enum(st, (AlterEnumStmt *) stmt);
 }
 
 void
@@ -570,13 +567,16 @@ wtc_after_statement(Statement *st, Node *stmt)
 {
 	ListCell   *lc;
 
-	if (IsA(stmt, AlterTableStmt))
+	if (IsA(stmt, RenameStmt) || IsA(stmt, AlterObjectSchemaStmt))
+		check_own_names(st);
+	else if (IsA(stmt, AlterTableStmt))
 		after_alter_table(st, (AlterTableStmt *) stmt);
 	else if (IsA(stmt, CreateStmt))
 		after_create((CreateStmt *) stmt);
 	else if (IsA(stmt, CreateForeignTableStmt))
 		after_create(&((CreateForeignTableStmt *) stmt)->base);
 	foreach(lc, st->renamings)
-		wtc_renaming_end(lfirst(lc), ((RenameStmt *) stmt)->subname,
-						 ((RenameStmt *) stmt)->newname);
+		wtc_renaming_end(lfirst(lc));
+	foreach(lc, st->retyped)
+		check_condition(lfirst_oid(lc));
 }

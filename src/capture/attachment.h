@@ -58,6 +58,9 @@ typedef struct WtcAttachment
 	bool		exotic;
 } WtcAttachment;
 
+/* Raises the error that a table cannot be attached; hint may be NULL. */
+extern void wtc_refuse(Relation rel, const char *reason, const char *hint);
+
 /* Decodes arguments; raises an error if they make no sense for the table. */
 extern WtcAttachment *wtc_attachment_build(Relation rel, int nargs,
 										   char *const *args,
@@ -72,6 +75,10 @@ extern WtcAttachment *wtc_attachment_get(Relation rel, const Trigger *trigger);
  */
 extern const Trigger *wtc_attachment_trigger(Relation rel);
 
+/* The value of its argument of this name, the first one; or NULL. */
+extern const char *wtc_attachment_argument(const Trigger *trigger,
+										   const char *name);
+
 /* A trigger function of ours, or InvalidOid; the one of capture triggers. */
 extern Oid	wtc_trigger_function(const char *name);
 extern Oid	wtc_capture_function(void);
@@ -84,21 +91,5 @@ extern bool wtc_covers_unique_index(Relation rel, const Bitmapset *columns);
 
 /* A column in its output form. */
 extern char *wtc_attachment_output(void *att, AttrNumber attno, Datum value);
-
-/*
- * The expression of a query that is "SELECT" and an expression, and nothing
- * else; otherwise NULL.  Raises an error if it cannot be parsed.
- */
-extern Node *wtc_single_expression(const char *query);
-
-/*
- * Checks the text of a condition and returns it in a form whose meaning does
- * not depend on search_path.
- */
-extern char *wtc_condition_canonical(Relation rel, const char *condition);
-
-/* Such a text as an expression over the row, runs nothing; and back. */
-extern Node *wtc_condition_parse(Relation rel, const char *condition);
-extern char *wtc_condition_deparse(Relation rel, Node *expr);
 
 #endif							/* WTC_CAPTURE_ATTACHMENT_H */

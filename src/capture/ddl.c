@@ -45,12 +45,14 @@
 #include "catalog/indexing.h"
 #include "catalog/objectaccess.h"
 #include "catalog/partition.h"
+#include "catalog/pg_cast.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "storage/lmgr.h"
-#include "tcop/utility.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utility.h"
 
 bool		wtc_ddl_own = false;
 
@@ -126,7 +128,14 @@ wtc_forget_tables_with_type(Oid type)
 	ListCell   *lc;
 
 	foreach(lc, wtc_lock_tables_with_type(type))
-		wtc_forget_table(lfirst_oid(lc));
+	{
+		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
+
+		wtc_forget(rel);
+		if (current != NULL)
+			wtc_retyped(current, rel);
+		relation_close(rel, NoLock);
+	}
 }
 
 static void
@@ -259,7 +268,7 @@ dropping_column(Oid relid, AttrNumber attno)
 	const Trigger *trigger;
 
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE &&
-		relkind != RELKIND_COMPOSITE_TYPE)
+		relkind != RELKIND_FOREIGN_TABLE && relkind != RELKIND_COMPOSITE_TYPE)
 		return;
 	rel = relation_open(relid, AccessExclusiveLock);
 	trigger = wtc_attachment_trigger(rel);
@@ -329,18 +338,42 @@ dropping_toast(Oid toast)
 }
 
 static void
+dropping_cast(Oid oid)
+{
+	Relation	casts = table_open(CastRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			source = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_cast_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(oid));
+	scan = systable_beginscan(casts, CastOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple) &&
+		((Form_pg_cast) GETSTRUCT(tuple))->casttarget == JSONOID)
+		source = ((Form_pg_cast) GETSTRUCT(tuple))->castsource;
+	systable_endscan(scan);
+	table_close(casts, AccessShareLock);
+	wtc_forget_tables_with_type(source);
+}
+
+static void
 object_access(ObjectAccessType access, Oid class, Oid object, int sub,
 			  void *arg)
 {
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub, arg);
-	if (access != OAT_DROP || wtc_ddl_own ||
-		(class != TriggerRelationId && class != RelationRelationId) ||
+	if (access != OAT_DROP || (current != NULL && current->own) ||
+		(class != TriggerRelationId && class != RelationRelationId &&
+		 class != CastRelationId) ||
 		!OidIsValid(wtc_capture_function()))
 		return;
 
 	if (class == TriggerRelationId)
 		dropping_trigger(object);
+	else if (class == CastRelationId)
+		dropping_cast(object);
 	else if (sub > 0)
 		dropping_column(object, (AttrNumber) sub);
 	else if (current != NULL)	/* not by REINDEX */
@@ -359,11 +392,15 @@ is_followed(Node *stmt)
 		case T_AlterTableStmt:
 		case T_RenameStmt:
 		case T_AlterEnumStmt:
+		case T_AlterObjectSchemaStmt:
 		case T_CreateStmt:
+		case T_CreateCastStmt:
 		case T_CreateForeignTableStmt:
+		case T_CreateTrigStmt:
 		case T_DropStmt:
 		case T_DropOwnedStmt:
-			return !wtc_ddl_own && !XactReadOnly && !RecoveryInProgress() &&
+		case T_ViewStmt:
+			return !XactReadOnly && !RecoveryInProgress() &&
 				OidIsValid(wtc_capture_function());
 		default:
 			return false;
@@ -383,50 +420,44 @@ check_dropped(const Statement *st)
 }
 
 static void
-pass_on(PlannedStmt *pstmt, const char *query_string,
-		bool read_only_tree, ProcessUtilityContext context,
-		ParamListInfo params, QueryEnvironment *query_env,
-		DestReceiver *dest, QueryCompletion *qc)
-{
-	if (prev_utility)
-		prev_utility(pstmt, query_string, read_only_tree, context,
-					 params, query_env, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
-								params, query_env, dest, qc);
-}
-
-static void
 process_utility(PlannedStmt *pstmt, const char *query_string,
 				bool read_only_tree, ProcessUtilityContext context,
 				ParamListInfo params, QueryEnvironment *query_env,
 				DestReceiver *dest, QueryCompletion *qc)
 {
 	Node	   *stmt = pstmt->utilityStmt;
+	bool		own = wtc_ddl_own;
 	Statement	st = {.outer = current,.cxt = CurrentMemoryContext,
-	.adds_partitions = true};
+	.own = own,.adds_partitions = !own};
 
-	if (!is_followed(stmt))
+	if (!own && !is_followed(stmt))
 	{
-		pass_on(pstmt, query_string, read_only_tree, context,
-				params, query_env, dest, qc);
+		wtc_pass_on(prev_utility, pstmt, query_string, read_only_tree, context,
+					params, query_env, dest, qc);
 		return;
 	}
 
+	/* what it runs in its turn, as event triggers do, is not ours */
+	wtc_ddl_own = false;
 	current = &st;
 	PG_TRY();
 	{
-		wtc_before_statement(&st, stmt);
-		pass_on(pstmt, query_string, read_only_tree, context,
-				params, query_env, dest, qc);
-		CommandCounterIncrement();
-		wtc_after_statement(&st, stmt);
-		check_dropped(&st);
-		report(&st, stmt);
+		if (!own)
+			wtc_before_statement(&st, stmt);
+		wtc_pass_on(prev_utility, pstmt, query_string, read_only_tree, context,
+					params, query_env, dest, qc);
+		if (!own)
+		{
+			CommandCounterIncrement();
+			wtc_after_statement(&st, stmt);
+			check_dropped(&st);
+			report(&st, stmt);
+		}
 	}
 	PG_FINALLY();
 	{
 		current = st.outer;
+		wtc_ddl_own = own;
 	}
 	PG_END_TRY();
 }
@@ -434,7 +465,7 @@ process_utility(PlannedStmt *pstmt, const char *query_string,
 bool
 wtc_ddl_adds_partitions(void)
 {
-	return !wtc_ddl_own && (current == NULL || current->adds_partitions);
+	return current == NULL || current->adds_partitions;
 }
 
 void

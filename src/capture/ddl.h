@@ -12,8 +12,8 @@
 extern void wtc_ddl_init(void);
 
 /*
- * While this is set, statements are wtcache's own, and leave the cache as it
- * is.  Whoever sets it resets it, also after an error.
+ * While this is set, the next statement is wtcache's own and leaves the cache
+ * as it is.  Whoever sets it resets it, also after an error.
  */
 extern bool wtc_ddl_own;
 

@@ -13,6 +13,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "capture/condition.h"
 #include "capture/shape.h"
 #include "capture/trigger.h"
 #include "catalog/dependency.h"
@@ -24,9 +25,7 @@
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "storage/lmgr.h"
-#include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -58,7 +57,7 @@ table_of_trigger(Oid trigger)
 
 /* Every trigger depends on its function, also a partition's copy of one. */
 List *
-wtc_attached_tables(void)
+wtc_attached_tables(bool partitioned)
 {
 	Oid			function = wtc_capture_function();
 	Relation	depend;
@@ -90,8 +89,10 @@ wtc_attached_tables(void)
 	foreach(lc, triggers)
 	{
 		Oid			relid = table_of_trigger(lfirst_oid(lc));
+		char		relkind = get_rel_relkind(relid);
 
-		if (get_rel_relkind(relid) == RELKIND_RELATION)
+		if (relkind == RELKIND_RELATION ||
+			(partitioned && relkind == RELKIND_PARTITIONED_TABLE))
 			result = list_append_unique_oid(result, relid);
 	}
 	return result;
@@ -100,8 +101,6 @@ wtc_attached_tables(void)
 /*
  * Types
  */
-
-static bool columns_reach(Oid relid, Oid type);
 
 /* Can a value of a type have one of another type in it? */
 static bool
@@ -119,7 +118,7 @@ type_reaches(Oid type, Oid target)
 		case TYPTYPE_DOMAIN:
 			return type_reaches(getBaseType(type), target);
 		case TYPTYPE_COMPOSITE:
-			return columns_reach(get_typ_typrelid(type), target);
+			return wtc_columns_reach(get_typ_typrelid(type), target);
 		case TYPTYPE_RANGE:
 			return type_reaches(get_range_subtype(type), target);
 		case TYPTYPE_MULTIRANGE:
@@ -130,8 +129,8 @@ type_reaches(Oid type, Oid target)
 	}
 }
 
-static bool
-columns_reach(Oid relid, Oid type)
+bool
+wtc_columns_reach(Oid relid, Oid type)
 {
 	for (AttrNumber attno = 1;; attno++)
 	{
@@ -150,22 +149,53 @@ columns_reach(Oid relid, Oid type)
 	}
 }
 
+/*
+ * Is there anything made of a type but its array type?  The row types of most
+ * tables are used by nothing, and the partitions of a table may be many.
+ */
+static bool
+is_used(Oid type)
+{
+	Oid			array = get_array_type(type);
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		used = false;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(TypeRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(type));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
+	while (!used && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		used = form->classid != TypeRelationId || form->objid != array;
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return used || (OidIsValid(array) && is_used(array));
+}
+
 List *
 wtc_lock_tables_with_type(Oid type)
 {
 	List	   *result = NIL;
 	ListCell   *lc;
 
-	if (!OidIsValid(type))
+	/* those of the server never change, and nothing records who uses them */
+	if (type < FirstNormalObjectId || !is_used(type))
 		return NIL;
-	foreach(lc, wtc_attached_tables())
+	foreach(lc, wtc_attached_tables(false))
 	{
 		Oid			relid = lfirst_oid(lc);
 
-		if (!columns_reach(relid, type))
+		if (!wtc_columns_reach(relid, type))
 			continue;
 		LockRelationOid(relid, ShareRowExclusiveLock);
-		if (columns_reach(relid, type))
+		if (wtc_columns_reach(relid, type))
 			result = lappend_oid(result, relid);
 	}
 	return result;
@@ -175,18 +205,51 @@ wtc_lock_tables_with_type(Oid type)
  * Attachments
  */
 
-static const char *
-argument(const Trigger *trigger, const char *name)
+/* Something that may raise an error. */
+typedef struct Attempt
 {
-	size_t		len = strlen(name);
+	void		(*what) (struct Attempt *attempt);
+	Relation	rel;
+	int			nargs;
+	char	  **args;
+	WtcAttachment *att;			/* NULL: none */
+	const char *condition;
+	Node	   *expr;			/* NULL: none */
+}			Attempt;
 
-	for (int i = 0; i < trigger->tgnargs; i++)
+/* Tries it; if it fails, returns why. */
+static char *
+try(Attempt * attempt)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	char	   *volatile why = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(cxt);
+	PG_TRY();
 	{
-		if (strncmp(trigger->tgargs[i], name, len) == 0 &&
-			trigger->tgargs[i][len] == '=')
-			return trigger->tgargs[i] + len + 1;
+		attempt->what(attempt);
+		ReleaseCurrentSubTransaction();
 	}
-	return NULL;
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(cxt);
+		why = CopyErrorData()->message;
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(cxt);
+	CurrentResourceOwner = owner;
+	return why;
+}
+
+static void
+build_attachment(Attempt * attempt)
+{
+	attempt->att = wtc_attachment_build(attempt->rel, attempt->nargs,
+										attempt->args, CurrentMemoryContext);
 }
 
 /*
@@ -198,48 +261,52 @@ argument(const Trigger *trigger, const char *name)
 static WtcAttachment *
 build(Relation rel, const Trigger *trigger)
 {
-	char	  **args = palloc(sizeof(char *) * (trigger->tgnargs + 1));
-	int			n = 0;
-	MemoryContext cxt = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	WtcAttachment *volatile att = NULL;
+	Attempt		attempt = {.what = build_attachment,.rel = rel};
+	char	   *why;
 
+	attempt.args = palloc(sizeof(char *) * (trigger->tgnargs + 1));
 	for (int i = 0; i < trigger->tgnargs; i++)
 	{
 		if (strncmp(trigger->tgargs[i], "condition=", 10) != 0)
-			args[n++] = trigger->tgargs[i];
+			attempt.args[attempt.nargs++] = trigger->tgargs[i];
 	}
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(cxt);
-	PG_TRY();
-	{
-		att = wtc_attachment_build(rel, n, args, cxt);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(cxt);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
+	why = try(&attempt);
+	if (why != NULL)
 		ereport(WARNING,
 				(errmsg("could not find the keys of \"%s\" in the cache",
 						RelationGetRelationName(rel)),
-				 errdetail_internal("%s", error->message)));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(cxt);
-	CurrentResourceOwner = owner;
-	return att;
+				 errdetail_internal("%s", why)));
+	return attempt.att;
+}
+
+static void
+parse_condition(Attempt * attempt)
+{
+	attempt->expr = wtc_condition_parse(attempt->rel, attempt->condition);
+}
+
+Node *
+wtc_condition_of(Relation rel, const Trigger *trigger, bool quiet)
+{
+	Attempt		attempt = {.what = parse_condition,.rel = rel};
+	char	   *why;
+
+	attempt.condition = wtc_attachment_argument(trigger, "condition");
+	if (attempt.condition == NULL)
+		return NULL;
+	why = try(&attempt);
+	if (why != NULL && !quiet)
+		ereport(WARNING,
+				(errmsg("the wtcache condition of \"%s\" cannot be evaluated",
+						RelationGetRelationName(rel)),
+				 errdetail_internal("%s", why)));
+	return attempt.expr;
 }
 
 bool
 wtc_image_has_all_columns(const Trigger *trigger)
 {
-	return argument(trigger, "column") == NULL;
+	return wtc_attachment_argument(trigger, "column") == NULL;
 }
 
 static void
@@ -257,11 +324,11 @@ use_in_templates(WtcColumnUse *use, const char *name,
 }
 
 static bool
-condition_uses(Relation rel, const char *condition, AttrNumber attno)
+expression_uses(Node *expr, AttrNumber attno)
 {
 	Bitmapset  *columns = NULL;
 
-	pull_varattnos(wtc_condition_parse(rel, condition), 1, &columns);
+	pull_varattnos(expr, 1, &columns);
 	return bms_is_member(attno - FirstLowInvalidHeapAttributeNumber, columns) ||
 		bms_is_member(-FirstLowInvalidHeapAttributeNumber, columns);
 }
@@ -271,8 +338,8 @@ wtc_column_use(Relation rel, const Trigger *trigger, const char *column)
 {
 	WtcColumnUse use = {0};
 	AttrNumber	attno = get_attnum(RelationGetRelid(rel), column);
-	const char *condition = argument(trigger, "condition");
 	WtcAttachment *att;
+	Node	   *condition;
 
 	if (attno <= 0)
 		return use;
@@ -286,11 +353,11 @@ wtc_column_use(Relation rel, const Trigger *trigger, const char *column)
 	use.shown = att->ncolumns == 0;
 	for (int i = 0; i < att->ncolumns; i++)
 		use.shown |= att->columns[i] == attno;
-	if (use.text == NULL && condition != NULL &&
-		condition_uses(rel, condition, attno))
+	condition = use.text == NULL ? wtc_condition_of(rel, trigger, false) : NULL;
+	if (condition != NULL && expression_uses(condition, attno))
 	{
 		use.name = "condition";
-		use.text = condition;
+		use.text = wtc_attachment_argument(trigger, "condition");
 	}
 	if (use.text == NULL && use.shown && att->ncolumns > 0)
 	{
@@ -313,105 +380,4 @@ wtc_forget_rows(Relation rel, const Trigger *trigger)
 		MemoryContextDelete(att->cxt);
 	}
 	return rows;
-}
-
-/*
- * Renaming a column
- */
-
-WtcRenaming *
-wtc_renaming_begin(Relation rel, const Trigger *trigger)
-{
-	WtcRenaming *renaming = palloc0(sizeof(WtcRenaming));
-	const char *condition = argument(trigger, "condition");
-
-	renaming->relid = RelationGetRelid(rel);
-	if (condition != NULL)
-		renaming->condition = wtc_condition_parse(rel, condition);
-	return renaming;
-}
-
-/* An argument as it is to be from now on. */
-static char *
-renamed_argument(const WtcRenaming *renaming, Relation rel, const char *arg,
-				 const char *from, const char *to)
-{
-	const char *value = strchr(arg, '=') + 1;
-	char	   *name = pnstrdup(arg, value - arg);
-
-	if (strcmp(name, "key=") == 0 || strcmp(name, "tag=") == 0 ||
-		strcmp(name, "invalidate=") == 0)
-		return psprintf("%s%s", name, wtc_template_rename(value, from, to));
-	if (strcmp(name, "column=") == 0 && strcmp(value, from) == 0)
-		return psprintf("%s%s", name, to);
-	if (strcmp(name, "condition=") == 0)
-		return psprintf("%s%s", name,
-						wtc_condition_deparse(rel, renaming->condition));
-	return pstrdup(arg);
-}
-
-/*
- * Changes the trigger in the catalog: CREATE OR REPLACE TRIGGER would need
- * privileges that whoever may rename the column need not have.
- */
-static void
-update_arguments(Oid trigger, const char *args, int len)
-{
-	Relation	triggers = table_open(TriggerRelationId, RowExclusiveLock);
-	Datum		values[Natts_pg_trigger] = {0};
-	bool		nulls[Natts_pg_trigger] = {0};
-	bool		replaces[Natts_pg_trigger] = {0};
-	bytea	   *bytes = palloc(VARHDRSZ + len);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	SET_VARSIZE(bytes, VARHDRSZ + len);
-	memcpy(VARDATA(bytes), args, len);
-	values[Anum_pg_trigger_tgargs - 1] = PointerGetDatum(bytes);
-	replaces[Anum_pg_trigger_tgargs - 1] = true;
-
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(triggers, TriggerOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "could not find trigger %u", trigger);
-	tuple = heap_modify_tuple(tuple, RelationGetDescr(triggers),
-							  values, nulls, replaces);
-	CatalogTupleUpdate(triggers, &tuple->t_self, tuple);
-	systable_endscan(scan);
-	table_close(triggers, RowExclusiveLock);
-}
-
-void
-wtc_renaming_end(const WtcRenaming *renaming, const char *from, const char *to)
-{
-	Relation	rel = relation_open(renaming->relid, NoLock);
-	const Trigger *trigger = wtc_attachment_trigger(rel);
-	StringInfoData args;
-	bool		changed = false;
-
-	initStringInfo(&args);
-	for (int i = 0; trigger != NULL && i < trigger->tgnargs; i++)
-	{
-		char	   *arg = renamed_argument(renaming, rel, trigger->tgargs[i],
-										   from, to);
-
-		changed |= strcmp(arg, trigger->tgargs[i]) != 0;
-		appendBinaryStringInfo(&args, arg, strlen(arg) + 1);
-	}
-	if (changed && strpbrk(to, "{}") != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot rename column \"%s\" to \"%s\" because wtcache needs it",
-						from, to),
-				 errdetail("Templates cannot name a column with a brace in its name.")));
-	if (changed)
-	{
-		update_arguments(trigger->tgoid, args.data, args.len);
-		CacheInvalidateRelcache(rel);
-		CommandCounterIncrement();
-	}
-	relation_close(rel, NoLock);
 }

@@ -14,8 +14,14 @@
 
 #include "capture/attachment.h"
 
-/* The tables that hold rows and have a capture trigger; no lock is taken. */
-extern List *wtc_attached_tables(void);
+/*
+ * The tables that have a capture trigger: those that hold rows, and if asked
+ * for, partitioned ones.  No lock is taken.
+ */
+extern List *wtc_attached_tables(bool partitioned);
+
+/* Can there be values of the type in the columns of a table, at any depth? */
+extern bool wtc_columns_reach(Oid relid, Oid type);
 
 /*
  * Those of them in whose columns values of the type can be, at any depth, now
@@ -34,6 +40,13 @@ typedef struct WtcColumnUse
 extern WtcColumnUse wtc_column_use(Relation rel, const Trigger *trigger,
 								   const char *column);
 
+/*
+ * The condition of an attachment, parsed.  NULL if there is none, or if it
+ * cannot be parsed, with a warning unless quiet: no row can be written then,
+ * but that is no reason not to change the schema.
+ */
+extern Node *wtc_condition_of(Relation rel, const Trigger *trigger, bool quiet);
+
 /* Is the image one of all columns, so that a new one changes it? */
 extern bool wtc_image_has_all_columns(const Trigger *trigger);
 
@@ -43,16 +56,5 @@ extern bool wtc_image_has_all_columns(const Trigger *trigger);
  * against writers.  Returns the number of rows.
  */
 extern uint64 wtc_forget_rows(Relation rel, const Trigger *trigger);
-
-/* A column is renamed: the arguments before it, and writing them after it. */
-typedef struct WtcRenaming
-{
-	Oid			relid;
-	Node	   *condition;		/* NULL: none */
-} WtcRenaming;
-
-extern WtcRenaming *wtc_renaming_begin(Relation rel, const Trigger *trigger);
-extern void wtc_renaming_end(const WtcRenaming *renaming, const char *from,
-							 const char *to);
 
 #endif							/* WTC_CAPTURE_SHAPE_H */

@@ -137,6 +137,33 @@ wtc_get_operation(WtcCursor *cursor, WtcOperation *op)
 }
 
 void
+wtc_put_operation(StringInfo buf, const WtcOperation *op)
+{
+	appendStringInfoCharMacro(buf, (char) op->kind);
+	wtc_put_string(buf, op->key.data, op->key.len);
+	switch (op->kind)
+	{
+		case WTC_OP_INVALIDATE:
+			break;
+		case WTC_OP_DELETE:
+			wtc_put_list(buf, &op->removed);
+			break;
+		case WTC_OP_SET:
+			wtc_put_varint(buf, op->ttl_ms);
+			wtc_put_string(buf, op->value.data, op->value.len);
+			wtc_put_list(buf, &op->tags);
+			wtc_put_list(buf, &op->removed);
+			break;
+		case WTC_OP_HASH:
+			wtc_put_varint(buf, op->ttl_ms);
+			wtc_put_list(buf, &op->fields);
+			wtc_put_list(buf, &op->tags);
+			wtc_put_list(buf, &op->removed);
+			break;
+	}
+}
+
+void
 wtc_put_deletion(StringInfo buf, const char *op, size_t len)
 {
 	WtcCursor	cursor = {op, op + len};

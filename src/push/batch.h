@@ -82,6 +82,9 @@ extern void wtc_put_varint(StringInfo buf, uint64 v);
 extern void wtc_put_string(StringInfo buf, const char *data, uint32 len);
 extern void wtc_put_list(StringInfo buf, const WtcList *list);
 
+/* An operation, as wtc_get_operation() reads it; op->whole is not looked at. */
+extern void wtc_put_operation(StringInfo buf, const WtcOperation *op);
+
 /*
  * Appends, in place of an operation that stores, the deletion of its key; any
  * other as it is.

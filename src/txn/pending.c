@@ -53,6 +53,7 @@
 #include "guc.h"
 #include "push/message.h"
 #include "shared/shmem.h"
+#include "txn/merge.h"
 #include "txn/pending.h"
 #include "txn/tally.h"
 #include "utils/memutils.h"
@@ -120,7 +121,6 @@ static void (*spill_message) (char *message, size_t len) = NULL;
 
 /* kept from one transaction to the next */
 static StringInfoData scratch;
-static StringInfoData removed_scratch;
 
 static void
 make_contexts(void)
@@ -138,8 +138,6 @@ make_contexts(void)
 											"wtcache pending operations",
 											ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(TopMemoryContext);
-	if (removed_scratch.data == NULL)
-		initStringInfo(&removed_scratch);
 	initStringInfo(&scratch);
 	MemoryContextSwitchTo(old);
 }
@@ -220,67 +218,7 @@ take_apart(const PendingOp *op, WtcOperation *parts)
 		elog(ERROR, "pending cache operation is malformed");
 }
 
-/*
- * The union of two lists without what is in a third; in removed_scratch.
- */
-static WtcList
-merge_removed(const WtcList *a, const WtcList *b, const WtcList *except)
-{
-	WtcList		result = {0};
-	const WtcList *lists[2] = {a, b};
-
-	resetStringInfo(&removed_scratch);
-	for (int i = 0; i < 2; i++)
-	{
-		WtcCursor	cursor = wtc_list_cursor(lists[i]);
-		WtcSpan		tag;
-
-		while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &tag))
-		{
-			if (result.count >= WTC_MAX_TAGS || wtc_list_has(except, tag) ||
-				(i == 1 && wtc_list_has(a, tag)))
-				continue;
-			wtc_put_string(&removed_scratch, tag.data, tag.len);
-			result.count++;
-		}
-	}
-	result.bytes.data = removed_scratch.data;
-	result.bytes.len = removed_scratch.len;
-	return result;
-}
-
-/* Writes an operation into scratch. */
-static void
-compose(const WtcOperation *op, const WtcList *removed)
-{
-	resetStringInfo(&scratch);
-	appendStringInfoCharMacro(&scratch, (char) op->kind);
-	wtc_put_string(&scratch, op->key.data, op->key.len);
-	switch (op->kind)
-	{
-		case WTC_OP_INVALIDATE:
-			break;
-		case WTC_OP_DELETE:
-			wtc_put_list(&scratch, removed);
-			break;
-		case WTC_OP_SET:
-			wtc_put_varint(&scratch, op->ttl_ms);
-			wtc_put_string(&scratch, op->value.data, op->value.len);
-			wtc_put_list(&scratch, &op->tags);
-			wtc_put_list(&scratch, removed);
-			break;
-		case WTC_OP_HASH:
-			wtc_put_varint(&scratch, op->ttl_ms);
-			wtc_put_list(&scratch, &op->fields);
-			wtc_put_list(&scratch, &op->tags);
-			wtc_put_list(&scratch, removed);
-			break;
-	}
-}
-
-/*
- * Puts what is in scratch into the current level.
- */
+/* Puts what is in scratch into the current level. */
 static void
 insert_scratch(PendingOp *probe, const WtcRowId *row)
 {
@@ -312,27 +250,6 @@ insert_scratch(PendingOp *probe, const WtcRowId *row)
 		nwritten++;
 		wtc_tally_note(&written, row->relid, op->kind, op->len);
 	}
-}
-
-/*
- * Is the row version that was deleted another one than the one stored?
- */
-static bool
-other_row(const WtcRowId *deleted, const WtcRowId *stored)
-{
-	if (!ItemPointerIsValid(&deleted->tid) || !ItemPointerIsValid(&stored->tid))
-		return false;
-	if (deleted->relid != stored->relid)
-		return true;
-	return deleted->file == stored->file &&
-		!ItemPointerEquals((ItemPointer) &deleted->tid,
-						   (ItemPointer) &stored->tid);
-}
-
-static bool
-is_store(char kind)
-{
-	return kind == WTC_OP_SET || kind == WTC_OP_HASH;
 }
 
 /*
@@ -455,38 +372,24 @@ spill(void)
 void
 wtc_pending_add(const WtcChange *change)
 {
-	WtcOperation op = change->op;
-	WtcRowId	row = change->row;
-	WtcList		removed = op.removed;
+	WtcChange	result = *change;
 	PendingOp	probe;
 	PendingOp  *before;
 
 	make_contexts();
-	make_probe(&probe, op.kind, op.key);
+	make_probe(&probe, change->op.kind, change->op.key);
 	before = find(&probe);
-	if (op.kind == WTC_OP_INVALIDATE && before != NULL)
-		return;
-
 	if (before != NULL)
 	{
-		WtcOperation old;
-		bool		yields;
+		WtcChange	old = {.row = before->row};
 
-		take_apart(before, &old);
-		yields = change->weak ||
-			(change->op.kind == WTC_OP_DELETE && is_store(before->kind) &&
-			 other_row(&row, &before->row));
-		if (yields)
-		{
-			if (removed.count == 0)
-				return;
-			op = old;
-			row = before->row;
-		}
-		removed = merge_removed(&old.removed, &removed, &op.tags);
+		take_apart(before, &old.op);
+		if (!wtc_merge(&old, change, &result))
+			return;
 	}
-	compose(&op, &removed);
-	insert_scratch(&probe, &row);
+	resetStringInfo(&scratch);
+	wtc_put_operation(&scratch, &result.op);
+	insert_scratch(&probe, &result.row);
 
 	if (!over_budget())
 		return;
@@ -560,9 +463,7 @@ wtc_pending_encode(void (*emit) (char *batch, size_t len))
 	encode_level(innermost, InvalidTransactionId, emit);
 }
 
-/*
- * Puts the operations of one map into another; those of the inner level win.
- */
+/* Puts the operations of one map into another; those of the inner level win. */
 static void
 merge_maps(opmap_hash *into, opmap_hash *from, bool from_wins)
 {

@@ -22,9 +22,9 @@
 
 #include "nodes/parsenodes.h"
 #include "shared/stats.h"
-#include "tcop/utility.h"
 #include "txn/twophase.h"
 #include "txn/xact.h"
+#include "utility.h"
 #include "utils/timestamp.h"
 
 static ProcessUtility_hook_type prev_utility = NULL;
@@ -83,12 +83,8 @@ process_utility(PlannedStmt *pstmt, const char *query_string,
 
 	if (kind == TRANS_STMT_PREPARE)
 		strlcpy(preparing, stmt->gid, sizeof(preparing));
-	if (prev_utility)
-		prev_utility(pstmt, query_string, read_only_tree, context,
-					 params, query_env, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, query_string, read_only_tree, context,
-								params, query_env, dest, qc);
+	wtc_pass_on(prev_utility, pstmt, query_string, read_only_tree, context,
+				params, query_env, dest, qc);
 	if (kind == TRANS_STMT_COMMIT_PREPARED)
 	{
 		count_committed(stmt->gid);

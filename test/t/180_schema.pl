@@ -131,6 +131,35 @@ follow('ALTER TABLE base ADD COLUMN c int DEFAULT 3', 0,
 	setup => 'CREATE TABLE base (n int); ALTER TABLE item INHERIT base');
 follow('ALTER TABLE item ALTER COLUMN n SET NOT NULL, ADD CHECK (n > -1000)', $rows);
 
+my $generated = 'ALTER TABLE item ADD COLUMN c int GENERATED ALWAYS AS (n * 2) STORED';
+follow('ALTER TABLE item ALTER COLUMN c DROP EXPRESSION', $rows, setup => $generated);
+if ($node->pg_version >= 17)
+{
+	my $set = 'ALTER TABLE item ALTER COLUMN c SET EXPRESSION AS (n * 3)';
+
+	follow($set, 0, setup => $generated);
+	follow($set, 0, setup => $generated, partitioned => 1);
+	follow($set, $rows, setup => $generated, attach => $some, before => $some_rows);
+	# what is made of the values although the image has not got them
+	follow($set, 0, setup => $generated, before => $some_rows,
+		attach => q{SELECT wtcache.attach('item', columns => '{id,n,v}', tags => '{"{c}"}')});
+	follow($set, 0, setup => $generated, before => $some_rows,
+		attach => q{SELECT wtcache.attach('item', columns => '{id,n,v}', condition => 'c > 0')});
+	# beside another change
+	follow("$set, ADD COLUMN d int", 0, setup => $generated);
+}
+if ($node->pg_version >= 18)
+{
+	my $virtual = 'ALTER TABLE item ADD COLUMN c int GENERATED ALWAYS AS (n * 2) VIRTUAL';
+
+	follow($virtual, 0, written => 0);
+	follow($virtual, $rows, attach => $some, before => $some_rows);
+	follow('ALTER TABLE item ALTER COLUMN c SET EXPRESSION AS (n * 3)', $rows,
+		setup => $virtual, attach => $some, before => $some_rows);
+	follow('ALTER TABLE item DROP COLUMN c', $rows,
+		setup => $virtual, attach => $some, before => $some_rows);
+}
+
 # Types
 follow(q{ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'}, 0);
 follow(q{ALTER TYPE mood ADD VALUE 'happy'}, $rows);
@@ -274,7 +303,66 @@ is($detacher->query_safe('SELECT 1'), 1, 'detached');
 is("$held $wrong", $rows / 2 . ' ', 'written in between: its keys go');
 $_->quit foreach $reader, $detacher;
 
+# One that is interrupted leaves the partition behind, neither in nor out, to be
+# finalized: until then its rows are cached although the table has not got them.
+foreach my $end (
+	'ALTER TABLE item DETACH PARTITION item_1 FINALIZE',
+	'DROP TABLE item_1',
+	'DROP TABLE item')
+{
+	my $pending = q{SELECT inhrelid::regclass FROM pg_inherits WHERE inhdetachpending};
+
+	follow('SELECT 1', $rows, partitioned => 1);
+	$reader = $node->session;
+	$detacher = $node->session;
+	$pid = $node->pid_of($detacher);
+	$reader->query_safe('BEGIN; SELECT count(*) FROM item');
+	$node->begin_query($detacher, 'ALTER TABLE item DETACH PARTITION item_1 CONCURRENTLY');
+	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM ($pending) p");
+	run("SELECT pg_cancel_backend($pid)");
+	like(($detacher->query('SELECT 1'))[0], qr/^1$/m, "$end: interrupted");
+	$reader->query_safe('COMMIT');
+	$_->quit foreach $reader, $detacher;
+
+	is(run($pending), 'item_1', "$end: pending");
+	is(run('SELECT count(*) FROM item'), $rows / 2, "$end: out of sight");
+	is($redis->cli('exists', 'item:1'), 1, "$end: its rows are still cached");
+	run('UPDATE item SET n = n + 1');
+	run('UPDATE item_1 SET n = -1 WHERE id < 10');
+	# the partition does not take part in this
+	run('ALTER TABLE item ADD COLUMN meanwhile int DEFAULT 1');
+	run('UPDATE item SET n = n + 1');
+	run("BEGIN; $end; ROLLBACK");
+	is($redis->cli('exists', 'item:1'), 1, "$end: rolled back");
+	run($end);
+	my $left = $end eq 'DROP TABLE item' ? 0 : $rows / 2;
+	($wrong, $held) = look(
+		rows => $left ? 'TABLE item' : 'SELECT 0 AS id WHERE false', key => 'id');
+	is("$held $wrong", "$left ", "$end: its keys go");
+	next if $end =~ /^DROP/;
+	run('UPDATE item_1 SET n = -2');
+	($wrong, $held) = look(rows => 'TABLE item', key => 'id');
+	is("$held $wrong", "$left ", "$end: it is no longer followed");
+}
+
+# A partitioned table of another access method: so would be new partitions.
+if ($node->pg_version >= 17)
+{
+	run('CREATE ACCESS METHOD other TYPE TABLE HANDLER heap_tableam_handler');
+	follow('ALTER TABLE item SET ACCESS METHOD other', $rows, partitioned => 1);
+	my ($status, undef, $error) = $node->psql('postgres',
+		'CREATE TABLE item_3 PARTITION OF item FOR VALUES FROM (1000) TO (2000)');
+	isnt($status, 0, 'access method: a new partition is refused');
+	like($error, qr/access method is not heap/, 'access method: and why');
+	run('CREATE TABLE item_3 PARTITION OF item FOR VALUES FROM (1000) TO (2000) USING heap;'
+		  . ' INSERT INTO item VALUES (1000, 1)');
+	($wrong, $held) = look(rows => 'TABLE item', key => 'id');
+	is("$held $wrong", $rows + 1 . ' ', 'access method: one of heap is not');
+}
+
 # A dump brings attachments back, also those that fire always.
+follow('SELECT 1', $rows, partitioned => 1);
+run('ALTER TABLE item DETACH PARTITION item_1');
 run(q{SELECT wtcache.attach('item', always => true)});
 $node->command_ok([ 'pg_dump', '--no-sync', '-f', $node->basedir . '/dump.sql',
 		$node->connstr('postgres') ], 'dumped');

@@ -1,0 +1,210 @@
+/*-------------------------------------------------------------------------
+ *
+ * condition.c
+ *	  The conditions of attachments: from text to expression and back.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "capture/condition.h"
+#include "capture/settings.h"
+#include "compat.h"
+#include "executor/executor.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_relation.h"
+#include "parser/parser.h"
+#include "utils/builtins.h"
+#include "utils/ruleutils.h"
+
+/* Where an error in a condition stands: in its text, not in the statement. */
+typedef struct ConditionContext
+{
+	Relation	rel;
+	const char *query;			/* "SELECT " and the condition */
+}			ConditionContext;
+
+static void
+condition_error(void *arg)
+{
+	ConditionContext *context = arg;
+	int			position = geterrposition();
+	int			prefix = strlen("SELECT ");
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(Max(position - prefix, 1));
+		internalerrquery(context->query + prefix);
+	}
+	errcontext("wtcache condition of table \"%s\"",
+			   RelationGetRelationName(context->rel));
+}
+
+Node *
+wtc_single_expression(const char *query)
+{
+	List	   *raw = raw_parser(query, RAW_PARSE_DEFAULT);
+	SelectStmt *select;
+	Node	   *expr;
+
+	if (list_length(raw) != 1)
+		return NULL;
+	select = (SelectStmt *) linitial_node(RawStmt, raw)->stmt;
+	if (!IsA(select, SelectStmt) || list_length(select->targetList) != 1 ||
+		select->fromClause != NIL || select->whereClause != NULL ||
+		select->groupClause != NIL || select->havingClause != NULL ||
+		select->sortClause != NIL || select->limitCount != NULL ||
+		select->limitOffset != NULL || select->withClause != NULL ||
+		select->lockingClause != NIL || select->op != SETOP_NONE ||
+		select->distinctClause != NIL || select->windowClause != NIL ||
+		select->intoClause != NULL)
+		return NULL;
+	expr = linitial_node(ResTarget, select->targetList)->val;
+	if (IsA(expr, ColumnRef) &&
+		IsA(llast(((ColumnRef *) expr)->fields), A_Star))
+		return NULL;
+	return expr;
+}
+
+/* Parses the text of a condition into a boolean expression over the row. */
+static Node *
+parse_condition_text(Relation rel, const char *condition, const char *query)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	ParseNamespaceItem *nsitem;
+	Node	   *expr = wtc_single_expression(query);
+
+	if (expr == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("a wtcache condition must be a single expression"),
+				 errdetail("The condition is \"%s\".", condition)));
+
+	nsitem = addRangeTableEntryForRelation(pstate, rel, AccessShareLock,
+										   NULL, false, true);
+	addNSItemToQuery(pstate, nsitem, true, true, true);
+	/* neither subqueries nor aggregates nor window functions */
+	expr = transformExpr(pstate, expr, EXPR_KIND_TRIGGER_WHEN);
+	expr = coerce_to_boolean(pstate, expr, "wtcache condition");
+	assign_expr_collations(pstate, expr);
+	free_parsestate(pstate);
+	return expr;
+}
+
+static Node *
+parse_condition(Relation rel, const char *condition)
+{
+	char	   *query = psprintf("SELECT %s", condition);
+	ConditionContext context = {.rel = rel,.query = query};
+	ErrorContextCallback callback = {
+		.previous = error_context_stack,
+		.callback = condition_error,
+		.arg = &context
+	};
+	Node	   *expr;
+
+	error_context_stack = &callback;
+	expr = parse_condition_text(rel, condition, query);
+	error_context_stack = callback.previous;
+	return expr;
+}
+
+char *
+wtc_condition_canonical(Relation rel, const char *condition)
+{
+	Node	   *expr = parse_condition(rel, condition);
+	List	   *vars = pull_var_clause(expr, PVC_RECURSE_AGGREGATES |
+									   PVC_RECURSE_WINDOWFUNCS |
+									   PVC_RECURSE_PLACEHOLDERS);
+	ListCell   *lc;
+
+	foreach(lc, vars)
+	{
+		if (lfirst_node(Var, lc)->varattno <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+					 errmsg("a wtcache condition can only use columns of the table")));
+		if (wtc_is_virtual(TupleDescAttr(RelationGetDescr(rel),
+										 lfirst_node(Var, lc)->varattno - 1)->attgenerated))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("a wtcache condition cannot use virtual generated columns")));
+	}
+	if (contain_mutable_functions((Node *)
+								  expression_planner(copyObject((Expr *) expr))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("functions in a wtcache condition must be marked IMMUTABLE"),
+				 errdetail("The cache follows changes of rows, not changes of what a function returns.")));
+
+	return wtc_condition_deparse(rel, expr);
+}
+
+char *
+wtc_condition_deparse(Relation rel, Node *expr)
+{
+	List	   *context;
+	WtcPinned	pinned;
+	char	   *volatile text = NULL;
+
+	/* with this search_path every name outside pg_catalog is qualified */
+	wtc_pin_settings(&pinned, true);
+	PG_TRY();
+	{
+		context = deparse_context_for(RelationGetRelationName(rel),
+									  RelationGetRelid(rel));
+		text = deparse_expression(expr, context, false, false);
+	}
+	PG_FINALLY();
+	{
+		wtc_unpin_settings(&pinned);
+	}
+	PG_END_TRY();
+	return text;
+}
+
+/* The stored text was made canonical, so it is read in the same way. */
+Node *
+wtc_condition_parse(Relation rel, const char *condition)
+{
+	WtcPinned	pinned;
+	Node	   *volatile expr = NULL;
+
+	wtc_pin_settings(&pinned, true);
+	PG_TRY();
+	{
+		expr = parse_condition(rel, condition);
+	}
+	PG_FINALLY();
+	{
+		wtc_unpin_settings(&pinned);
+	}
+	PG_END_TRY();
+	return expr;
+}
+
+ExprState *
+wtc_condition_prepare(Relation rel, const char *condition)
+{
+	WtcPinned	pinned;
+	ExprState  *volatile state = NULL;
+
+	wtc_pin_settings(&pinned, true);
+	PG_TRY();
+	{
+		Node	   *expr = parse_condition(rel, condition);
+
+		state = ExecInitExpr(expression_planner((Expr *) expr), NULL);
+	}
+	PG_FINALLY();
+	{
+		wtc_unpin_settings(&pinned);
+	}
+	PG_END_TRY();
+	return state;
+}

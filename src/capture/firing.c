@@ -1,0 +1,183 @@
+/*-------------------------------------------------------------------------
+ *
+ * firing.c
+ *	  The triggers of attachments: when they fire, and being replaced.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "capture/attachment.h"
+#include "capture/statement.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
+#include "commands/trigger.h"
+#include "compat.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+
+bool
+wtc_is_trigger_command(AlterTableType subtype)
+{
+	switch (subtype)
+	{
+		case AT_EnableTrig:
+		case AT_EnableAlwaysTrig:
+		case AT_EnableReplicaTrig:
+		case AT_DisableTrig:
+		case AT_EnableTrigAll:
+		case AT_DisableTrigAll:
+		case AT_EnableTrigUser:
+		case AT_DisableTrigUser:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static bool
+fires(char enabled)
+{
+	return enabled == TRIGGER_FIRES_ON_ORIGIN || enabled == TRIGGER_FIRES_ALWAYS;
+}
+
+/* What tgenabled becomes by a command that names a trigger. */
+static char
+enabled_by(AlterTableType subtype)
+{
+	switch (subtype)
+	{
+		case AT_EnableTrig:
+			return TRIGGER_FIRES_ON_ORIGIN;
+		case AT_EnableAlwaysTrig:
+			return TRIGGER_FIRES_ALWAYS;
+		case AT_EnableReplicaTrig:
+			return TRIGGER_FIRES_ON_REPLICA;
+		default:
+			return TRIGGER_DISABLED;
+	}
+}
+
+/* A restored dump sets the TRUNCATE trigger to what the row trigger is. */
+static void
+check_trigger_command(Relation rel, const AlterTableCmd * cmd)
+{
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+	char		enabled;
+	char	   *truncate = wtc_truncate_trigger(rel, &enabled);
+
+	if (trigger == NULL || cmd->name == NULL)
+		return;
+	if (cmd->subtype == AT_EnableReplicaTrig &&
+		strcmp(cmd->name, trigger->tgname) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("trigger \"%s\" cannot fire for replicated changes only",
+						cmd->name),
+				 errdetail("Local changes of \"%s\" would not reach the cache.",
+						   RelationGetRelationName(rel)),
+				 errhint("Use ENABLE ALWAYS TRIGGER, or wtcache.attach() with always => true.")));
+	if (truncate != NULL && strcmp(cmd->name, truncate) == 0 &&
+		enabled_by(cmd->subtype) != trigger->tgenabled)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("trigger \"%s\" cannot be enabled or disabled by itself",
+						cmd->name),
+				 errhint("Enable or disable trigger \"%s\", which it follows.",
+						 trigger->tgname)));
+}
+
+/*
+ * Not by ALTER TABLE: whoever owns a table may enable and disable the triggers
+ * of its partitions without owning these.
+ */
+void
+wtc_align_triggers(Oid relid)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+	char		enabled;
+	char	   *truncate = wtc_truncate_trigger(rel, &enabled);
+
+	if (trigger != NULL && truncate != NULL && trigger->tgenabled != enabled)
+	{
+		wtc_enable_trigger(rel, truncate, trigger->tgenabled);
+		CommandCounterIncrement();
+	}
+	relation_close(rel, NoLock);
+}
+
+void
+wtc_before_trigger_command(Statement *st, Relation rel,
+						   const AlterTableCmd * cmd)
+{
+	check_trigger_command(rel, cmd);
+	if (fires(wtc_attachment_trigger(rel)->tgenabled))
+		st->firing = wtc_add_oid(st, st->firing, RelationGetRelid(rel));
+}
+
+void
+wtc_after_trigger_command(Statement *st, Oid relid, bool warn)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+
+	if (trigger != NULL && !fires(trigger->tgenabled) &&
+		list_member_oid(st->firing, relid))
+	{
+		wtc_forget(rel);
+		if (warn)
+			ereport(WARNING,
+					(errmsg("changes of \"%s\" no longer reach the cache",
+							RelationGetRelationName(rel)),
+					 errhint("Enable trigger \"%s\" again, or call wtcache.detach().",
+							 trigger->tgname)));
+	}
+	relation_close(rel, NoLock);
+	wtc_align_triggers(relid);
+}
+
+static void
+before_replacing(Statement *st, Relation rel, const char *name)
+{
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+	char		enabled;
+	char	   *truncate = wtc_truncate_trigger(rel, &enabled);
+
+	if (trigger != NULL && strcmp(trigger->tgname, name) == 0)
+		wtc_forget(rel);
+	if (truncate != NULL && strcmp(truncate, name) == 0)
+		st->uncovered = wtc_add_oid(st, st->uncovered, RelationGetRelid(rel));
+}
+
+/*
+ * A trigger that is replaced is not dropped.  What it is to be does not matter:
+ * an attachment that is changed by hand is a new one.
+ */
+void
+wtc_before_create_trigger(Statement *st, CreateTrigStmt * stmt)
+{
+	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	List	   *tables;
+	ListCell   *lc;
+
+	if (!stmt->replace || !OidIsValid(relid) ||
+		pg_class_aclcheck(relid, GetUserId(), ACL_TRIGGER) != ACLCHECK_OK)
+		return;
+	/* the locks that the statement takes */
+	LockRelationOid(relid, ShareRowExclusiveLock);
+	tables = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ?
+		find_all_inheritors(relid, ShareRowExclusiveLock, NULL) :
+		list_make1_oid(relid);
+	foreach(lc, tables)
+	{
+		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
+
+		before_replacing(st, rel, stmt->trigname);
+		relation_close(rel, NoLock);
+	}
+}
