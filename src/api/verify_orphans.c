@@ -46,6 +46,7 @@
 #include "txn/pending.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -529,12 +530,18 @@ look_up_some(Hunt *hunt, Candidate *const *candidates, int n)
 static void
 look_up(Hunt *hunt, Candidate *const *candidates, int n)
 {
+	if (n == 0)
+		return;
 	for (int i = 0; i < n; i++)
 		candidates[i]->has_row = candidates[i]->possible = false;
+	/* partitions may come in spite of our lock, and the plan must know them */
+	AcceptInvalidationMessages();
+	prepare_lookup(hunt);
 	PushActiveSnapshot(GetLatestSnapshot());
 	for (int i = 0; i < n; i += LOOKUP_KEYS)
 		look_up_some(hunt, candidates + i, Min(n - i, LOOKUP_KEYS));
 	PopActiveSnapshot();
+	SPI_freeplan(hunt->lookup);
 }
 
 /*
@@ -718,7 +725,6 @@ wtc_verify_orphans(WtcVerify *run, Relation root, WtcAttachment *att)
 	while ((attno = bms_next_member(att->key->columns, attno)) >= 0)
 		hunt.columns[hunt.ncolumns++] = attno;
 	hunt.others = other_templates(root);
-	prepare_lookup(&hunt);
 
 	cxt = AllocSetContextCreate(CurrentMemoryContext, "wtcache verified keys",
 								ALLOCSET_DEFAULT_SIZES);
@@ -733,5 +739,4 @@ wtc_verify_orphans(WtcVerify *run, Relation root, WtcAttachment *att)
 	} while (strcmp(cursor, "0") != 0);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
-	SPI_freeplan(hunt.lookup);
 }
