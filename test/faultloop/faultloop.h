@@ -163,13 +163,23 @@ typedef struct Claim
 	uint64_t	loss;
 	uint64_t	trouble;
 	uint64_t	calm;
+	uint64_t	detached;
 } Claim;
+
+/*
+ * Odd while "hot" may be detached: of what is then committed Redis learns
+ * nothing, and what it holds is old until the detaching has reached it.
+ */
+extern _Atomic uint64_t hot_detached;
 
 extern void claim_begin(Claim *claim);
 extern bool claim_sure(const Claim *claim);
 extern bool claim_calm(const Claim *claim);
 
-/* After the acknowledgement, if claim_sure(), and also if claim_calm(). */
+/*
+ * After the acknowledgement, if claim_sure(), and also if claim_calm().  Nothing
+ * is claimed of hot rows if "hot" was detached meanwhile.
+ */
 extern void oracle_sure(Entity *entity, Mark mark, const Claim *claim);
 extern void oracle_present(Entity *entity, Mark mark, const Claim *claim);
 

@@ -228,7 +228,10 @@ attach_hot(Warmer *w)
 							  " tags => '{\"cat:{category}\"}')");
 
 	if (outcome == DONE)
+	{
 		w->tables[HOT_TABLE].detached = false;
+		hot_detached++;
+	}
 	return outcome;
 }
 
@@ -242,6 +245,7 @@ detach_hot(Warmer *w)
 
 	hot_table->cleared = hot_table->detached = true;
 	hot_table->covers = false;
+	hot_detached |= 1;
 	claim_begin(&claim);
 	outcome = run(&w->session, "SELECT wtcache.detach('hot', drop_keys => true)");
 	if (outcome != DONE)

@@ -47,6 +47,7 @@ int			nkeys;
 Key		   *keys;
 Entity	   *hot;
 Entity	   *slices;
+_Atomic uint64_t hot_detached;
 static Entity *own;
 static Entity *sections;
 static int	first_key[PAGE + 1];	/* of each table */
@@ -180,6 +181,7 @@ oracle_sent(Entity *entity, Mark mark)
 void
 claim_begin(Claim *claim)
 {
+	claim->detached = hot_detached;
 	claim->calm = LOOK(CALM);
 	claim->trouble = LOOK(TROUBLE);
 	claim->loss = LOOK(LOSS);
@@ -198,16 +200,25 @@ claim_calm(const Claim *claim)
 	return claim->calm != 0 && claim->calm == LOOK(CALM);
 }
 
+static bool
+followed(const Entity *entity, const Claim *claim)
+{
+	return entity->table != HOT ||
+		(!odd(claim->detached) && claim->detached == hot_detached);
+}
+
 void
 oracle_sure(Entity *entity, Mark mark, const Claim *claim)
 {
-	raise_to(&entity->sure, pack(claim->loss, mark));
+	if (followed(entity, claim))
+		raise_to(&entity->sure, pack(claim->loss, mark));
 }
 
 void
 oracle_present(Entity *entity, Mark mark, const Claim *claim)
 {
-	raise_to(&entity->present, pack(claim->calm, mark));
+	if (followed(entity, claim))
+		raise_to(&entity->present, pack(claim->calm, mark));
 }
 
 /* Less than the push_timeout that conduct.pl sets */
