@@ -4,10 +4,10 @@
  *	  wtcache.clear(): taking a table's rows out of the cache.
  *
  * The keys are those of the rows that are there.  They are deleted like any
- * other, when the transaction commits and with its version.  A row that
- * somebody changes meanwhile may be in the cache afterwards: with its current
- * image, as the table is attached.  Whoever wants none of that locks the
- * table, as detaching does.
+ * other, when the transaction commits and with its version.  The rows are locked
+ * until then; those that somebody is changing are left to him, and so may be
+ * in the cache afterwards, as the table is attached.  Whoever wants none of that
+ * locks the table, as detaching does.
  *
  * All of this may raise errors.
  *
@@ -49,7 +49,8 @@ wtc_clear(Relation rel, LOCKMODE lockmode)
 		const Trigger *trigger = wtc_attachment_trigger(part);
 
 		if (trigger != NULL)
-			keys += wtc_capture_clear(wtc_attachment_get(part, trigger), part);
+			keys += wtc_capture_clear(wtc_attachment_get(part, trigger), part,
+									  lockmode == RowExclusiveLock);
 		table_close(part, NoLock);
 	}
 	return keys;

@@ -46,6 +46,7 @@
 #include "txn/pending.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -362,12 +363,18 @@ look_up_some(Hunt *hunt, Candidate *const *candidates, int n)
 static void
 look_up(Hunt *hunt, Candidate *const *candidates, int n)
 {
+	if (n == 0)
+		return;
 	for (int i = 0; i < n; i++)
 		candidates[i]->has_row = candidates[i]->possible = false;
+	/* partitions may come in spite of our lock, and the plan must know them */
+	AcceptInvalidationMessages();
+	prepare_lookup(hunt);
 	PushActiveSnapshot(GetLatestSnapshot());
 	for (int i = 0; i < n; i += LOOKUP_KEYS)
 		look_up_some(hunt, candidates + i, Min(n - i, LOOKUP_KEYS));
 	PopActiveSnapshot();
+	SPI_freeplan(hunt->lookup);
 }
 
 /*
@@ -593,7 +600,6 @@ wtc_verify_orphans(WtcVerify *run, Relation root, WtcAttachment *att)
 
 	wtc_key_form_init(&hunt.form, att->key);
 	hunt.others = other_tables(root);
-	prepare_lookup(&hunt);
 
 	cxt = AllocSetContextCreate(CurrentMemoryContext, "wtcache verified keys",
 								ALLOCSET_DEFAULT_SIZES);
@@ -608,6 +614,5 @@ wtc_verify_orphans(WtcVerify *run, Relation root, WtcAttachment *att)
 	} while (strcmp(cursor, "0") != 0);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
-	SPI_freeplan(hunt.lookup);
 	tell_spared(&hunt);
 }

@@ -250,6 +250,27 @@ wtc_capture_existing(WtcAttachment *att, Relation rel, TupleTableSlot *slot)
 	return row.cached;
 }
 
+/*
+ * Beside writers: a row that one of them is changing is left to him.  His
+ * message may have been written already, and would be older than ours, so that
+ * what he commits later would be refused as older than the deletion, and
+ * nobody would know.  Who changes a row that we have locked writes his later.
+ */
+static bool
+lock_row(Relation rel, TupleTableSlot *slot, Snapshot snapshot,
+		 TupleTableSlot *locked)
+{
+	ItemPointerData tid = slot->tts_tid;
+	TM_FailureData why;
+	bool		ok = table_tuple_lock(rel, &tid, snapshot, locked,
+									  GetCurrentCommandId(true),
+									  LockTupleShare, LockWaitSkip, 0,
+									  &why) == TM_Ok;
+
+	ExecClearTuple(locked);
+	return ok;
+}
+
 /* The row stays, but not in the cache: nothing of it is invalidated. */
 static bool
 clear_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
@@ -267,15 +288,16 @@ clear_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
  * Deletes the keys of all rows, because they are leaving the table or just the
  * cache; returns how many.  A table that they leave is locked against writers, so
  * the newest snapshot shows what will be lost, also to a transaction whose own
- * snapshot is older.
+ * snapshot is older.  locking: it is not, so the rows are.
  */
 static uint64
-capture_all(WtcAttachment *att, Relation rel, bool leaving)
+capture_all(WtcAttachment *att, Relation rel, bool leaving, bool locking)
 {
 	uint64		rows = 0;
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TupleTableSlot *locked = locking ? table_slot_create(rel, NULL) : NULL;
 	MemoryContext row_cxt = AllocSetContextCreate(CurrentMemoryContext,
 												  "wtcache leaving row",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -288,6 +310,8 @@ capture_all(WtcAttachment *att, Relation rel, bool leaving)
 
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(row_cxt);
+		if (locking && !lock_row(rel, slot, snapshot, locked))
+			continue;
 		tuple = ExecFetchSlotHeapTuple(slot, false, &mine);
 		if (leaving)
 		{
@@ -301,13 +325,15 @@ capture_all(WtcAttachment *att, Relation rel, bool leaving)
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(row_cxt);
 	ExecDropSingleTupleTableSlot(slot);
+	if (locking)
+		ExecDropSingleTupleTableSlot(locked);
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	return rows;
 }
 
 static uint64
-capture_pinned(WtcAttachment *att, Relation rel, bool leaving)
+capture_pinned(WtcAttachment *att, Relation rel, bool leaving, bool locking)
 {
 	volatile uint64 rows = 0;
 	WtcPinned	pinned;
@@ -315,7 +341,7 @@ capture_pinned(WtcAttachment *att, Relation rel, bool leaving)
 	wtc_pin_settings(&pinned, att->exotic);
 	PG_TRY();
 	{
-		rows = capture_all(att, rel, leaving);
+		rows = capture_all(att, rel, leaving, locking);
 	}
 	PG_FINALLY();
 	{
@@ -326,15 +352,15 @@ capture_pinned(WtcAttachment *att, Relation rel, bool leaving)
 }
 
 uint64
-wtc_capture_clear(WtcAttachment *att, Relation rel)
+wtc_capture_clear(WtcAttachment *att, Relation rel, bool locking)
 {
-	return capture_pinned(att, rel, false);
+	return capture_pinned(att, rel, false, locking);
 }
 
 uint64
 wtc_capture_leaving(WtcAttachment *att, Relation rel)
 {
-	return capture_pinned(att, rel, true);
+	return capture_pinned(att, rel, true, false);
 }
 
 Datum

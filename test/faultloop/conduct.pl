@@ -18,8 +18,10 @@
 #	--only FAULT,...	only these
 #	--themes T,...		of the rounds: pg, mixed (both)
 #	--kinds K,...		of transactions, besides small ones: prepared, async, big
-#	--mix PERCENT		of the rounds that have one of these kinds; each is drawn
-#						by itself (60)
+#	--mix PERCENT		of the rounds that have one of these kinds, or one of the
+#						operators; each is drawn by itself (60)
+#	--operators O,...	who works beside the writers: verify, warm (and clear and
+#						detach), plant (differences for verify to find), schema
 #	--until-violation	end with the first one
 #	--no-replay			for a build without it: what is missed stays missing
 #	--list				names of the faults
@@ -57,12 +59,13 @@ my %o = (
 	themes => 'pg,mixed',
 	big => 2000,
 	kinds => 'prepared,async,big',
+	operators => 'verify,warm,plant,schema',
 	mix => 60);
 
 GetOptions(
 	\%o, 'dir=s', 'load=s', 'seconds=f', 'round=f', 'calm=f', 'gap=f',
 	'writers=i', 'readers=i', 'fillers=i', 'seed=i', 'only=s', 'themes=s', 'big=i',
-	'kinds=s', 'mix=i',
+	'kinds=s', 'mix=i', 'operators=s',
 	'until-violation', 'no-replay', 'list') && !@ARGV
   or exit 2;
 my %faults = %Faultloop::Faults::faults;
@@ -76,6 +79,8 @@ foreach my $name (split /,/, $o{only})
 {
 	die "no such fault: $name\n" unless $faults{$name};
 }
+
+$o{operators} = '' if $o{'no-replay'};
 
 $| = 1;
 srand($o{seed});
@@ -122,6 +127,7 @@ sub start_load
 		'-F', $o{fillers}, '-S', $o{seed}, '-B', $o{big});
 
 	push @command, '-A', 0, '-P', 0 if $o{'no-replay'};
+	push @command, '-o' if $o{operators};
 	$control = Faultloop::Control->new("$o{dir}/control",
 		"$FindBin::RealBin/words.h");
 	$load = fork // die "could not fork: $!";
@@ -332,11 +338,15 @@ sub come_to_rest
 		120,
 		sub {
 			reap();
-			$control->get('IDLE') >= $all && $control->get('PREPARED') == 0;
+			$control->get('IDLE') >= $all
+			  && $control->get('PREPARED') == 0
+			  && $control->get('OPERATORS_IDLE') >= $control->get('OPERATORS');
 		})
 	  or violate('STUCK', 'writers do not come to rest: '
 		  . $control->get('IDLE') . " of $all, "
-		  . $control->get('PREPARED') . ' transactions are prepared');
+		  . $control->get('PREPARED') . ' transactions are prepared, operators: '
+		  . $control->get('OPERATORS_IDLE') . ' of '
+		  . $control->get('OPERATORS'));
 }
 
 sub flush
@@ -376,16 +386,17 @@ sub compare
 {
 	my $before = time;
 	my @wrong = $quiet->compare($round{may_miss} || $o{fillers});
-	my %count;
+	my $missing = $quiet->missing;
 
+	push @wrong, $quiet->verify(rand() < 0.3) if $o{operators} && !$o{fillers};
 	push @wrong, $quiet->status unless $o{'no-replay'};
 	push @wrong, $quiet->resources;
 	push @wrong, $quiet->log_lines;
 	violate(@$_) foreach @wrong;
 	$compared++;
-	$missed += $quiet->missing;
+	$missed += $missing;
 	say_at(sprintf 'compared in %.1f s, %d missing, %d wrong', time - $before,
-		$quiet->missing, scalar @wrong);
+		$missing, scalar @wrong);
 }
 
 sub rest
@@ -404,15 +415,15 @@ sub rest
 	compare();
 }
 
-# Which kinds the next round has; the first one has them all.
+# Which of the names the next round has; the first one has them all.
 sub mix
 {
-	my %bit = (prepared => 1, async => 2, big => 4);    # as in faultloop.h
+	my ($names, %bit) = @_;
 	my $mix = 0;
 
-	foreach my $kind (split /,/, $o{kinds})
+	foreach my $name (split /,/, $names)
 	{
-		my $bit = $bit{$kind} || die "no such kind: $kind\n";
+		my $bit = $bit{$name} || die "not known: $name\n";
 
 		$mix |= $bit if $rounds == 0 || rand(100) < $o{mix};
 	}
@@ -427,7 +438,10 @@ sub calm_phase
 
 	%round = ();
 	$control->make_odd('TROUBLE', 0);
-	$control->set('MIX', mix());
+	# the bits are those of faultloop.h
+	$control->set('MIX', mix($o{kinds}, prepared => 1, async => 2, big => 4));
+	$control->set('AT_WORK',
+		mix($o{operators}, verify => 1, warm => 2, plant => 4, schema => 8));
 	$control->set('CALM', ++$rounds);
 	$control->set('RUN', 1);
 	$before = $control->get('COMMITS');
@@ -467,7 +481,10 @@ sub report
 	line(lc =~ tr/_/ /r, $control->get($_))
 	  foreach qw(COMMITS ROWS ROLLBACKS SAVEPOINTS ASYNC PREPARES
 	  COMMIT_PREPARED ROLLBACK_PREPARED BIG PAGES UNKNOWN ERRORS CONNECTIONS READS
-	  PAGES_READ CHECKED CHECKED_SURE CHECKED_PRESENT CHECKED_AHEAD ABSENT READ_ERRORS FILLS);
+	  PAGES_READ CHECKED CHECKED_SURE CHECKED_PRESENT CHECKED_AHEAD ABSENT READ_ERRORS FILLS
+	  VERIFIES VERIFIES_SURE VERIFY_IN_FLIGHT CLEARS DETACHES WARMS WARMS_RESUMED
+	  WARMS_FINISHED PLANTED PLANTED_FOUND PLANTED_REPAIRED RACES SCHEMA_CHANGES
+	  SHAPES_READ SHAPES_SURE);
 	line('comparisons, missing with reason in all', "$compared, $missed");
 	line('longest commit, in calm (s)', sprintf('%.3f, %.3f',
 			$control->get('STALL_US') / 1e6,

@@ -29,6 +29,12 @@
 #define MIX_ASYNC		2
 #define MIX_BIG			4
 
+/* Bits of AT_WORK */
+#define WORK_VERIFY		1
+#define WORK_WARM		2
+#define WORK_PLANT		4
+#define WORK_SCHEMA		8
+
 typedef enum Word
 {
 #define WORD(name) W_##name,
@@ -98,7 +104,10 @@ typedef enum Table
 	HOT,
 	BULK,
 	SECTION,
-	PAGE						/* of keys only: their entities are sections */
+	PAGE,						/* of keys only: their entities are sections */
+	/* not among the keys below: see shape.c */
+	SHAPED,
+	PARTED
 } Table;
 
 /*
@@ -154,13 +163,23 @@ typedef struct Claim
 	uint64_t	loss;
 	uint64_t	trouble;
 	uint64_t	calm;
+	uint64_t	detached;
 } Claim;
+
+/*
+ * Odd while "hot" may be detached: of what is then committed Redis learns
+ * nothing, and what it holds is old until the detaching has reached it.
+ */
+extern _Atomic uint64_t hot_detached;
 
 extern void claim_begin(Claim *claim);
 extern bool claim_sure(const Claim *claim);
 extern bool claim_calm(const Claim *claim);
 
-/* After the acknowledgement, if claim_sure(), and also if claim_calm(). */
+/*
+ * After the acknowledgement, if claim_sure(), and also if claim_calm().  Nothing
+ * is claimed of hot rows if "hot" was detached meanwhile.
+ */
 extern void oracle_sure(Entity *entity, Mark mark, const Claim *claim);
 extern void oracle_present(Entity *entity, Mark mark, const Claim *claim);
 
@@ -186,6 +205,15 @@ extern void oracle_before(const Key *key, Before *before);
 extern void oracle_after(Key *key, const Before *before, const char *value,
 						 size_t len, Finding *finding);
 
+/* The part of it that is about the age of a whole image. */
+extern void oracle_age(Key *key, const Before *before, const char *value,
+					   Mark mark, Finding *finding);
+extern void oracle_found(Finding *finding, Word class, const Before *before,
+						 const char *value, const char *rule, Mark than);
+
+/* The part of a packed word that is known in this time, or 0. */
+extern Mark oracle_known(uint64_t packed, uint64_t epoch);
+
 /* The seq of an image, or -1. */
 extern long oracle_seq(const Key *key, const char *value, size_t len);
 
@@ -200,7 +228,8 @@ typedef enum EventKind
 	PREPARED_IT,
 	SENT_ASYNC,
 	DISCARDED,					/* poison, rolled back */
-	PAGED						/* a page was made of it, to be committed */
+	PAGED,						/* a page was made of it, to be committed */
+	CHANGED						/* the schema, by what is acknowledged now */
 } EventKind;
 
 extern void history_note(EventKind kind, int who, const Entity *entity,
@@ -222,6 +251,7 @@ typedef struct Session
 	PGconn	   *pg;
 	int			number;			/* of the thread, for the history */
 	int			backend;		/* pid */
+	bool		operator;		/* owns the tables, and has nothing prepared */
 	long		commits;		/* since it was opened or calm began */
 	char		error[200];
 } Session;
@@ -235,6 +265,11 @@ extern Outcome run(Session *session, const char *sql);
 /* The first column of the first row as text, "" if there is none */
 extern Outcome run_text(Session *session, const char *sql, char *value,
 						size_t size);
+/* The whole result, to be cleared by the caller, or NULL */
+extern Outcome run_rows(Session *session, const char *sql, PGresult **result);
+/* The same in two steps: others may be asked between them. */
+extern void begin_rows(Session *session, const char *sql);
+extern Outcome end_rows(Session *session, PGresult **result);
 extern Outcome run_prepared(Session *session, const char *name, int nparams,
 							const long *params, const char *text,
 							long *rows, long *value);
@@ -246,6 +281,24 @@ extern void *big_main(void *arg);
 extern void *reader_main(void *arg);
 extern void *comparer_main(void *arg);
 extern void *filler_main(void *arg);
+
+/*
+ * Operators: each does its work while RUN and its bit of AT_WORK say so, and
+ * then leaves everything in order and is counted as idle.
+ */
+extern bool operator_may_work(int bit, bool *idle);
+extern bool writers_at_rest(void);
+extern void *verifier_main(void *arg);
+extern void *warmer_main(void *arg);
+extern void *planter_main(void *arg);
+extern void *shaper_main(void *arg);
+extern void *shape_writer_main(void *arg);
+extern void *shape_reader_main(void *arg);
+
+/* For reading several keys at once: the request for n of them */
+#define MAX_KEYS		16
+#define MAX_REQUEST		(MAX_KEYS * 48 + 64)
+extern size_t put_mget(char *buf, Key **what, int n);
 
 /* Those of the hot and small tables more often than the large one's */
 extern Key *any_key(void);

@@ -53,7 +53,7 @@ tell_event(const Event *event)
 {
 	static const char *const kinds[] = {
 		"sends", "acknowledged", "failed", "unheard", "prepared",
-		"sends async", "rolls back", "makes a page of"
+		"sends async", "rolls back", "makes a page of", "has the schema"
 	};
 
 	printf("  %.6f writer %d: %s %ld%s (loss %u, trouble %u)\n", event->at,

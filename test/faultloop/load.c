@@ -5,6 +5,7 @@
  *
  *	  load -f control -d conninfo -s redis-socket [-w writers] [-r readers]
  *		   [-F fillers] [-S seed] [-A percent async] [-P percent prepared] [-B big every ms]
+ *		   [-o (operators, too)]
  *
  * It runs until the control file says STOP or its parent is gone, prints
  * violations, and counts everything in the control file; see words.h.
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 #include "faultloop.h"
+#include "shape.h"
 
 #define MAX_THREADS	256
 
@@ -32,6 +34,7 @@ int			nfillers = 0;
 int			percent_async = 10;
 int			percent_prepare = 2;
 int			big_every_ms = 4000;
+static bool operators = false;
 const char *redis_socket;
 const char *conninfo;
 
@@ -131,7 +134,7 @@ parse_options(int argc, char **argv)
 {
 	int			opt;
 
-	while ((opt = getopt(argc, argv, "f:d:s:w:r:F:S:A:P:B:")) != -1)
+	while ((opt = getopt(argc, argv, "f:d:s:w:r:F:S:A:P:B:o")) != -1)
 		switch (opt)
 		{
 			case 'f':
@@ -164,12 +167,30 @@ parse_options(int argc, char **argv)
 			case 'B':
 				big_every_ms = atoi(optarg);
 				break;
+			case 'o':
+				operators = true;
+				break;
 			default:
 				die("usage: see load.c");
 		}
 	if (control == NULL || conninfo == NULL || redis_socket == NULL ||
-		nwriters < 1 || nreaders < 0 || nwriters + nreaders + nfillers > MAX_THREADS - 8)
+		nwriters < 1 || nreaders < 0 || nwriters + nreaders + nfillers > MAX_THREADS - 16)
 		die("usage: see load.c");
+}
+
+/* Of those for the two tables of shape.c one has an odd number, one an even. */
+static int
+start_operators(pthread_t *threads, int n)
+{
+	void	   *(*const mains[]) (void *) = {
+		shaper_main, shaper_main, shape_writer_main, shape_writer_main,
+		shape_reader_main, verifier_main, warmer_main, planter_main
+	};
+
+	atomic_store(&control[W_OPERATORS], 7);	/* readers are not counted */
+	for (size_t i = 0; i < sizeof(mains) / sizeof(mains[0]); i++, n++)
+		pthread_create(&threads[n], NULL, mains[i], (void *) (intptr_t) n);
+	return n;
 }
 
 int
@@ -181,6 +202,7 @@ main(int argc, char **argv)
 
 	parse_options(argc, argv);
 	oracle_init();
+	shape_init();
 
 	/* threads are numbered through: writers first */
 	for (int i = 0; i < nwriters; i++, n++)
@@ -198,6 +220,8 @@ main(int argc, char **argv)
 		pthread_create(&threads[n], NULL, reader_main, (void *) (intptr_t) n);
 	for (int i = 0; i < nfillers; i++, n++)
 		pthread_create(&threads[n], NULL, filler_main, (void *) (intptr_t) n);
+	if (operators)
+		n = start_operators(threads, n);
 	atomic_store(&control[W_READY], 1);
 
 	while (!LOOK(STOP))

@@ -20,6 +20,9 @@ use warnings;
 my $failing = '--only redis_client_kill,backend_cancel,backend_terminate,'
   . 'redis_stop --themes mixed --gap 0.3 --kinds async --mix 100';
 
+# Nothing but operators and writers
+my $calm = '--themes pg --only checkpoint --mix 100 --operators';
+
 my @mutants = (
 	{
 		name => 'no_fence',
@@ -168,6 +171,130 @@ my @mutants = (
 		  . ' --writers 2 --readers 2',
 		edits => [ [ 'src/txn/xact.c',
 				"\tif (wtc_mode != WTC_MODE_ASYNC)\n\t\tForceSyncCommit();\n", '' ] ]
+	},
+	# what operators do, and find
+	{
+		name => 'ddl_keeps_keys',
+		about => 'changes of the schema leave the images of the old shape (F33)',
+		options => "$calm schema",
+		edits => [ [ 'src/capture/ddl.c',
+				"\tif (rel->rd_rel->relkind != RELKIND_RELATION)\n\t\treturn;\n",
+				"\treturn;\n" ] ]
+	},
+	{
+		name => 'rename_keeps_keys',
+		about => 'RENAME COLUMN leaves the images with the old name',
+		options => "$calm schema",
+		edits => [ [ 'src/capture/alter.c',
+				"\t\t\tif (wtc_column_use(rel, trigger, stmt->subname).shown)\n"
+				  . "\t\t\t\twtc_forget(rel);\n", '' ] ]
+	},
+	{
+		name => 'partition_keeps_keys',
+		about => 'a table that loses its trigger leaves its keys',
+		options => "$calm schema",
+		edits => [ [ 'src/capture/ddl.c',
+				"\t\t/* the lock that dropping a trigger takes */\n"
+				  . "\t\tLockRelationOid(relid, AccessExclusiveLock);\n"
+				  . "\t\twtc_forget_table(relid);\n",
+				"\t\t;\n" ] ]
+	},
+	{
+		name => 'truncate_keeps_keys',
+		about => 'TRUNCATE deletes nothing from the cache',
+		options => "$calm schema",
+		edits => [ [ 'src/capture/trigger.c',
+				"\twtc_capture_leaving(wtc_attachment_get(data->tg_relation, trigger),\n"
+				  . "\t\t\t\t\t\tdata->tg_relation);\n", '' ] ]
+	},
+	{
+		name => 'detach_keeps_keys',
+		about => 'detach() does not delete the keys that it was to drop',
+		options => "$calm warm",
+		edits => [ [ 'src/api/attach.c',
+				"\t\t(void) wtc_clear(rel, ShareRowExclusiveLock);\n", "\t\t;\n" ] ]
+	},
+	{
+		name => 'clear_unlocked',
+		about => 'clear() overtakes what is prepared, which is absent for ever',
+		options => "$calm warm --kinds prepared",
+		edits => [ [ 'src/api/clear.c', 'lockmode == RowExclusiveLock', 'false' ] ]
+	},
+	{
+		name => 'warm_unlocked',
+		about => 'warm() stores images of rows that it has not locked',
+		options => "$calm warm",
+		edits => [ [ 'src/api/warm_batch.c',
+				"table_tuple_lock(part->rel, tid, snapshot, slot,\n"
+				  . "\t\t\t\t\t\t\t  GetCurrentCommandId(true), LockTupleShare,\n"
+				  . "\t\t\t\t\t\t\t  LockWaitSkip, 0, &why);",
+				'table_tuple_fetch_row_version(part->rel, tid, snapshot, slot) ?'
+				  . ' TM_Ok : TM_Updated;' ] ]
+	},
+	{
+		name => 'warm_resumes_late',
+		about => 'warm() goes on behind the place where it stopped',
+		options => '--only pg_kill9,pg_immediate,backend_kill9 --themes pg --mix 100'
+		  . ' --gap 0.5 --operators warm',
+		edits => [ [ 'src/api/warm_job.c', "\tcolumn_tid(0, 7, &job->last);\n",
+				"\tcolumn_tid(0, 7, &job->last);\n"
+				  . "\tItemPointerSet(&job->last, 4 +"
+				  . " ItemPointerGetBlockNumberNoCheck(&job->last), 0);\n" ] ]
+	},
+	{
+		name => 'verify_not_rechecked',
+		about => 'verify() does not look again whether a row is being changed',
+		options => "$calm verify",
+		edits => [ [ 'src/api/verify_rows.c',
+				"\t\tif (table_tuple_fetch_row_version(r->part->rel, &r->batch.tids[i],\n"
+				  . "\t\t\t\t\t\t\t\t\t\t  snapshot, r->slot) &&\n"
+				  . "\t\t\t!being_changed(r->slot) &&\n\t\t\t!wtc",
+				"\t\tif (!wtc" ] ]
+	},
+	{
+		name => 'verify_unflushed',
+		about => 'verify() does not wait for what is on its way',
+		options => "$calm verify --kinds async",
+		edits => [ [ 'src/api/verify_rows.c',
+				"\t\tflushed = wtc_verify_flush(r->run);\n",
+				"\t\tflushed = true;\n" ] ]
+	},
+	{
+		name => 'orphans_not_rechecked',
+		about => 'verify() takes each key without a row for an orphan at once',
+		options => "$calm verify",
+		edits => [ [ 'src/api/verify_orphans.c',
+				"\tflushed = n > 0 && wtc_verify_flush(hunt->run);\n"
+				  . "\tn = keep_existing(suspects, n, true);\n"
+				  . "\tlook_up(hunt, suspects, n);\n"
+				  . "\tn = keep_orphans(suspects, n);\n",
+				"\tflushed = true;\n" ] ]
+	},
+	{
+		name => 'orphans_by_old_plan',
+		about => 'verify() does not see the rows of a partition that has come',
+		options => "$calm verify,schema",
+		edits => [ [ 'src/api/verify_orphans.c',
+				"\tAcceptInvalidationMessages();\n", '' ] ]
+	},
+	{
+		name => 'tags_not_verified',
+		about => 'verify() does not see that a key is missing in the set of a tag',
+		options => "$calm plant",
+		edits => [ [ 'src/api/verify_rows.c',
+				' || look->nuntagged > 0', '' ] ]
+	},
+	{
+		name => 'repair_blind',
+		about => 'verify() deletes an orphan although a row has stored it again',
+		options => "$calm plant",
+		edits => [
+			[ 'src/redis/expel.lua',
+				"if redis.call('PEXPIRETIME', key) == tonumber(ARGV[i]) then",
+				'if true then' ],
+			[ 'src/api/verify_orphans.c', "\t\texpel(orphans, n, &answer);\n",
+				"\t{\n\t\tpg_usleep(30000);\n\t\texpel(orphans, n, &answer);\n\t}\n" ]
+		]
 	});
 
 my %mutant = map { $_->{name} => $_ } @mutants;

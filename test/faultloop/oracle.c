@@ -47,6 +47,7 @@ int			nkeys;
 Key		   *keys;
 Entity	   *hot;
 Entity	   *slices;
+_Atomic uint64_t hot_detached;
 static Entity *own;
 static Entity *sections;
 static int	first_key[PAGE + 1];	/* of each table */
@@ -72,6 +73,12 @@ mark_of(uint64_t packed)
 	return packed & (((uint64_t) 1 << EPOCH_SHIFT) - 1);
 }
 
+Mark
+oracle_known(uint64_t packed, uint64_t epoch)
+{
+	return of_epoch(packed, epoch) ? mark_of(packed) : 0;
+}
+
 static void
 raise_to(_Atomic uint64_t *what, uint64_t to)
 {
@@ -85,7 +92,7 @@ const char *
 table_name(Table table)
 {
 	static const char *const names[] = {
-		"items", "hot", "bulk", "section", "page"
+		"items", "hot", "bulk", "section", "page", "shaped", "parted"
 	};
 
 	return names[table];
@@ -174,6 +181,7 @@ oracle_sent(Entity *entity, Mark mark)
 void
 claim_begin(Claim *claim)
 {
+	claim->detached = hot_detached;
 	claim->calm = LOOK(CALM);
 	claim->trouble = LOOK(TROUBLE);
 	claim->loss = LOOK(LOSS);
@@ -192,16 +200,25 @@ claim_calm(const Claim *claim)
 	return claim->calm != 0 && claim->calm == LOOK(CALM);
 }
 
+static bool
+followed(const Entity *entity, const Claim *claim)
+{
+	return entity->table != HOT ||
+		(!odd(claim->detached) && claim->detached == hot_detached);
+}
+
 void
 oracle_sure(Entity *entity, Mark mark, const Claim *claim)
 {
-	raise_to(&entity->sure, pack(claim->loss, mark));
+	if (followed(entity, claim))
+		raise_to(&entity->sure, pack(claim->loss, mark));
 }
 
 void
 oracle_present(Entity *entity, Mark mark, const Claim *claim)
 {
-	raise_to(&entity->present, pack(claim->calm, mark));
+	if (followed(entity, claim))
+		raise_to(&entity->present, pack(claim->calm, mark));
 }
 
 /* Less than the push_timeout that conduct.pl sets */
@@ -286,9 +303,9 @@ oracle_seq(const Key *key, const char *value, size_t len)
 	return take_apart(key, value, len, &seq) ? seq : -1;
 }
 
-static void
-found(Finding *finding, Word class, const Before *before, const char *value,
-	  const char *rule, Mark than)
+void
+oracle_found(Finding *finding, Word class, const Before *before,
+			 const char *value, const char *rule, Mark than)
 {
 	finding->class = class;
 	snprintf(finding->text, sizeof(finding->text),
@@ -312,20 +329,20 @@ check_absence(Key *key, const Before *before, Finding *finding)
 		LOOK(CALM) != before->calm)
 		return;
 	COUNT(CHECKED_PRESENT, 1);
-	found(finding, W_V_MISSING, before, NULL, "stored was", mark);
+	oracle_found(finding, W_V_MISSING, before, NULL, "stored was", mark);
 }
 
-static void
-check_age(Key *key, const Before *before, const char *value, Mark mark,
-		  Finding *finding)
+void
+oracle_age(Key *key, const Before *before, const char *value, Mark mark,
+		   Finding *finding)
 {
 	Mark		sent = atomic_load(&key->entity->sent);
 	Mark		sure = mark_of(before->sure);
 	Mark		seen = mark_of(before->seen);
 
 	if (mark > sent)
-		found(finding, W_V_UNSENT, before, value, "newest sent to commit is",
-			  sent);
+		oracle_found(finding, W_V_UNSENT, before, value,
+					 "newest sent to commit is", sent);
 	/* the rest is void if Redis has lost data meanwhile */
 	if (odd(before->loss) || LOOK(LOSS) != before->loss)
 		return;
@@ -336,10 +353,12 @@ check_age(Key *key, const Before *before, const char *value, Mark mark,
 	{
 		COUNT(CHECKED_SURE, 1);
 		if (mark < sure)
-			found(finding, W_V_STALE, before, value, "acknowledged was", sure);
+			oracle_found(finding, W_V_STALE, before, value, "acknowledged was",
+						 sure);
 	}
 	if (of_epoch(before->seen, before->loss) && mark < seen)
-		found(finding, W_V_BACKWARDS, before, value, "seen before was", seen);
+		oracle_found(finding, W_V_BACKWARDS, before, value, "seen before was",
+					 seen);
 	raise_to(&key->seen, pack(before->loss, mark));
 }
 
@@ -356,11 +375,11 @@ oracle_after(Key *key, const Before *before, const char *value, size_t len,
 	if (value == NULL)
 		check_absence(key, before, finding);
 	else if (seq >= 0 && !(key->table == ITEMS && REPLACED(seq)))
-		check_age(key, before, value, MARK(seq, 0), finding);
+		oracle_age(key, before, value, MARK(seq, 0), finding);
 	else if (seq >= 0 || strstr(value, "poison") != NULL)
-		found(finding, W_V_POISON, before, value, "sent was",
-			  atomic_load(&key->entity->sent));
+		oracle_found(finding, W_V_POISON, before, value, "sent was",
+					 atomic_load(&key->entity->sent));
 	else
-		found(finding, W_V_BROKEN, before, value, "sent was",
-			  atomic_load(&key->entity->sent));
+		oracle_found(finding, W_V_BROKEN, before, value, "sent was",
+					 atomic_load(&key->entity->sent));
 }

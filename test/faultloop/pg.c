@@ -109,14 +109,28 @@ await_result(Session *session, double deadline)
 }
 
 static Outcome
-take_result(Session *session, bool sent, long *rows, char *value, size_t size)
+judge_result(Session *session, const PGresult *res)
 {
-	PGresult   *res = sent ? await_result(session, now() + DEADLINE) : NULL;
 	ExecStatusType status = PQresultStatus(res);
-	Outcome		outcome = DONE;
 
 	if (res != NULL && (status == PGRES_COMMAND_OK ||
 						status == PGRES_TUPLES_OK))
+		return DONE;
+	COUNT(ERRORS, 1);
+	snprintf(session->error, sizeof(session->error), "%s",
+			 PQerrorMessage(session->pg));
+	/* FATAL is followed by the end of the connection. */
+	return res == NULL || PQstatus(session->pg) != CONNECTION_OK ||
+		PQtransactionStatus(session->pg) == PQTRANS_UNKNOWN ? LOST : REFUSED;
+}
+
+static Outcome
+take_result(Session *session, bool sent, long *rows, char *value, size_t size)
+{
+	PGresult   *res = sent ? await_result(session, now() + DEADLINE) : NULL;
+	Outcome		outcome = judge_result(session, res);
+
+	if (outcome == DONE)
 	{
 		/* COMMIT of what has failed says ROLLBACK. */
 		if (rows != NULL)
@@ -124,16 +138,6 @@ take_result(Session *session, bool sent, long *rows, char *value, size_t size)
 		if (value != NULL)
 			snprintf(value, size, "%s", PQntuples(res) > 0 ?
 					 PQgetvalue(res, 0, 0) : "");
-	}
-	else
-	{
-		COUNT(ERRORS, 1);
-		snprintf(session->error, sizeof(session->error), "%s",
-				 PQerrorMessage(session->pg));
-		/* FATAL is followed by the end of the connection. */
-		outcome = res == NULL || PQstatus(session->pg) != CONNECTION_OK ||
-			PQtransactionStatus(session->pg) == PQTRANS_UNKNOWN ?
-			LOST : REFUSED;
 	}
 	PQclear(res);
 	return outcome;
@@ -150,6 +154,35 @@ run_text(Session *session, const char *sql, char *value, size_t size)
 {
 	value[0] = '\0';
 	return take_result(session, PQsendQuery(session->pg, sql), NULL, value, size);
+}
+
+/* If it cannot be sent, its end will tell. */
+void
+begin_rows(Session *session, const char *sql)
+{
+	(void) PQsendQuery(session->pg, sql);
+}
+
+Outcome
+end_rows(Session *session, PGresult **result)
+{
+	Outcome		outcome;
+
+	*result = await_result(session, now() + DEADLINE);
+	outcome = judge_result(session, *result);
+	if (outcome != DONE)
+	{
+		PQclear(*result);
+		*result = NULL;
+	}
+	return outcome;
+}
+
+Outcome
+run_rows(Session *session, const char *sql, PGresult **result)
+{
+	begin_rows(session, sql);
+	return end_rows(session, result);
 }
 
 Outcome
@@ -211,6 +244,7 @@ bool
 session_open(Session *session)
 {
 	double		deadline = now() + DEADLINE;
+	char		how[512];
 
 	session_close(session);
 	while (session->backend != 0 && !process_gone(session->backend) &&
@@ -218,14 +252,17 @@ session_open(Session *session)
 		nap(5);
 	session->backend = 0;
 	session->commits = 0;
+	/* of a word that is said twice the last counts */
+	snprintf(how, sizeof(how), "%s%s", conninfo,
+			 session->operator ? " user=operator" : "");
 	while (!LOOK(STOP))
 	{
-		session->pg = PQconnectdb(conninfo);
+		session->pg = PQconnectdb(how);
 		if (PQstatus(session->pg) == CONNECTION_OK)
 		{
 			PQsetNoticeProcessor(session->pg, ignore_notice, NULL);
 			session->backend = PQbackendPID(session->pg);
-			if (prepare_statements(session))
+			if (session->operator || prepare_statements(session))
 			{
 				COUNT(CONNECTIONS, 1);
 				return true;

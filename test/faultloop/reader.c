@@ -11,9 +11,7 @@
 #include "faultloop.h"
 #include "resp.h"
 
-#define MAX_KEYS	16
-
-static size_t
+size_t
 put_mget(char *buf, Key **what, int n)
 {
 	char	   *p = buf + sprintf(buf, "*%d\r\n$4\r\nMGET\r\n", n + 1);
@@ -69,7 +67,7 @@ ask_why(Resp *r, const Key *key, char *text, size_t size)
 static bool
 read_keys(Resp *r, Key **what, int n)
 {
-	char		request[MAX_KEYS * 48 + 64];
+	char		request[MAX_REQUEST];
 	Before		before[MAX_KEYS];
 	Finding		findings[MAX_KEYS];
 	char	   *line;

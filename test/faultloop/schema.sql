@@ -35,6 +35,30 @@ CREATE ROLE writer LOGIN;
 GRANT ALL ON items, hot, bulk, section TO writer;
 GRANT EXECUTE ON FUNCTION wtcache.set TO writer;
 
+-- Operators own the tables.  Differences are planted in plant and nowhere else,
+-- and the schema is changed of what shape.c creates.
+CREATE ROLE operator LOGIN;
+GRANT CREATE ON SCHEMA public TO operator;
+GRANT EXECUTE ON FUNCTION wtcache.capture_row, wtcache.capture_truncate,
+	wtcache.attach, wtcache.detach, wtcache.clear, wtcache.verify TO operator;
+GRANT EXECUTE ON PROCEDURE wtcache.warm TO operator;
+GRANT SELECT ON wtcache.stat_progress_warm TO operator;
+CREATE TABLE plant (id int PRIMARY KEY, seq bigint NOT NULL);
+SELECT wtcache.attach('plant', tags => '{"plant:{id}"}');
+INSERT INTO plant SELECT i, 0 FROM generate_series(0, 99) i;
+CREATE SEQUENCE shape_seq;
+CREATE TABLE shaped (id int PRIMARY KEY, seq bigint NOT NULL);
+CREATE TABLE parted (id int PRIMARY KEY, seq bigint NOT NULL)
+	PARTITION BY RANGE (id);
+ALTER TABLE items OWNER TO operator;
+ALTER TABLE hot OWNER TO operator;
+ALTER TABLE bulk OWNER TO operator;
+ALTER TABLE section OWNER TO operator;
+ALTER TABLE plant OWNER TO operator;
+ALTER TABLE shaped OWNER TO operator;
+ALTER TABLE parted OWNER TO operator;
+ALTER SEQUENCE shape_seq OWNER TO operator;
+
 -- Another trigger changes some rows again, in front of wtcache's, which then
 -- sees the later version first.
 CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -18,11 +18,14 @@ WORD(CALM)						/* nothing at all is done to anyone; 0: not so */
 WORD(RUN)						/* writers write; 0: they come to rest */
 WORD(MIX)						/* what kinds of transactions: see faultloop.h */
 WORD(STOP)						/* everybody ends */
+WORD(AT_WORK)					/* which operators are: see faultloop.h */
 
 /* Written by load.c */
 WORD(READY)						/* it has begun */
 WORD(IDLE)						/* how many writers have come to rest */
 WORD(PREPARED)					/* prepared transactions not finished yet */
+WORD(OPERATORS)					/* threads of operators */
+WORD(OPERATORS_IDLE)			/* how many have left everything in order */
 
 /* counters */
 WORD(COMMITS)
@@ -49,6 +52,21 @@ WORD(CHECKED_PRESENT)			/* ... that had to be there */
 WORD(CHECKED_AHEAD)				/* ... against the table, afterwards */
 WORD(READ_ERRORS)
 WORD(FILLS)
+WORD(VERIFIES)					/* of tables that others write */
+WORD(VERIFIES_SURE)				/* ... where nothing may differ */
+WORD(VERIFY_IN_FLIGHT)			/* rows of which they knew nothing */
+WORD(CLEARS)
+WORD(DETACHES)					/* with their keys, and attached again */
+WORD(WARMS)						/* calls */
+WORD(WARMS_RESUMED)				/* of those go on with another one */
+WORD(WARMS_FINISHED)
+WORD(PLANTED)					/* differences, of every kind */
+WORD(PLANTED_FOUND)
+WORD(PLANTED_REPAIRED)
+WORD(RACES)						/* of a repair with a write */
+WORD(SCHEMA_CHANGES)			/* committed */
+WORD(SHAPES_READ)				/* images of the tables that they change */
+WORD(SHAPES_SURE)				/* ... against an acknowledged change */
 
 /* violations by class, see oracle.c */
 WORD(V_POISON)
@@ -59,3 +77,9 @@ WORD(V_BACKWARDS)
 WORD(V_STALE)
 WORD(V_MISSING)
 WORD(V_STUCK)
+WORD(V_FALSE_ALARM)				/* these: see operator.c, planter.c, shape.c */
+WORD(V_UNFOUND)
+WORD(V_UNREPAIRED)
+WORD(V_KEPT)
+WORD(V_NOT_WARM)
+WORD(V_SHAPE)

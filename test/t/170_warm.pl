@@ -288,6 +288,19 @@ is(run(q{CALL wtcache.warm('items', resume => true)}), '', 'locked: resumed');
 is(progress("state || ' ' || rows_skipped"), 'finished 0', 'locked: none any more');
 agrees('locked');
 
+# what was prepared before the clearing and is committed after it
+run(q{BEGIN;
+	UPDATE items SET v = 'prepared' WHERE id BETWEEN 10 AND 13;
+	DELETE FROM items WHERE id = 14;
+	PREPARE TRANSACTION 'p'});
+run(q{SELECT wtcache.clear('items')});
+is($redis->cli('exists', map { "items:$_" } 9 .. 15),
+	5, 'prepared: cleared but for what is being changed');
+run(q{CALL wtcache.warm('items')});
+run(q{COMMIT PREPARED 'p'});
+run(q{CALL wtcache.warm('items', resume => true)});
+agrees('prepared');
+
 # a lock that goes away before the end
 run(q{SELECT wtcache.clear('items')});
 my $s = $node->session;

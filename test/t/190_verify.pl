@@ -519,6 +519,29 @@ is($redis->cli('exists', "l*[1]:names:\xe2\x82\xac", "l*[1]:names:\xff", 'l1:nam
 		'll[1]:names:x', 'names:x'),
 	5, 'latin1: what cannot be of the table is left alone');
 delete $ENV{PGCLIENTENCODING};
+# --- a partition that comes while keys are being verified ----------------------
+
+$redis->cli('hset', 'parts:5000', 'v', 'x');
+$redis->cli('pexpire', 'parts:5000', 3_000_000);
+$node->pause_worker;
+my $found = '';
+my $verifying = IPC::Run::start(
+	[
+		'psql', '-XAtq', '-c', q{SELECT kind, key FROM wtcache.verify('parts', timeout => '60s')},
+		$node->connstr('postgres')
+	],
+	'<', \undef, '>', \$found, '2>', \$found, IPC::Run::timeout($timeout));
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity
+	WHERE query LIKE 'SELECT kind,%' AND wait_event IN ('Extension', 'WtcacheAwaitWorker')})
+  or die 'it does not wait';
+run(q{CREATE TABLE parts_c (LIKE parts INCLUDING ALL);
+	ALTER TABLE parts ATTACH PARTITION parts_c FOR VALUES FROM (5000) TO (6000);
+	SET session_replication_role = replica;
+	INSERT INTO parts VALUES (5000, 'x', 1)});
+$node->resume_worker;
+$verifying->finish;
+is($found, '', 'a new partition: its row is seen');
+is(verify('parts'), "stale parts:5000\ntag parts:5000", '... and compared the next time');
 
 # --- Redis does not answer, or is gone -----------------------------------------
 

@@ -41,7 +41,9 @@ note($stdout, $stderr);
 my %count = $stdout =~ /^([a-z ]+?) {2,}(\d+)$/gm;
 cmp_ok($count{$_} // 0, '>', 0, "there were: $_")
   foreach 'commits', 'rollbacks', 'savepoints', 'prepares', 'big', 'async',
-  'pages', 'pages read', 'checked sure', 'checked present', 'faults';
+  'pages', 'pages read', 'checked sure', 'checked present', 'faults',
+  'verifies sure', 'warms finished', 'planted found', 'schema changes',
+  'shapes sure';
 
 # A bug that cannot be built in any more would not be found either.
 foreach my $mutant (split /\n/, `$^X $parts/mutants.pl --names`)

@@ -54,7 +54,11 @@ COPY (
 		FROM section t UNION ALL
 	SELECT 'page:' || id, 'page:' || id, 0,
 		jsonb_build_array(id, seq, writer)::text FROM section UNION ALL
-	SELECT 'probe:' || id, NULL, 1, row_to_json(t)::text FROM probe t
+	SELECT 'probe:' || id, NULL, 1, row_to_json(t)::text FROM probe t UNION ALL
+	SELECT 'plant:' || id, 'plant:' || id, 0, row_to_json(t)::text
+		FROM plant t UNION ALL
+	SELECT 'shaped:' || id, NULL, 0, row_to_json(t)::text FROM shaped t UNION ALL
+	SELECT 'parted:' || id, NULL, 0, row_to_json(t)::text FROM parted t
 ) TO STDOUT};
 
 # Every string and every tag's members that Redis holds
@@ -116,6 +120,42 @@ sub compare
 }
 
 sub missing { return scalar keys %{ $_[0]{missing} }; }
+
+# What wtcache.verify() finds after compare(): exactly what that has found to be
+# missing, for if it has found anything else it has said so.  With repair that
+# must be there afterwards.
+sub verify
+{
+	my ($self, $repair) = @_;
+	my %missing = %{ $self->{missing} };
+	my $option = $repair ? ', repair => true' : '';
+	my @wrong;
+	# those whose schema is changed are attached by who does that
+	my $tables = $self->{servers}->sql('SELECT relation FROM wtcache.attachments');
+
+	return [ 'QUERY', 'could not read the attachments' ] unless defined $tables;
+	foreach my $table (split /\n/, $tables)
+	{
+		my $found = $self->{servers}->sql("SELECT kind, key, repaired"
+			  . " FROM wtcache.verify('$table'$option)", 60);
+
+		return [ 'QUERY', "could not verify $table" ] unless defined $found;
+		foreach my $line (split /\n/, $found)
+		{
+			my ($kind, $key, $repaired) = split /\|/, $line;
+			my $right = $kind eq 'missing'
+			  && ($table =~ /^(?:plant|shaped|parted)$/ || delete $missing{$key});
+
+			push @wrong, [ 'VERIFY', "$key is not $kind" ] unless $right;
+			push @wrong, [ 'VERIFY', "$key could not be repaired" ]
+			  if $repair && $repaired ne 't';
+		}
+	}
+	push @wrong, map { [ 'VERIFY', "$_ is missing and was not found" ] }
+	  sort keys %missing;
+	$self->{missing} = {} if $repair;
+	return @wrong;
+}
 
 # ---------------------------------------------------------------------------
 # What the server says

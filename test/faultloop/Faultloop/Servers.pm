@@ -156,7 +156,8 @@ sub backends
 	my ($self, $doing) = @_;
 	my %children = $self->children;
 
-	return grep { $children{$_} =~ /^writer postgres \[local\].*$doing/ }
+	return
+	  grep { $children{$_} =~ /^(?:writer|operator) postgres \[local\].*$doing/ }
 	  sort keys %children;
 }
 
