@@ -197,10 +197,14 @@ static void
 verify_part(WtcVerify *run, Relation root, Oid relid)
 {
 	WtcWarmPart part = {.root = root};
+	const Trigger *trigger;
 	WtcPinned	pinned;
 
 	part.rel = table_open(relid, RowExclusiveLock);
-	part.att = wtc_attachment_get(part.rel, wtc_attached_trigger(part.rel));
+	trigger = wtc_attached_trigger(part.rel);
+	if (run->repair)
+		wtc_warm_check_trigger(part.rel, trigger);
+	part.att = wtc_attachment_get(part.rel, trigger);
 	if (part.att->no_images != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

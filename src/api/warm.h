@@ -91,6 +91,9 @@ extern void wtc_warm_settle(WtcWarmJob *job, const ItemPointerData *rows,
  */
 extern Relation wtc_warm_open(Oid relid, const Trigger **trigger);
 
+/* An error if it is disabled: what was stored would not follow the table. */
+extern void wtc_warm_check_trigger(Relation rel, const Trigger *trigger);
+
 /* The same for a table that holds rows, into what a batch needs of it. */
 extern void wtc_warm_open_part(WtcWarmPart *part, Relation root, Oid relid);
 

@@ -20,8 +20,8 @@
 #include "storage/bufmgr.h"
 #include "utils/acl.h"
 
-static void
-check_trigger(Relation rel, const Trigger *trigger)
+void
+wtc_warm_check_trigger(Relation rel, const Trigger *trigger)
 {
 	if (trigger->tgenabled == TRIGGER_DISABLED ||
 		trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
@@ -61,7 +61,7 @@ wtc_warm_open(Oid relid, const Trigger **trigger)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
 	*trigger = wtc_attached_trigger(rel);
-	check_trigger(rel, *trigger);
+	wtc_warm_check_trigger(rel, *trigger);
 	check_rights(rel);
 	return rel;
 }

@@ -278,6 +278,13 @@ my @mutants = (
 				"\tAcceptInvalidationMessages();\n", '' ] ]
 	},
 	{
+		name => 'repair_disabled',
+		about => 'verify() fills what does not follow the table any more',
+		options => "$calm verify,schema",
+		edits => [ [ 'src/api/verify.c', "\tif (run->repair)\n\t\twtc_warm_check_trigger",
+				"\tif (false)\n\t\twtc_warm_check_trigger" ] ]
+	},
+	{
 		name => 'tags_not_verified',
 		about => 'verify() does not see that a key is missing in the set of a tag',
 		options => "$calm plant",
