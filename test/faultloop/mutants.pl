@@ -305,7 +305,7 @@ my @mutants = (
 				"if redis.call('PEXPIRETIME', key) == tonumber(ARGV[i]) then",
 				'if true then' ],
 			[ 'src/api/verify_orphans.c', "\t\texpel(orphans, n, &answer);\n",
-				"\t{\n\t\tpg_usleep(30000);\n\t\texpel(orphans, n, &answer);\n\t}\n" ]
+				"\t{\n\t\tpg_usleep(100000);\n\t\texpel(orphans, n, &answer);\n\t}\n" ]
 		]
 	});
 
