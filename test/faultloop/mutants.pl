@@ -271,18 +271,6 @@ my @mutants = (
 				"\tflushed = true;\n" ] ]
 	},
 	{
-		name => 'orphans_by_old_plan',
-		about => 'verify() does not see the rows of a partition that has come',
-		options => "$calm verify,schema",
-		edits => [
-			[ 'src/api/verify_orphans.c',
-				"\tAcceptInvalidationMessages();\n\tprepare_lookup(hunt);\n",
-				"\tpg_usleep(20000);\n"
-				  . "\tif (hunt->lookup == NULL)\n\t\tprepare_lookup(hunt);\n" ],
-			[ 'src/api/verify_orphans.c', "\tSPI_freeplan(hunt->lookup);\n", '' ]
-		]
-	},
-	{
 		name => 'repair_disabled',
 		about => 'verify() fills what does not follow the table any more',
 		options => "$calm verify,schema",
