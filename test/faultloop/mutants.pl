@@ -271,11 +271,11 @@ my @mutants = (
 				"\tflushed = true;\n" ] ]
 	},
 	{
-		name => 'orphans_by_old_plan',
-		about => 'verify() does not see the rows of a partition that has come',
+		name => 'repair_disabled',
+		about => 'verify() fills what does not follow the table any more',
 		options => "$calm verify,schema",
-		edits => [ [ 'src/api/verify_orphans.c',
-				"\tAcceptInvalidationMessages();\n", '' ] ]
+		edits => [ [ 'src/api/verify.c', "\tif (run->repair)\n\t\twtc_check_firing",
+				"\tif (false)\n\t\twtc_check_firing" ] ]
 	},
 	{
 		name => 'tags_not_verified',
@@ -293,7 +293,7 @@ my @mutants = (
 				"if redis.call('PEXPIRETIME', key) == tonumber(ARGV[i]) then",
 				'if true then' ],
 			[ 'src/api/verify_orphans.c', "\t\texpel(orphans, n, &answer);\n",
-				"\t{\n\t\tpg_usleep(30000);\n\t\texpel(orphans, n, &answer);\n\t}\n" ]
+				"\t{\n\t\tpg_usleep(100000);\n\t\texpel(orphans, n, &answer);\n\t}\n" ]
 		]
 	});
 

@@ -331,10 +331,11 @@ race(Planter *p)
 	if (!claim_sure(&claim) || !plant_some(p))
 		return;
 	begin_rows(&p->session, verify_sql(true));
+	nap(roll(300));
 	for (; written < p->n && outcome == DONE; written++)
 	{
 		if (percent(50))
-			nap(roll(8));
+			nap(roll(20));
 		outcome = write_row(p, &p->other, p->plants[written].id);
 	}
 	(void) end_rows(&p->session, &rows);

@@ -543,6 +543,17 @@ $verifying->finish;
 is($found, '', 'a new partition: its row is seen');
 is(verify('parts'), "stale parts:5000\ntag parts:5000", '... and compared the next time');
 
+# --- what does not follow the table is not filled -------------------------------
+
+run(q{ALTER TABLE parts_c DISABLE TRIGGER USER});
+my ($refused, undef, $reason) =
+  $node->psql('postgres', q{SELECT * FROM wtcache.verify('parts', repair => true)});
+is($refused, 3, 'disabled: no repair');
+like($reason, qr/ERROR:  the capture trigger of "parts_c" is disabled/, '... and why');
+is(verify('parts'), 'missing parts:5000', 'disabled: looking is allowed');
+run(q{ALTER TABLE parts_c ENABLE TRIGGER USER});
+is(verify('parts', 'repair => true'), 'missing parts:5000 repaired', 'enabled: repaired');
+
 # --- Redis does not answer, or is gone -----------------------------------------
 
 $node->reconfigure('wtcache.push_timeout' => '500ms',

@@ -136,6 +136,12 @@ sub verify
 	return [ 'QUERY', 'could not read the attachments' ] unless defined $tables;
 	foreach my $table (split /\n/, $tables)
 	{
+		# the largest by far: not always
+		if ($table eq 'bulk' && !$repair && rand() < 0.7)
+		{
+			delete @missing{ grep { /^bulk:/ } keys %missing };
+			next;
+		}
 		my $found = $self->{servers}->sql("SELECT kind, key, repaired"
 			  . " FROM wtcache.verify('$table'$option)", 60);
 
