@@ -206,6 +206,7 @@ cmp_ok($cost, '<', 50_000, 'wtcache.stat_attachment is a cheap query');
 # All is well, and Prometheus has more than one sample of all, so that rates can
 # be true, too.
 $prometheus->wait_for('count_over_time(wtcache_healthy[1m]) > 2');
+$prometheus->wait_for('ALERTS', undef, sub { !@_ });
 is_deeply([ map { $_->{labels}{alertname} } $prometheus->query('ALERTS') ], [],
 	'no alert while all is well');
 $session->query_safe($_) foreach 'SET wtcache.mode = async',
