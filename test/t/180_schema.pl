@@ -144,7 +144,7 @@ if ($node->pg_version >= 17)
 	follow($set, 0, setup => $generated, before => $some_rows,
 		attach => q{SELECT wtcache.attach('item', columns => '{id,n,v}', tags => '{"{c}"}')});
 	follow($set, 0, setup => $generated, before => $some_rows,
-		attach => q{SELECT wtcache.attach('item', columns => '{id,n,v}', condition => 'c > 0')});
+		attach => q{SELECT wtcache.attach('item', columns => '{id,n,v}', condition => 'c > -1000')});
 	# beside another change
 	follow("$set, ADD COLUMN d int", 0, setup => $generated);
 }
