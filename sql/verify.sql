@@ -93,7 +93,9 @@ INSERT INTO coded VALUES ('x', 'y'), ('', '%2f'), ('→', '*'), ('?[a]', '\');
 \! $REDIS mset 'coded:%41→y' x 'coded:x%2f→y' x 'coded:x%00→y' x 'coded:x%→y' x 'coded:x→y→z' x >/dev/null
 -- but these
 \! $REDIS mset 'coded:x%25→y' x 'coded:%E2%86%92→y' x >/dev/null
+\pset format unaligned
 SELECT kind, key FROM wtcache.verify('coded', repair => true) ORDER BY key COLLATE "C";
+\pset format aligned
 \! $REDIS --scan --pattern 'coded:*' | LC_ALL=C sort
 TRUNCATE coded;
 DROP TABLE coded;

@@ -368,6 +368,23 @@ is($redis->cli('exists', 'tag:items'), 0, 'detach: nor one in the tag');
 run(q{SELECT wtcache.detach('parts')});
 is(keys_of('parts'), 5000, 'detach: keys are kept by default');
 
+# somebody has written a partition, not through its parent, and commits while
+# the keys are being deleted
+run(q{SELECT wtcache.attach('parts')});
+$s = $node->session;
+my $detacher = $node->session;
+run('DELETE FROM parts WHERE id = 999');
+$s->query_safe(q{BEGIN; INSERT INTO parts_a VALUES (999, 'again')});
+$node->begin_query($detacher, q{SELECT wtcache.detach('parts', drop_keys => true)});
+ok($node->poll_query_until('postgres',
+		q{SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'parts_a'::regclass}),
+	'detach: waits for who writes a partition');
+$s->query_safe('COMMIT');
+$detacher->query_safe('SELECT 1');
+is(run(q{SELECT wtcache.flush('60s')}), 't', 'detach: flushed');
+is(keys_of('parts'), 0, 'detach: no key of a partition is left');
+$_->quit foreach $s, $detacher;
+
 $node->stop;
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP/, 'no crash');
 done_testing();
