@@ -329,8 +329,10 @@ foreach my $end (
 	is($redis->cli('exists', 'item:1'), 1, "$end: its rows are still cached");
 	run('UPDATE item SET n = n + 1');
 	run('UPDATE item_1 SET n = -1 WHERE id < 10');
-	# the partition does not take part in this
-	run('ALTER TABLE item ADD COLUMN meanwhile int DEFAULT 1');
+	# the partition does not take part in this, and PostgreSQL 18 does not
+	# finalize it any more then ("could not convert row type")
+	run('ALTER TABLE item ADD COLUMN meanwhile int DEFAULT 1')
+	  if $end =~ /^DROP/ || $node->pg_version < 18;
 	run('UPDATE item SET n = n + 1');
 	run("BEGIN; $end; ROLLBACK");
 	is($redis->cli('exists', 'item:1'), 1, "$end: rolled back");
