@@ -119,7 +119,7 @@ about_worker(StringInfo buf)
 						 time_text((TimestampTz) pg_atomic_read_u64(&wtc_shared->behind_since)));
 }
 
-/* Do commits push? */
+/* Do commits push?  As long as Redis is loading, the worker says so. */
 static void
 about_commits(StringInfo buf)
 {
@@ -135,7 +135,7 @@ about_commits(StringInfo buf)
 		appendStringInfo(line(buf), "The circuit breaker has been open since %s, after %d failures in a row, the last one: %s. Commits do not wait for Redis and are replayed. It closes by itself as soon as Redis answers.",
 						 time_text(since), n, failures[last].what);
 	else if (!wtc_status_is_outage((WtcStatus) last) &&
-			 last != WTC_FAIL_CANCELLED &&
+			 last != WTC_FAIL_CANCELLED && last != WTC_FAIL_LOADING &&
 			 !TimestampDifferenceExceeds(last_at, GetCurrentTimestamp(),
 										 RECENT_MS))
 		appendStringInfo(line(buf), "Redis refused a write at %s: %s. %s",

@@ -246,10 +246,8 @@ my @mutants = (
 		about => 'verify() does not look again whether a row is being changed',
 		options => "$calm verify",
 		edits => [ [ 'src/api/verify_rows.c',
-				"\t\tif (table_tuple_fetch_row_version(r->part->rel, &r->batch.tids[i],\n"
-				  . "\t\t\t\t\t\t\t\t\t\t  snapshot, r->slot) &&\n"
-				  . "\t\t\t!being_changed(r->slot) &&\n\t\t\t!wtc",
-				"\t\tif (!wtc" ] ]
+				"\t\tchanging = current && being_changed(r->slot);\n",
+				"\t\tcurrent = true;\n\t\tchanging = false;\n" ] ]
 	},
 	{
 		name => 'verify_unflushed',

@@ -10,6 +10,7 @@ use lib "$FindBin::RealBin/../perl";
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
+use Wtcache::BadRedis;
 use Wtcache::Node;
 use Wtcache::Redis;
 
@@ -506,6 +507,24 @@ $row = $session->query_safe(q{SELECT healthy, advice FROM wtcache.status})
   until $row eq 't|' || time > $deadline;
 is($row, 't|', 'emptied: healthy when it does not matter any more');
 $node->reconfigure('wtcache.default_ttl' => '1s');
+
+# --- Redis is loading -----------------------------------------------------------
+
+my $bad = Wtcache::BadRedis->new(upstream => $redis);
+$node->reconfigure('wtcache.url' => $bad->url);
+$node->settle($session, 'wtcache.url' => $bad->url);
+ok($node->poll_query_until('postgres', 'SELECT healthy FROM wtcache.status'),
+	'another way to Redis');
+$session->query_safe(q{INSERT INTO items VALUES (5001, 'connected')});
+$bad->mode('error', text => 'LOADING Redis is loading the dataset in memory', count => 1);
+$session->query_safe(q{INSERT INTO items VALUES (5002, 'loading')});
+is($node->status('last_failure'), 'loading', 'Redis is loading');
+# not only when the failure is forgotten, after a minute
+$node->poll_query_until('postgres', q{SELECT healthy OR last_failure_at < now() - interval '50 s'
+	FROM wtcache.status});
+is($node->status('healthy'), 't', '... healthy when it is done');
+$node->reconfigure('wtcache.url' => $redis->url);
+$node->settle($session, 'wtcache.url' => $redis->url);
 
 # --- Redis is full -------------------------------------------------------------
 
