@@ -98,7 +98,7 @@ check_condition(Oid relid)
 	if (trigger != NULL)
 		condition = wtc_attachment_argument(trigger, "condition");
 	if (condition != NULL)
-		wtc_condition_canonical(rel, condition);
+		wtc_condition_check(rel, condition);
 	if (rel != NULL)
 		relation_close(rel, NoLock);
 }

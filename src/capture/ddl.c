@@ -364,6 +364,9 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub,
 {
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub, arg);
+	if (access == OAT_POST_CREATE && class == TriggerRelationId &&
+		OidIsValid(wtc_capture_function()))
+		wtc_trigger_created(object);
 	if (access != OAT_DROP || (current != NULL && current->own) ||
 		(class != TriggerRelationId && class != RelationRelationId &&
 		 class != CastRelationId) ||

@@ -217,7 +217,7 @@ typedef struct Attempt
 	Node	   *expr;			/* NULL: none */
 }			Attempt;
 
-/* Tries it; if it fails, returns why. */
+/* Tries it; if it fails, returns why.  Being cancelled is no failure of it. */
 static char *
 try(Attempt * attempt)
 {
@@ -234,10 +234,19 @@ try(Attempt * attempt)
 	}
 	PG_CATCH();
 	{
+		ErrorData  *error;
+
 		MemoryContextSwitchTo(cxt);
-		why = CopyErrorData()->message;
+		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		{
+			MemoryContextSwitchTo(cxt);
+			CurrentResourceOwner = owner;
+			ReThrowError(error);
+		}
+		why = error->message;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(cxt);

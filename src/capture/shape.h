@@ -5,7 +5,8 @@
  *	  reaches, what of them uses a column, and making their rows leave.
  *
  * Everything here may raise an error and belongs before the commit record.
- * Nothing of it runs code of users: conditions are parsed, never evaluated.
+ * Nothing of it runs code of users with the rights of who changes the schema:
+ * conditions are read with those of the table's owner, and never evaluated.
  *
  *-------------------------------------------------------------------------
  */
