@@ -352,30 +352,24 @@ after_alter_table(Statement *st, AlterTableStmt * stmt)
  * Renaming
  */
 
+/*
+ * name: how what is renamed is called; NULL: that does not tell where it is.  In
+ * conditions a dot stands before types, for their schema, and before attributes.
+ */
 static void
-follow_conditions(Statement *st, Oid type)
+follow_conditions(Statement *st, const char *before, const char *name)
 {
 	MemoryContext old = MemoryContextSwitchTo(st->cxt);
 
 	st->renamings = list_concat(st->renamings,
-								wtc_renaming_begin_conditions(type));
+								wtc_renaming_begin_conditions(before, name));
 	MemoryContextSwitchTo(old);
-}
-
-/* Those that could name a relation, by its row type. */
-static void
-follow_row_type(Statement *st, const RangeVar * relation)
-{
-	Oid			relid = RangeVarGetRelid(relation, NoLock, true);
-	Oid			type = OidIsValid(relid) ? get_rel_type_id(relid) : InvalidOid;
-
-	if (OidIsValid(type))
-		follow_conditions(st, type);
 }
 
 /* Something gets another name, or another schema. */
 static void
-before_naming(Statement *st, ObjectType what, const RangeVar * relation)
+before_naming(Statement *st, ObjectType what, const RangeVar * relation,
+			  const char *column)
 {
 	switch (what)
 	{
@@ -383,9 +377,11 @@ before_naming(Statement *st, ObjectType what, const RangeVar * relation)
 		case OBJECT_FOREIGN_TABLE:
 		case OBJECT_VIEW:
 		case OBJECT_MATVIEW:
+			follow_conditions(st, ".", relation->relname);
+			break;
 		case OBJECT_COLUMN:
 		case OBJECT_ATTRIBUTE:
-			follow_row_type(st, relation);
+			follow_conditions(st, ".", column);
 			break;
 		case OBJECT_COLLATION:
 		case OBJECT_DOMAIN:
@@ -395,7 +391,7 @@ before_naming(Statement *st, ObjectType what, const RangeVar * relation)
 		case OBJECT_ROUTINE:
 		case OBJECT_SCHEMA:
 		case OBJECT_TYPE:
-			follow_conditions(st, InvalidOid);
+			follow_conditions(st, "", NULL);
 			break;
 		default:
 			break;
@@ -477,7 +473,7 @@ before_alter_enum(Statement *st, AlterEnumStmt * stmt)
 	if (!wtc_owns_type(type, GetUserId()))
 		return;
 	wtc_forget_tables_with_type(type);
-	follow_conditions(st, InvalidOid);
+	follow_conditions(st, "", stmt->oldVal);
 }
 
 /* Values that have a cast to json are written by it. */
@@ -547,11 +543,12 @@ wtc_before_statement(Statement *st, Node *stmt)
 
 		if (type == OBJECT_COLUMN || type == OBJECT_ATTRIBUTE)
 			before_rename_column(st, (RenameStmt *) stmt);
-		before_naming(st, type, ((RenameStmt *) stmt)->relation);
+		before_naming(st, type, ((RenameStmt *) stmt)->relation,
+					  ((RenameStmt *) stmt)->subname);
 	}
 	else if (IsA(stmt, AlterObjectSchemaStmt))
 		before_naming(st, ((AlterObjectSchemaStmt *) stmt)->objectType,
-					  ((AlterObjectSchemaStmt *) stmt)->relation);
+					  ((AlterObjectSchemaStmt *) stmt)->relation, NULL);
 	else if (IsA(stmt, CreateCastStmt))
 		before_create_cast((CreateCastStmt *) stmt);
 	else if (IsA(stmt, CreateTrigStmt))

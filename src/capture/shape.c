@@ -102,6 +102,8 @@ wtc_attached_tables(bool partitioned)
  * Types
  */
 
+static bool columns_reach(Oid relid, Oid type);
+
 /* Can a value of a type have one of another type in it? */
 static bool
 type_reaches(Oid type, Oid target)
@@ -118,7 +120,7 @@ type_reaches(Oid type, Oid target)
 		case TYPTYPE_DOMAIN:
 			return type_reaches(getBaseType(type), target);
 		case TYPTYPE_COMPOSITE:
-			return wtc_columns_reach(get_typ_typrelid(type), target);
+			return columns_reach(get_typ_typrelid(type), target);
 		case TYPTYPE_RANGE:
 			return type_reaches(get_range_subtype(type), target);
 		case TYPTYPE_MULTIRANGE:
@@ -129,8 +131,9 @@ type_reaches(Oid type, Oid target)
 	}
 }
 
-bool
-wtc_columns_reach(Oid relid, Oid type)
+/* Can there be values of the type in the columns of a table, at any depth? */
+static bool
+columns_reach(Oid relid, Oid type)
 {
 	for (AttrNumber attno = 1;; attno++)
 	{
@@ -192,10 +195,10 @@ wtc_lock_tables_with_type(Oid type)
 	{
 		Oid			relid = lfirst_oid(lc);
 
-		if (!wtc_columns_reach(relid, type))
+		if (!columns_reach(relid, type))
 			continue;
 		LockRelationOid(relid, ShareRowExclusiveLock);
-		if (wtc_columns_reach(relid, type))
+		if (columns_reach(relid, type))
 			result = lappend_oid(result, relid);
 	}
 	return result;

@@ -21,9 +21,6 @@
  */
 extern List *wtc_attached_tables(bool partitioned);
 
-/* Can there be values of the type in the columns of a table, at any depth? */
-extern bool wtc_columns_reach(Oid relid, Oid type);
-
 /*
  * Those of them in whose columns values of the type can be, at any depth, now
  * locked against writers until the transaction ends.
