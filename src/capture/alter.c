@@ -113,6 +113,12 @@ changes_column(AlterTableType subtype)
 	return subtype == AT_AlterColumnType || wtc_sets_expression(subtype);
 }
 
+static bool
+changes_shape(AlterTableType subtype)
+{
+	return subtype == AT_AddColumn || changes_column(subtype);
+}
+
 /* What else is looked at, beforehand or afterwards. */
 static bool
 concerns_table(AlterTableType subtype)
@@ -155,13 +161,30 @@ tables_of_type(Oid type, LOCKMODE lockmode)
 	return result;
 }
 
+/* Triggers are enabled and disabled in partitions, not in other children. */
+static bool
+goes_down(const AlterTableStmt * stmt, Oid relid)
+{
+	ListCell   *lc;
+
+	if (!stmt->relation->inh ||
+		get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+		return stmt->relation->inh;
+	foreach(lc, stmt->cmds)
+	{
+		if (changes_shape(lfirst_node(AlterTableCmd, lc)->subtype))
+			return true;
+	}
+	return false;
+}
+
 /* A table and all below it, or the tables that are made of a type. */
 static List *
 tables_changed(const AlterTableStmt * stmt, Oid relid, LOCKMODE lockmode)
 {
 	if (stmt->objtype == OBJECT_TYPE)
 		return tables_of_type(get_rel_type_id(relid), lockmode);
-	return stmt->relation->inh ?
+	return goes_down(stmt, relid) ?
 		find_all_inheritors(relid, lockmode, NULL) : list_make1_oid(relid);
 }
 
@@ -245,8 +268,7 @@ before_alter_table(Statement *st, AlterTableStmt * stmt)
 
 		st->adds_partitions |= subtype == AT_AttachPartition;
 
-		shape |= subtype == AT_AddColumn || changes_column(subtype) ||
-			wtc_is_trigger_command(subtype);
+		shape |= changes_shape(subtype) || wtc_is_trigger_command(subtype);
 		other |= concerns_table(subtype);
 	}
 	if (!shape && !other)
@@ -264,7 +286,7 @@ before_alter_table(Statement *st, AlterTableStmt * stmt)
 		foreach(table, tables)
 		{
 			before_command(st, cmd, lfirst_oid(table));
-			if (cmd->subtype == AT_AddColumn || changes_column(cmd->subtype))
+			if (changes_shape(cmd->subtype))
 				wtc_forget_tables_with_type(get_rel_type_id(lfirst_oid(table)));
 		}
 		if (cmd->subtype == AT_AddColumn && stmt->objtype == OBJECT_TYPE)
@@ -546,6 +568,8 @@ wtc_before_statement(Statement *st, Node *stmt)
 		before_naming(st, type, ((RenameStmt *) stmt)->relation,
 					  ((RenameStmt *) stmt)->subname);
 	}
+	else if (IsA(stmt, CreateStmt))
+		st->adds_partitions = ((CreateStmt *) stmt)->partbound != NULL;
 	else if (IsA(stmt, AlterObjectSchemaStmt))
 		before_naming(st, ((AlterObjectSchemaStmt *) stmt)->objectType,
 					  ((AlterObjectSchemaStmt *) stmt)->relation, NULL);

@@ -94,7 +94,12 @@ wtc_forget(Relation rel)
 	Oid			relid = RelationGetRelid(rel);
 	const Trigger *trigger;
 
-	if (rel->rd_rel->relkind != RELKIND_RELATION)
+	/*
+	 * rows of temporary tables are never cached, and other sessions' not to
+	 * be read
+	 */
+	if (rel->rd_rel->relkind != RELKIND_RELATION ||
+		rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
 		return;
 	trigger = wtc_attachment_trigger(rel);
 	if (trigger == NULL)
@@ -399,6 +404,7 @@ is_followed(Node *stmt)
 		case T_CreateStmt:
 		case T_CreateCastStmt:
 		case T_CreateForeignTableStmt:
+		case T_CreateSchemaStmt:
 		case T_CreateTrigStmt:
 		case T_DropStmt:
 		case T_DropOwnedStmt:

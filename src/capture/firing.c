@@ -179,7 +179,7 @@ wtc_before_create_trigger(Statement *st, CreateTrigStmt * stmt)
 		return;
 	/* the locks that the statement takes */
 	LockRelationOid(relid, ShareRowExclusiveLock);
-	tables = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ?
+	tables = stmt->row && get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ?
 		find_all_inheritors(relid, ShareRowExclusiveLock, NULL) :
 		list_make1_oid(relid);
 	foreach(lc, tables)
