@@ -100,6 +100,86 @@ TRUNCATE ap.t;
 \! $REDIS exists ap:5
 RESET ROLE;
 
+-- reading a condition can run code: it is the owner's, and never runs with the
+-- rights of whoever changes the schema of something else
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA wtcache TO regress_wtc_owner, regress_wtc_user;
+CREATE TYPE ap.given AS (a int);
+CREATE FUNCTION ap.unrelated() RETURNS int LANGUAGE sql AS 'SELECT 1';
+SET ROLE regress_wtc_owner;
+CREATE FUNCTION ap.note(i int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+    RAISE WARNING 'runs as %', current_user;
+    PERFORM set_config('search_path', 'nowhere', false);
+    RETURN true;
+END $$;
+CREATE DOMAIN ap.noted AS int CHECK (ap.note(VALUE));
+CREATE TYPE ap.pair AS (a ap.noted);
+CREATE TABLE ap.reads (id int PRIMARY KEY, p ap.pair);
+CREATE TABLE ap.plans (id int PRIMARY KEY, g ap.given);
+SET client_min_messages = error;
+SELECT wtcache.attach('ap.reads', condition => $$p = '(1)'::ap.pair$$),
+       wtcache.attach('ap.plans', condition => $$ap.note(1) AND id > 0$$);
+RESET client_min_messages;
+RESET ROLE;
+RESET search_path;
+ALTER FUNCTION ap.unrelated() RENAME TO unrelated_2;
+SHOW search_path;
+ALTER TYPE ap.given ADD ATTRIBUTE b int;
+SHOW search_path;
+-- nor can it keep anybody from cancelling a statement
+SET ROLE regress_wtc_owner;
+CREATE OR REPLACE FUNCTION ap.note(i int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+    IF i = 1 AND current_setting('ap.slow', true) = 'on' THEN PERFORM pg_sleep(600); END IF;
+    RETURN true;
+END $$;
+RESET ROLE;
+SET ap.slow = on;
+SET statement_timeout = '500ms';
+DO $$ BEGIN
+    ALTER FUNCTION ap.unrelated_2() RENAME TO unrelated;
+EXCEPTION WHEN query_canceled THEN
+    RAISE NOTICE 'cancelled';
+END $$;
+RESET statement_timeout;
+RESET ap.slow;
+DROP TABLE ap.reads, ap.plans;
+-- so nobody but the owner makes the trigger, whoever may make others
+SET ROLE regress_wtc_owner;
+CREATE TABLE ap.lent (id int PRIMARY KEY);
+CREATE TABLE ap.lent_parts (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE ap.lent_part PARTITION OF ap.lent_parts FOR VALUES FROM (0) TO (10);
+GRANT ALL ON ap.lent, ap.lent_parts TO regress_wtc_user;
+RESET ROLE;
+ALTER TABLE ap.lent_part OWNER TO regress_wtc_user;
+SET ROLE regress_wtc_user;
+CREATE TRIGGER t AFTER INSERT ON ap.lent FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ap:{id}');
+CREATE TRIGGER t AFTER INSERT ON ap.lent_parts FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ap:{id}');
+CREATE TRIGGER t AFTER INSERT ON ap.lent_part FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ap:{id}');
+SET ROLE regress_wtc_owner;
+CREATE TRIGGER t AFTER INSERT ON ap.lent FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ap:{id}');
+CREATE TRIGGER t AFTER INSERT ON ap.lent_parts FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ap:{id}');
+RESET ROLE;
+
+-- a writer, and whoever renames something, need no USAGE of the schemas that a
+-- condition names
+CREATE SCHEMA ap_hidden;
+CREATE FUNCTION ap_hidden.good(int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT $1 > 0';
+CREATE TYPE ap.mood AS ENUM ('sad', 'ok');
+CREATE TABLE ap.hidden (id int PRIMARY KEY, m ap.mood);
+SELECT wtcache.attach('ap.hidden', condition => $$ap_hidden.good(id) AND m = 'ok'$$);
+GRANT INSERT ON ap.hidden TO regress_wtc_nobody;
+ALTER TYPE ap.mood OWNER TO regress_wtc_user;
+SET ROLE regress_wtc_nobody;
+INSERT INTO ap.hidden VALUES (1, 'ok');
+\! $REDIS get hidden:1
+SET ROLE regress_wtc_user;
+ALTER TYPE ap.mood RENAME VALUE 'ok' TO 'fine';
+RESET ROLE;
+INSERT INTO ap.hidden VALUES (2, 'fine');
+\! $REDIS get hidden:2
+
+\set VERBOSITY terse
+SET client_min_messages = warning;
+DROP SCHEMA ap_hidden CASCADE;
 DROP SCHEMA ap CASCADE;
 DROP OWNED BY regress_wtc_owner, regress_wtc_user, regress_wtc_nobody;
 DROP ROLE regress_wtc_owner, regress_wtc_user, regress_wtc_nobody;

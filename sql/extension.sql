@@ -46,6 +46,20 @@ SET ROLE regress_wtc_creator;
 \set VERBOSITY terse
 CREATE EXTENSION wtcache;
 \set VERBOSITY default
+-- and what he makes in its place does nothing to the cache
+RESET ROLE;
+DROP SCHEMA wtcache;
+SET ROLE regress_wtc_creator;
+CREATE SCHEMA wtcache;
+CREATE FUNCTION wtcache.capture_row() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TABLE wtcache.mine (id int PRIMARY KEY);
+INSERT INTO wtcache.mine VALUES (3);
+CREATE TRIGGER t AFTER INSERT ON wtcache.mine FOR EACH ROW
+    EXECUTE FUNCTION wtcache.capture_row('key=regress_wtc:{id}', 'invalidate=regress_wtc');
+\! $REDIS set regress_wtc:3 somebody
+DROP SCHEMA wtcache CASCADE;
+\! $REDIS get regress_wtc:3
+\! $REDIS del regress_wtc:3
 RESET ROLE;
 REVOKE CREATE ON DATABASE regress_wtc_extension FROM regress_wtc_creator;
 DROP ROLE regress_wtc_creator;

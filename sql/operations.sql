@@ -215,6 +215,9 @@ COMMIT;
 \! $REDIS exists op:1
 
 -- read-only transactions may read
+CREATE TABLE op_read (id int PRIMARY KEY);
+SELECT wtcache.attach('op_read');
+INSERT INTO op_read VALUES (1);
 BEGIN READ ONLY;
 SELECT wtcache.get('op:1');
 SAVEPOINT a;
@@ -223,8 +226,12 @@ ROLLBACK TO a;
 SELECT wtcache.delete('op:1');
 ROLLBACK TO a;
 SELECT wtcache.invalidate_tag('op:1');
-ROLLBACK;
+ROLLBACK TO a;
+SELECT wtcache.clear('op_read');
+COMMIT;
 \! $REDIS get op:1
+\! $REDIS get op_read:1
+DROP TABLE op_read;
 
 -- what carries a tag that this transaction has invalidated is gone for it
 SELECT wtcache.set('op:tagged', '1', NULL, '{op:t}');

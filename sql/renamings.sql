@@ -84,6 +84,24 @@ ALTER FUNCTION rn_3.better RENAME TO best;
 SELECT DISTINCT mode FROM pg_locks WHERE relation = 'rn.t'::regclass ORDER BY 1;
 ROLLBACK;
 
+-- a type that no column has
+CREATE TABLE rn_other (x int, "a""b" int);
+CREATE FUNCTION rn_make(int) RETURNS rn_other LANGUAGE sql IMMUTABLE AS 'SELECT $1, $1';
+CREATE TYPE rn_outer AS (o rn_other);
+CREATE TABLE rn_row (id int PRIMARY KEY);
+CREATE TABLE rn_row_in (id int PRIMARY KEY);
+SELECT wtcache.attach('rn_row', condition => '(ROW(id, id)::rn_other).x > 0 AND (rn_make(id))."a""b" > 0'),
+       wtcache.attach('rn_row_in', condition => '(ROW(ROW(id, id))::rn_outer).o.x > 0');
+ALTER TABLE rn_other RENAME COLUMN x TO y;
+ALTER TABLE rn_other RENAME COLUMN "a""b" TO c;
+ALTER TABLE rn_other RENAME TO rn_others;
+ALTER TABLE rn_others SET SCHEMA rn;
+SELECT condition FROM wtcache.attachments WHERE relation::text LIKE 'rn\_row%' ORDER BY relation;
+DROP TABLE rn_row, rn_row_in;
+DROP FUNCTION rn_make;
+DROP TYPE rn_outer;
+DROP TABLE rn.rn_others;
+
 -- what a condition needs of a type cannot go, the rest can
 ALTER TYPE rn.pair DROP ATTRIBUTE bb;
 ALTER TABLE rn_3.based DROP COLUMN xx;

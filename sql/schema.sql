@@ -432,3 +432,52 @@ DROP TABLE regress_wtc_own.t;
 ROLLBACK;
 DROP SCHEMA regress_wtc_own;
 DROP ROLE regress_wtc_nobody;
+
+-- what is not attached is left alone: no locks but those of the statement, no
+-- reading of all triggers for a new table, no rows of a temporary one
+CREATE FUNCTION sh_locks(text) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(l.relation::regclass || ' ' || l.mode, ', ' ORDER BY l.relation::regclass::text)
+      FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+     WHERE l.pid = pg_backend_pid() AND c.relname LIKE $1 AND c.relkind IN ('r', 'p') $$;
+CREATE FUNCTION sh_nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE TABLE sh_far (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE sh_far_1 PARTITION OF sh_far FOR VALUES FROM (0) TO (10);
+CREATE TABLE sh_old (id int);
+CREATE TABLE sh_old_1 () INHERITS (sh_old);
+BEGIN;
+CREATE OR REPLACE TRIGGER t AFTER INSERT ON sh_far EXECUTE FUNCTION sh_nothing();
+SELECT sh_locks('sh\_far%');
+ROLLBACK;
+BEGIN;
+ALTER TABLE sh_old DISABLE TRIGGER USER;
+SELECT sh_locks('sh\_old%');
+ROLLBACK;
+BEGIN;
+SELECT pg_stat_get_xact_numscans('pg_trigger'::regclass) AS before \gset
+CREATE TABLE sh_new (id int);
+CREATE TEMPORARY TABLE sh_new_temp (id int);
+ALTER TABLE sh_new ADD COLUMN v text;
+SELECT pg_stat_get_xact_numscans('pg_trigger'::regclass) - :before AS scans;
+ROLLBACK;
+-- but new partitions are found, wherever they are made
+CREATE TABLE sh_near (id int PRIMARY KEY) PARTITION BY RANGE (id);
+SELECT wtcache.attach('sh_near');
+CREATE SCHEMA sh_schema CREATE TABLE sh_near_1 PARTITION OF sh_near FOR VALUES FROM (0) TO (10);
+INSERT INTO sh_near VALUES (1);
+TRUNCATE sh_schema.sh_near_1;
+\! $REDIS exists sh_near:1
+\c -
+CREATE TEMPORARY TABLE sh_temp (id int PRIMARY KEY);
+CREATE TRIGGER t AFTER INSERT ON sh_temp FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=sh_temp:{id}');
+INSERT INTO sh_temp VALUES (1);
+SELECT relnamespace::regnamespace::text AS temp FROM pg_class WHERE oid = 'sh_temp'::regclass \gset
+\setenv SH_TEMP :temp
+\setenv PGDATABASE :DBNAME
+-- another session's; orphaned ones are dropped by autovacuum
+\! psql -XAtqc "SET client_min_messages = warning; DROP TABLE $SH_TEMP.sh_temp"
+SELECT count(*) FROM pg_class WHERE relname = 'sh_temp';
+SET client_min_messages = warning;
+DROP SCHEMA sh_schema CASCADE;
+DROP TABLE sh_near, sh_far, sh_old, sh_old_1;
+DROP FUNCTION sh_locks, sh_nothing;
+RESET client_min_messages;

@@ -556,7 +556,7 @@ wtcache_cover_partitions(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"cover_partitions\" was not called by its kind of trigger")));
 	/* not before a dump that is being restored creates them itself */
-	if (!wtc_ddl_adds_partitions())
+	if (!wtc_ddl_adds_partitions() || wtc_attached_tables(true) == NIL)
 		return PointerGetDatum(NULL);
 
 	SPI_connect();

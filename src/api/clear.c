@@ -21,6 +21,7 @@
 #include "capture/attachment.h"
 #include "capture/trigger.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 
 PG_FUNCTION_INFO_V1(wtcache_clear);
 
@@ -59,10 +60,12 @@ wtc_clear(Relation rel, LOCKMODE lockmode)
 Datum
 wtcache_clear(PG_FUNCTION_ARGS)
 {
-	/* the lock of a writer: nobody detaches the table meanwhile */
-	Relation	rel = relation_open(PG_GETARG_OID(0), RowExclusiveLock);
+	Relation	rel;
 	uint64		keys;
 
+	PreventCommandIfReadOnly("wtcache.clear()");
+	/* the lock of a writer: nobody detaches the table meanwhile */
+	rel = relation_open(PG_GETARG_OID(0), RowExclusiveLock);
 	wtc_check_owner(rel);
 	(void) wtc_attached_trigger(rel);
 	keys = wtc_clear(rel, RowExclusiveLock);

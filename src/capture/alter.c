@@ -98,7 +98,7 @@ check_condition(Oid relid)
 	if (trigger != NULL)
 		condition = wtc_attachment_argument(trigger, "condition");
 	if (condition != NULL)
-		wtc_condition_canonical(rel, condition);
+		wtc_condition_check(rel, condition);
 	if (rel != NULL)
 		relation_close(rel, NoLock);
 }
@@ -111,6 +111,12 @@ static bool
 changes_column(AlterTableType subtype)
 {
 	return subtype == AT_AlterColumnType || wtc_sets_expression(subtype);
+}
+
+static bool
+changes_shape(AlterTableType subtype)
+{
+	return subtype == AT_AddColumn || changes_column(subtype);
 }
 
 /* What else is looked at, beforehand or afterwards. */
@@ -155,13 +161,30 @@ tables_of_type(Oid type, LOCKMODE lockmode)
 	return result;
 }
 
+/* Triggers are enabled and disabled in partitions, not in other children. */
+static bool
+goes_down(const AlterTableStmt * stmt, Oid relid)
+{
+	ListCell   *lc;
+
+	if (!stmt->relation->inh ||
+		get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+		return stmt->relation->inh;
+	foreach(lc, stmt->cmds)
+	{
+		if (changes_shape(lfirst_node(AlterTableCmd, lc)->subtype))
+			return true;
+	}
+	return false;
+}
+
 /* A table and all below it, or the tables that are made of a type. */
 static List *
 tables_changed(const AlterTableStmt * stmt, Oid relid, LOCKMODE lockmode)
 {
 	if (stmt->objtype == OBJECT_TYPE)
 		return tables_of_type(get_rel_type_id(relid), lockmode);
-	return stmt->relation->inh ?
+	return goes_down(stmt, relid) ?
 		find_all_inheritors(relid, lockmode, NULL) : list_make1_oid(relid);
 }
 
@@ -245,8 +268,7 @@ before_alter_table(Statement *st, AlterTableStmt * stmt)
 
 		st->adds_partitions |= subtype == AT_AttachPartition;
 
-		shape |= subtype == AT_AddColumn || changes_column(subtype) ||
-			wtc_is_trigger_command(subtype);
+		shape |= changes_shape(subtype) || wtc_is_trigger_command(subtype);
 		other |= concerns_table(subtype);
 	}
 	if (!shape && !other)
@@ -264,7 +286,7 @@ before_alter_table(Statement *st, AlterTableStmt * stmt)
 		foreach(table, tables)
 		{
 			before_command(st, cmd, lfirst_oid(table));
-			if (cmd->subtype == AT_AddColumn || changes_column(cmd->subtype))
+			if (changes_shape(cmd->subtype))
 				wtc_forget_tables_with_type(get_rel_type_id(lfirst_oid(table)));
 		}
 		if (cmd->subtype == AT_AddColumn && stmt->objtype == OBJECT_TYPE)
@@ -352,30 +374,24 @@ after_alter_table(Statement *st, AlterTableStmt * stmt)
  * Renaming
  */
 
+/*
+ * name: how what is renamed is called; NULL: that does not tell where it is.  In
+ * conditions a dot stands before types, for their schema, and before attributes.
+ */
 static void
-follow_conditions(Statement *st, Oid type)
+follow_conditions(Statement *st, const char *before, const char *name)
 {
 	MemoryContext old = MemoryContextSwitchTo(st->cxt);
 
 	st->renamings = list_concat(st->renamings,
-								wtc_renaming_begin_conditions(type));
+								wtc_renaming_begin_conditions(before, name));
 	MemoryContextSwitchTo(old);
-}
-
-/* Those that could name a relation, by its row type. */
-static void
-follow_row_type(Statement *st, const RangeVar * relation)
-{
-	Oid			relid = RangeVarGetRelid(relation, NoLock, true);
-	Oid			type = OidIsValid(relid) ? get_rel_type_id(relid) : InvalidOid;
-
-	if (OidIsValid(type))
-		follow_conditions(st, type);
 }
 
 /* Something gets another name, or another schema. */
 static void
-before_naming(Statement *st, ObjectType what, const RangeVar * relation)
+before_naming(Statement *st, ObjectType what, const RangeVar * relation,
+			  const char *column)
 {
 	switch (what)
 	{
@@ -383,9 +399,11 @@ before_naming(Statement *st, ObjectType what, const RangeVar * relation)
 		case OBJECT_FOREIGN_TABLE:
 		case OBJECT_VIEW:
 		case OBJECT_MATVIEW:
+			follow_conditions(st, ".", relation->relname);
+			break;
 		case OBJECT_COLUMN:
 		case OBJECT_ATTRIBUTE:
-			follow_row_type(st, relation);
+			follow_conditions(st, ".", column);
 			break;
 		case OBJECT_COLLATION:
 		case OBJECT_DOMAIN:
@@ -395,7 +413,7 @@ before_naming(Statement *st, ObjectType what, const RangeVar * relation)
 		case OBJECT_ROUTINE:
 		case OBJECT_SCHEMA:
 		case OBJECT_TYPE:
-			follow_conditions(st, InvalidOid);
+			follow_conditions(st, "", NULL);
 			break;
 		default:
 			break;
@@ -477,7 +495,7 @@ before_alter_enum(Statement *st, AlterEnumStmt * stmt)
 	if (!wtc_owns_type(type, GetUserId()))
 		return;
 	wtc_forget_tables_with_type(type);
-	follow_conditions(st, InvalidOid);
+	follow_conditions(st, "", stmt->oldVal);
 }
 
 /* Values that have a cast to json are written by it. */
@@ -547,11 +565,14 @@ wtc_before_statement(Statement *st, Node *stmt)
 
 		if (type == OBJECT_COLUMN || type == OBJECT_ATTRIBUTE)
 			before_rename_column(st, (RenameStmt *) stmt);
-		before_naming(st, type, ((RenameStmt *) stmt)->relation);
+		before_naming(st, type, ((RenameStmt *) stmt)->relation,
+					  ((RenameStmt *) stmt)->subname);
 	}
+	else if (IsA(stmt, CreateStmt))
+		st->adds_partitions = ((CreateStmt *) stmt)->partbound != NULL;
 	else if (IsA(stmt, AlterObjectSchemaStmt))
 		before_naming(st, ((AlterObjectSchemaStmt *) stmt)->objectType,
-					  ((AlterObjectSchemaStmt *) stmt)->relation);
+					  ((AlterObjectSchemaStmt *) stmt)->relation, NULL);
 	else if (IsA(stmt, CreateCastStmt))
 		before_create_cast((CreateCastStmt *) stmt);
 	else if (IsA(stmt, CreateTrigStmt))

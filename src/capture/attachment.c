@@ -17,6 +17,7 @@
 #include "capture/settings.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "compat.h"
 #include "executor/executor.h"
@@ -364,19 +365,30 @@ wtc_attachment_get(Relation rel, const Trigger *trigger)
 
 /*
  * Not by LookupFuncName(), which wants the user to have USAGE of the schema:
- * this is asked whenever anybody changes the schema of anything.
+ * this is asked whenever anybody changes the schema of anything.  Where the
+ * extension is not, others may have a schema of its name and functions in it, but
+ * none in C.
  */
 Oid
 wtc_trigger_function(const char *name)
 {
 	Oid			schema = get_namespace_oid("wtcache", true);
+	HeapTuple	tuple;
+	Form_pg_proc proc;
+	Oid			function = InvalidOid;
 
 	if (!OidIsValid(schema))
 		return InvalidOid;
-	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid,
-						   CStringGetDatum(name),
-						   PointerGetDatum(buildoidvector(NULL, 0)),
-						   ObjectIdGetDatum(schema));
+	tuple = SearchSysCache3(PROCNAMEARGSNSP, CStringGetDatum(name),
+							PointerGetDatum(buildoidvector(NULL, 0)),
+							ObjectIdGetDatum(schema));
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	if (proc->prolang == ClanguageId)
+		function = proc->oid;
+	ReleaseSysCache(tuple);
+	return function;
 }
 
 Oid

@@ -7,10 +7,15 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "capture/attachment.h"
 #include "capture/condition.h"
 #include "capture/settings.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
 #include "compat.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
@@ -19,7 +24,9 @@
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/ruleutils.h"
+#include "utils/syscache.h"
 
 /* Where an error in a condition stands: in its text, not in the statement. */
 typedef struct ConditionContext
@@ -168,37 +175,114 @@ wtc_condition_deparse(Relation rel, Node *expr)
 	return text;
 }
 
-/* The stored text was made canonical, so it is read in the same way. */
+/*
+ * Stored texts
+ *
+ * They are read by whoever writes the table or changes the schema of anything,
+ * and reading can run code: a constant of a composite type runs the checks of
+ * the domains in it, and planning runs functions of constants.  So it is done
+ * with the rights of the owner of the table, who has attached it, and with those
+ * he can see the schemas that the text names.
+ */
+typedef struct Reader
+{
+	Oid			user;
+	int			context;
+	int			guc_level;
+	WtcPinned	pinned;
+}			Reader;
+
+/* Of a partition that shares its parent's attachment, that of the topmost. */
+static Oid
+attached_by(Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+	List	   *ancestors = NIL;
+	HeapTuple	tuple;
+	Oid			owner;
+
+	if (trigger != NULL && trigger->tgisclone && rel->rd_rel->relispartition)
+		ancestors = get_partition_ancestors(relid);
+	if (ancestors == NIL)
+		return rel->rd_rel->relowner;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(llast_oid(ancestors)));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u",
+			 llast_oid(ancestors));
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+static void
+begin_reading(Relation rel, Reader * reader)
+{
+	Oid			owner = attached_by(rel);
+
+	GetUserIdAndSecContext(&reader->user, &reader->context);
+	SetUserIdAndSecContext(owner,
+						   reader->context | SECURITY_RESTRICTED_OPERATION);
+	reader->guc_level = NewGUCNestLevel();
+	/* the text was made canonical with this search_path */
+	wtc_pin_settings(&reader->pinned, true);
+}
+
+static void
+end_reading(const Reader * reader)
+{
+	wtc_unpin_settings(&reader->pinned);
+	AtEOXact_GUC(false, reader->guc_level);
+	SetUserIdAndSecContext(reader->user, reader->context);
+}
+
 Node *
 wtc_condition_parse(Relation rel, const char *condition)
 {
-	WtcPinned	pinned;
+	Reader		reader;
 	Node	   *volatile expr = NULL;
 
-	wtc_pin_settings(&pinned, true);
+	begin_reading(rel, &reader);
 	PG_TRY();
 	{
 		expr = parse_condition(rel, condition);
 	}
 	PG_FINALLY();
 	{
-		wtc_unpin_settings(&pinned);
+		end_reading(&reader);
 	}
 	PG_END_TRY();
 	return expr;
 }
 
+void
+wtc_condition_check(Relation rel, const char *condition)
+{
+	Reader		reader;
+
+	begin_reading(rel, &reader);
+	PG_TRY();
+	{
+		(void) wtc_condition_canonical(rel, condition);
+	}
+	PG_FINALLY();
+	{
+		end_reading(&reader);
+	}
+	PG_END_TRY();
+}
+
+/* It will be evaluated with the rights of the writer, like a CHECK. */
 ExprState *
 wtc_condition_prepare(Relation rel, const char *condition)
 {
+	Node	   *expr = wtc_condition_parse(rel, condition);
 	WtcPinned	pinned;
 	ExprState  *volatile state = NULL;
 
 	wtc_pin_settings(&pinned, true);
 	PG_TRY();
 	{
-		Node	   *expr = parse_condition(rel, condition);
-
 		state = ExecInitExpr(expression_planner((Expr *) expr), NULL);
 	}
 	PG_FINALLY();

@@ -27,9 +27,13 @@ extern Node *wtc_single_expression(const char *query);
  */
 extern char *wtc_condition_canonical(Relation rel, const char *condition);
 
-/* Such a text as an expression over the row, runs nothing; and back. */
+/*
+ * Such a text as an expression over the row, and back.  Reading it, and checking
+ * whether it is a condition still, runs with the rights of the table's owner.
+ */
 extern Node *wtc_condition_parse(Relation rel, const char *condition);
 extern char *wtc_condition_deparse(Relation rel, Node *expr);
+extern void wtc_condition_check(Relation rel, const char *condition);
 
 /* Such a text, ready to be evaluated. */
 extern ExprState *wtc_condition_prepare(Relation rel, const char *condition);

@@ -94,7 +94,12 @@ wtc_forget(Relation rel)
 	Oid			relid = RelationGetRelid(rel);
 	const Trigger *trigger;
 
-	if (rel->rd_rel->relkind != RELKIND_RELATION)
+	/*
+	 * rows of temporary tables are never cached, and other sessions' not to
+	 * be read
+	 */
+	if (rel->rd_rel->relkind != RELKIND_RELATION ||
+		rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
 		return;
 	trigger = wtc_attachment_trigger(rel);
 	if (trigger == NULL)
@@ -364,6 +369,9 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub,
 {
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub, arg);
+	if (access == OAT_POST_CREATE && class == TriggerRelationId &&
+		OidIsValid(wtc_capture_function()))
+		wtc_trigger_created(object);
 	if (access != OAT_DROP || (current != NULL && current->own) ||
 		(class != TriggerRelationId && class != RelationRelationId &&
 		 class != CastRelationId) ||
@@ -396,6 +404,7 @@ is_followed(Node *stmt)
 		case T_CreateStmt:
 		case T_CreateCastStmt:
 		case T_CreateForeignTableStmt:
+		case T_CreateSchemaStmt:
 		case T_CreateTrigStmt:
 		case T_DropStmt:
 		case T_DropOwnedStmt:

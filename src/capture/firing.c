@@ -7,18 +7,27 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "capture/attachment.h"
 #include "capture/statement.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
+#include "catalog/partition.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "compat.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 
 bool
 wtc_is_trigger_command(AlterTableType subtype)
@@ -170,7 +179,7 @@ wtc_before_create_trigger(Statement *st, CreateTrigStmt * stmt)
 		return;
 	/* the locks that the statement takes */
 	LockRelationOid(relid, ShareRowExclusiveLock);
-	tables = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ?
+	tables = stmt->row && get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ?
 		find_all_inheritors(relid, ShareRowExclusiveLock, NULL) :
 		list_make1_oid(relid);
 	foreach(lc, tables)
@@ -180,4 +189,54 @@ wtc_before_create_trigger(Statement *st, CreateTrigStmt * stmt)
 		before_replacing(st, rel, stmt->trigname);
 		relation_close(rel, NoLock);
 	}
+}
+
+static void
+check_owned(Oid relid)
+{
+	if (!wtc_owns_relation(relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER,
+					   get_relkind_objtype(get_rel_relkind(relid)),
+					   get_rel_name(relid));
+}
+
+/*
+ * The privilege TRIGGER is not enough: conditions are read with the rights of
+ * the table's owner.
+ */
+void
+wtc_trigger_created(Oid oid)
+{
+	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			relid = InvalidOid;
+	List	   *ancestors;
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(oid));
+	/* it is not visible to the statement yet */
+	scan = systable_beginscan(triggers, TriggerOidIndexId, true, SnapshotSelf,
+							  1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		/* copies for partitions come with their parent's */
+		if (form->tgfoid == wtc_capture_function() &&
+			!OidIsValid(form->tgparentid))
+			relid = form->tgrelid;
+	}
+	systable_endscan(scan);
+	table_close(triggers, AccessShareLock);
+
+	if (!OidIsValid(relid))
+		return;
+	check_owned(relid);
+	ancestors = get_rel_relispartition(relid) ?
+		get_partition_ancestors(relid) : NIL;
+	if (ancestors != NIL)
+		check_owned(llast_oid(ancestors));
 }

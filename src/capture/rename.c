@@ -37,12 +37,73 @@ wtc_renaming_begin(Relation rel, const Trigger *trigger,
 	renaming->to = to;
 	renaming->condition = wtc_condition_of(rel, trigger, true);
 	if (renaming->condition != NULL)
+	{
 		renaming->text = wtc_condition_deparse(rel, renaming->condition);
+		renaming->stored = wtc_attachment_argument(trigger, "condition");
+	}
 	return renaming;
 }
 
+static bool
+contains(const bytea * args, const char *text)
+{
+	const char *data = VARDATA_ANY(args);
+	size_t		len = VARSIZE_ANY_EXHDR(args);
+	size_t		text_len = strlen(text);
+
+	for (size_t i = 0; i + text_len <= len; i++)
+	{
+		if (memcmp(data + i, text, text_len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Can the attachment of a table name something that has this name?  Asked of
+ * the text alone, so that who renames something else waits for nobody who has
+ * locked the table.
+ */
+static bool
+may_name(Oid relid, const char *before, const char *name)
+{
+	Oid			function = wtc_capture_function();
+	char	   *plain = psprintf("%s%s", before, name);
+	char	   *quoted = psprintf("%s\"%s\"", before, name);
+	Relation	triggers;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		result = false;
+
+	/* in the text these are doubled */
+	if (strpbrk(name, "\"'\\") != NULL)
+		return true;
+	triggers = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(triggers, TriggerRelidNameIndexId, true, NULL,
+							  1, &key);
+	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		args = heap_getattr(tuple, Anum_pg_trigger_tgargs,
+										RelationGetDescr(triggers), &isnull);
+
+		if (((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid == function && !isnull)
+		{
+			const		bytea *text = DatumGetByteaPP(args);
+
+			result = contains(text, plain) || contains(text, quoted);
+		}
+	}
+	systable_endscan(scan);
+	table_close(triggers, AccessShareLock);
+	return result;
+}
+
 List *
-wtc_renaming_begin_conditions(Oid type)
+wtc_renaming_begin_conditions(const char *before, const char *name)
 {
 	List	   *result = NIL;
 	ListCell   *lc;
@@ -53,7 +114,7 @@ wtc_renaming_begin_conditions(Oid type)
 		Relation	rel;
 		const Trigger *trigger;
 
-		if (OidIsValid(type) && !wtc_columns_reach(relid, type))
+		if (name != NULL && !may_name(relid, before, name))
 			continue;
 		rel = try_relation_open(relid, AccessShareLock);
 		trigger = rel ? wtc_attachment_trigger(rel) : NULL;
@@ -137,12 +198,32 @@ update_arguments(Oid trigger, const char *args, int len)
 	table_close(triggers, RowExclusiveLock);
 }
 
+/* Nobody else has changed the condition since it was read? */
+static void
+check_unchanged(const WtcRenaming *renaming, Relation rel,
+				const Trigger *trigger, const char *condition)
+{
+	const char *stored = wtc_attachment_argument(trigger, "condition");
+
+	/* by another renaming of this statement it may be what it is to be */
+	if (stored == NULL || (strcmp(stored, renaming->stored) != 0 &&
+						   strcmp(stored, condition) != 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("the wtcache condition of \"%s\" has been changed meanwhile",
+						RelationGetRelationName(rel)),
+				 errhint("Try again.")));
+}
+
 static void
 rewrite(const WtcRenaming *renaming, Relation rel, const char *condition)
 {
 	const Trigger *trigger = wtc_attachment_trigger(rel);
 	StringInfoData args;
 	bool		changed = false;
+
+	if (trigger != NULL && condition != NULL)
+		check_unchanged(renaming, rel, trigger, condition);
 
 	initStringInfo(&args);
 	for (int i = 0; trigger != NULL && i < trigger->tgnargs; i++)
@@ -169,7 +250,7 @@ rewrite(const WtcRenaming *renaming, Relation rel, const char *condition)
 void
 wtc_renaming_end(const WtcRenaming *renaming)
 {
-	Relation	rel = try_relation_open(renaming->relid, NoLock);
+	Relation	rel = try_relation_open(renaming->relid, AccessShareLock);
 	char	   *condition;
 
 	if (rel == NULL)
@@ -180,5 +261,5 @@ wtc_renaming_end(const WtcRenaming *renaming)
 		LockRelationOid(renaming->relid, ShareRowExclusiveLock);
 	if (condition != NULL || renaming->from != NULL)
 		rewrite(renaming, rel, condition);
-	relation_close(rel, NoLock);
+	relation_close(rel, AccessShareLock);
 }

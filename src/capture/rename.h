@@ -22,19 +22,23 @@ typedef struct WtcRenaming
 	const char *to;
 	Node	   *condition;		/* NULL: none that can be parsed */
 	const char *text;			/* of it */
+	const char *stored;			/* as the trigger has it */
 } WtcRenaming;
 
 extern WtcRenaming *wtc_renaming_begin(Relation rel, const Trigger *trigger,
 									   const char *from, const char *to);
 
 /*
- * All conditions that could name what is renamed: of tables that can have
- * values of the type, or if that is InvalidOid, of all tables.  A list of
- * WtcRenaming.  Locks the tables against being dropped.
+ * All conditions that could name what has this name, in a text in which that
+ * stands before it; or if name is NULL, all.  A list of WtcRenaming.
  */
-extern List *wtc_renaming_begin_conditions(Oid type);
+extern List *wtc_renaming_begin_conditions(const char *before,
+										   const char *name);
 
-/* Writes the attachment anew, if that makes a difference. */
+/*
+ * Writes the attachment anew, if that makes a difference.  An error if somebody
+ * else has done so meanwhile.
+ */
 extern void wtc_renaming_end(const WtcRenaming *renaming);
 
 #endif							/* WTC_CAPTURE_RENAME_H */

@@ -102,6 +102,8 @@ wtc_attached_tables(bool partitioned)
  * Types
  */
 
+static bool columns_reach(Oid relid, Oid type);
+
 /* Can a value of a type have one of another type in it? */
 static bool
 type_reaches(Oid type, Oid target)
@@ -118,7 +120,7 @@ type_reaches(Oid type, Oid target)
 		case TYPTYPE_DOMAIN:
 			return type_reaches(getBaseType(type), target);
 		case TYPTYPE_COMPOSITE:
-			return wtc_columns_reach(get_typ_typrelid(type), target);
+			return columns_reach(get_typ_typrelid(type), target);
 		case TYPTYPE_RANGE:
 			return type_reaches(get_range_subtype(type), target);
 		case TYPTYPE_MULTIRANGE:
@@ -129,8 +131,9 @@ type_reaches(Oid type, Oid target)
 	}
 }
 
-bool
-wtc_columns_reach(Oid relid, Oid type)
+/* Can there be values of the type in the columns of a table, at any depth? */
+static bool
+columns_reach(Oid relid, Oid type)
 {
 	for (AttrNumber attno = 1;; attno++)
 	{
@@ -192,10 +195,10 @@ wtc_lock_tables_with_type(Oid type)
 	{
 		Oid			relid = lfirst_oid(lc);
 
-		if (!wtc_columns_reach(relid, type))
+		if (!columns_reach(relid, type))
 			continue;
 		LockRelationOid(relid, ShareRowExclusiveLock);
-		if (wtc_columns_reach(relid, type))
+		if (columns_reach(relid, type))
 			result = lappend_oid(result, relid);
 	}
 	return result;
@@ -217,7 +220,7 @@ typedef struct Attempt
 	Node	   *expr;			/* NULL: none */
 }			Attempt;
 
-/* Tries it; if it fails, returns why. */
+/* Tries it; if it fails, returns why.  Being cancelled is no failure of it. */
 static char *
 try(Attempt * attempt)
 {
@@ -234,10 +237,19 @@ try(Attempt * attempt)
 	}
 	PG_CATCH();
 	{
+		ErrorData  *error;
+
 		MemoryContextSwitchTo(cxt);
-		why = CopyErrorData()->message;
+		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		{
+			MemoryContextSwitchTo(cxt);
+			CurrentResourceOwner = owner;
+			ReThrowError(error);
+		}
+		why = error->message;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(cxt);

@@ -5,7 +5,8 @@
  *	  reaches, what of them uses a column, and making their rows leave.
  *
  * Everything here may raise an error and belongs before the commit record.
- * Nothing of it runs code of users: conditions are parsed, never evaluated.
+ * Nothing of it runs code of users with the rights of who changes the schema:
+ * conditions are read with those of the table's owner, and never evaluated.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,9 +20,6 @@
  * for, partitioned ones.  No lock is taken.
  */
 extern List *wtc_attached_tables(bool partitioned);
-
-/* Can there be values of the type in the columns of a table, at any depth? */
-extern bool wtc_columns_reach(Oid relid, Oid type);
 
 /*
  * Those of them in whose columns values of the type can be, at any depth, now

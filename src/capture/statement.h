@@ -81,6 +81,9 @@ extern void wtc_after_trigger_command(Statement *st, Oid relid, bool warn);
 /* What it does before CREATE OR REPLACE TRIGGER. */
 extern void wtc_before_create_trigger(Statement *st, CreateTrigStmt * stmt);
 
+/* An error if the trigger just made is of an attachment and not the owner's. */
+extern void wtc_trigger_created(Oid oid);
+
 /*
  * The TRUNCATE trigger of a table fires when the row trigger does, also if it
  * has been another's partition before.
