@@ -178,8 +178,9 @@ my @mutants = (
 		about => 'changes of the schema leave the images of the old shape (F33)',
 		options => "$calm schema",
 		edits => [ [ 'src/capture/ddl.c',
-				"\tif (rel->rd_rel->relkind != RELKIND_RELATION)\n\t\treturn;\n",
-				"\treturn;\n" ] ]
+				"\tif (rel->rd_rel->relkind != RELKIND_RELATION ||\n"
+				  . "\t\trel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)\n",
+				"\tif (true)\n" ] ]
 	},
 	{
 		name => 'rename_keeps_keys',
