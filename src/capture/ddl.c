@@ -234,35 +234,19 @@ check_uncovered(Oid relid)
 static void
 dropping_trigger(Oid oid)
 {
-	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			function = InvalidOid;
-	Oid			relid = InvalidOid;
+	WtcTriggerRow row = wtc_trigger_row(oid, NULL);
 
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(oid));
-	scan = systable_beginscan(triggers, TriggerOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		function = ((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid;
-		relid = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
-	}
-	systable_endscan(scan);
-	table_close(triggers, AccessShareLock);
-
-	if (!OidIsValid(function))
+	if (!OidIsValid(row.function))
 		return;
-	if (function == wtc_capture_function())
+	if (row.function == wtc_capture_function())
 	{
 		/* the lock that dropping a trigger takes */
-		LockRelationOid(relid, AccessExclusiveLock);
-		wtc_forget_table(relid);
+		LockRelationOid(row.relid, AccessExclusiveLock);
+		wtc_forget_table(row.relid);
 	}
-	else if (function == truncate_function() && current != NULL)
-		current->uncovered = wtc_add_oid(current, current->uncovered, relid);
+	else if (row.function == truncate_function() && current != NULL)
+		current->uncovered = wtc_add_oid(current, current->uncovered,
+										 row.relid);
 }
 
 static void

@@ -7,14 +7,11 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/relation.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "capture/attachment.h"
+#include "capture/shape.h"
 #include "capture/statement.h"
-#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
 #include "catalog/partition.h"
@@ -25,7 +22,6 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
@@ -207,36 +203,17 @@ check_owned(Oid relid)
 void
 wtc_trigger_created(Oid oid)
 {
-	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			relid = InvalidOid;
+	/* it is not visible to the statement yet */
+	WtcTriggerRow row = wtc_trigger_row(oid, SnapshotSelf);
 	List	   *ancestors;
 
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(oid));
-	/* it is not visible to the statement yet */
-	scan = systable_beginscan(triggers, TriggerOidIndexId, true, SnapshotSelf,
-							  1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
-
-		/* copies for partitions come with their parent's */
-		if (form->tgfoid == wtc_capture_function() &&
-			!OidIsValid(form->tgparentid))
-			relid = form->tgrelid;
-	}
-	systable_endscan(scan);
-	table_close(triggers, AccessShareLock);
-
-	if (!OidIsValid(relid))
+	/* copies for partitions come with their parent's */
+	if (!OidIsValid(row.relid) || row.function != wtc_capture_function() ||
+		OidIsValid(row.parent))
 		return;
-	check_owned(relid);
-	ancestors = get_rel_relispartition(relid) ?
-		get_partition_ancestors(relid) : NIL;
+	check_owned(row.relid);
+	ancestors = get_rel_relispartition(row.relid) ?
+		get_partition_ancestors(row.relid) : NIL;
 	if (ancestors != NIL)
 		check_owned(llast_oid(ancestors));
 }

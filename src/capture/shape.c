@@ -35,24 +35,31 @@
  * Attached tables
  */
 
-static Oid
-table_of_trigger(Oid trigger)
+WtcTriggerRow
+wtc_trigger_row(Oid trigger, Snapshot snapshot)
 {
 	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	Oid			relid = InvalidOid;
+	WtcTriggerRow row = {0};
 
 	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(triggers, TriggerOidIndexId, true, NULL, 1, &key);
+	scan = systable_beginscan(triggers, TriggerOidIndexId, true, snapshot, 1,
+							  &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
-		relid = ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid;
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		row.relid = form->tgrelid;
+		row.function = form->tgfoid;
+		row.parent = form->tgparentid;
+	}
 	systable_endscan(scan);
 	table_close(triggers, AccessShareLock);
-	return relid;
+	return row;
 }
 
 /* Every trigger depends on its function, also a partition's copy of one. */
@@ -88,7 +95,7 @@ wtc_attached_tables(bool partitioned)
 
 	foreach(lc, triggers)
 	{
-		Oid			relid = table_of_trigger(lfirst_oid(lc));
+		Oid			relid = wtc_trigger_row(lfirst_oid(lc), NULL).relid;
 		char		relkind = get_rel_relkind(relid);
 
 		if (relkind == RELKIND_RELATION ||

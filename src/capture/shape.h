@@ -14,6 +14,18 @@
 #define WTC_CAPTURE_SHAPE_H
 
 #include "capture/attachment.h"
+#include "utils/snapshot.h"
+
+/* What is known of a trigger by its OID; InvalidOid if there is none. */
+typedef struct WtcTriggerRow
+{
+	Oid			relid;
+	Oid			function;
+	Oid			parent;
+} WtcTriggerRow;
+
+/* As the snapshot sees it; NULL: as the catalog is. */
+extern WtcTriggerRow wtc_trigger_row(Oid trigger, Snapshot snapshot);
 
 /*
  * The tables that have a capture trigger: those that hold rows, and if asked
