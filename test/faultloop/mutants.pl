@@ -196,8 +196,8 @@ my @mutants = (
 		options => "$calm schema",
 		edits => [ [ 'src/capture/ddl.c',
 				"\t\t/* the lock that dropping a trigger takes */\n"
-				  . "\t\tLockRelationOid(relid, AccessExclusiveLock);\n"
-				  . "\t\twtc_forget_table(relid);\n",
+				  . "\t\tLockRelationOid(row.relid, AccessExclusiveLock);\n"
+				  . "\t\twtc_forget_table(row.relid);\n",
 				"\t\t;\n" ] ]
 	},
 	{
