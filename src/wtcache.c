@@ -5,34 +5,39 @@
  *
  * wtcache keeps Redis in step with tables.  The way of a change:
  *
+ *	change/		A change as bytes: operations, batches, the message in WAL, and
+ *				merging two changes of one key.  Knows nobody.
  *	capture/	Triggers turn changed rows into operations: the key, the image,
- *				the tags.  Runs in the statement; may raise errors.  Follows
- *				changes of the schema.
+ *				the tags.  Runs in the statement; may raise errors.
+ *	schema/		Follows changes of the schema.  May raise errors.
  *	txn/		Collects the operations of a transaction, apart for each
  *				savepoint, and hooks into its commit: xact.c says when what
  *				happens.  May raise errors until COMMIT.
  *	push/		The operations as one batch, and the batch as requests to
  *				Redis, sent by a deadline.  The push itself stands on the far
  *				side of the commit record and never raises an error.
+ *	read/		Reading Redis on behalf of SQL.  May raise errors.
  *	redis/		URL, connection, protocol, scripts.  Returns a status; knows
  *				nothing of PostgreSQL.
  *	shared/		Shared memory: counters, circuit breaker, in-flight marks, and
  *				what is left to the worker.
  *	worker/		The background worker: pushes from WAL what backends could not or
  *				did not, and notes how far everything is in Redis.
+ *	bulk/		Many rows at once: warm, verify, clear.  May raise errors.
  *	api/		The SQL functions.
  *
- * Includes point down this way only: api to all, worker to push and shared,
- * capture to txn to push to redis and shared.  "make check-style" sees to it.
+ * Includes go one way: api to all; bulk and schema to capture to txn to push to
+ * redis and shared; bulk and worker to read to push; all to change.  "make
+ * check-style" sees to it.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "capture/ddl.h"
 #include "fmgr.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "schema/ddl.h"
 #include "shared/shmem.h"
 #include "txn/xact.h"
 #include "worker/worker.h"

@@ -23,7 +23,7 @@
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "optimizer/optimizer.h"
-#include "push/batch.h"
+#include "change/batch.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"

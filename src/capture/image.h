@@ -12,7 +12,7 @@
 #define WTC_CAPTURE_IMAGE_H
 
 #include "capture/attachment.h"
-#include "push/batch.h"
+#include "change/batch.h"
 
 /* What a row amounts to. */
 typedef struct WtcRendered

@@ -110,7 +110,7 @@ typedef struct WtcAnswer
 
 /*
  * Deletes n keys, each if nobody has stored it since it was found to expire
- * then: args are the keys, then those times (see push/look.h) as text.  The
+ * then: args are the keys, then those times (see read/look.h) as text.  The
  * answer has "1" for those that were deleted.  Serves interrupts, and so on,
  * like wtc_push_get().
  */

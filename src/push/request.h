@@ -11,7 +11,7 @@
 #ifndef WTC_PUSH_REQUEST_H
 #define WTC_PUSH_REQUEST_H
 
-#include "push/batch.h"
+#include "change/batch.h"
 
 typedef struct WtcRequest
 {

@@ -14,25 +14,8 @@
 #ifndef WTC_TXN_PENDING_H
 #define WTC_TXN_PENDING_H
 
-#include "push/batch.h"
-#include "storage/itemptr.h"
+#include "change/merge.h"
 #include "txn/tally.h"
-
-/* Which row version, if any, an operation speaks of, and whose it is. */
-typedef struct WtcRowId
-{
-	Oid			relid;			/* InvalidOid: no table's, it was asked for */
-	Oid			file;			/* the relation's file: a rewrite moves rows */
-	ItemPointerData tid;		/* invalid: of no row version */
-} WtcRowId;
-
-/* An operation on its way in; nothing of it is kept. */
-typedef struct WtcChange
-{
-	WtcOperation op;			/* op.whole is not looked at */
-	WtcRowId	row;			/* stores: the new version, deletes: the old */
-	bool		weak;			/* only if the key has no operation yet */
-} WtcChange;
 
 /*
  * Adds a change to the current subtransaction.  Changes of one key are merged
@@ -100,7 +83,7 @@ extern WtcTally *wtc_pending_tally(void);
 
 /*
  * Sets what takes the messages when a transaction needs more memory than it
- * may have.  They name their subtransaction (see push/message.h), are of the
+ * may have.  They name their subtransaction (see change/message.h), are of the
  * same size as batches, palloc'd, and spilled()'s.  Once, from _PG_init.
  */
 extern void wtc_pending_init(void (*spilled) (char *message, size_t len));

@@ -14,7 +14,7 @@
 #define WTC_TXN_TALLY_H
 
 #include "datatype/timestamp.h"
-#include "push/batch.h"
+#include "change/batch.h"
 #include "shared/prepared.h"
 
 typedef struct tally_hash WtcTally;

@@ -32,7 +32,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "push/message.h"
+#include "change/message.h"
 #include "push/push.h"
 #include "redis/conn.h"
 #include "shared/breaker.h"

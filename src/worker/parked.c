@@ -12,7 +12,7 @@
 #include "access/xlog.h"
 #include "compat.h"
 #include "lib/stringinfo.h"
-#include "push/message.h"
+#include "change/message.h"
 #include "shared/shmem.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"

@@ -18,7 +18,7 @@
 #include "access/xlogutils.h"
 #include "compat.h"
 #include "miscadmin.h"
-#include "push/message.h"
+#include "change/message.h"
 #include "utils/memutils.h"
 #include "worker/order.h"
 #include "worker/wal.h"

@@ -177,7 +177,7 @@ my @mutants = (
 		name => 'ddl_keeps_keys',
 		about => 'changes of the schema leave the images of the old shape (F33)',
 		options => "$calm schema",
-		edits => [ [ 'src/capture/ddl.c',
+		edits => [ [ 'src/schema/ddl.c',
 				"\tif (rel->rd_rel->relkind != RELKIND_RELATION ||\n"
 				  . "\t\trel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)\n",
 				"\tif (true)\n" ] ]
@@ -186,7 +186,7 @@ my @mutants = (
 		name => 'rename_keeps_keys',
 		about => 'RENAME COLUMN leaves the images with the old name',
 		options => "$calm schema",
-		edits => [ [ 'src/capture/alter.c',
+		edits => [ [ 'src/schema/alter.c',
 				"\t\t\tif (wtc_column_use(rel, trigger, stmt->subname).shown)\n"
 				  . "\t\t\t\twtc_forget(rel);\n", '' ] ]
 	},
@@ -194,7 +194,7 @@ my @mutants = (
 		name => 'partition_keeps_keys',
 		about => 'a table that loses its trigger leaves its keys',
 		options => "$calm schema",
-		edits => [ [ 'src/capture/ddl.c',
+		edits => [ [ 'src/schema/ddl.c',
 				"\t\t/* the lock that dropping a trigger takes */\n"
 				  . "\t\tLockRelationOid(row.relid, AccessExclusiveLock);\n"
 				  . "\t\twtc_forget_table(row.relid);\n",
@@ -219,13 +219,13 @@ my @mutants = (
 		name => 'clear_unlocked',
 		about => 'clear() overtakes what is prepared, which is absent for ever',
 		options => "$calm warm --kinds prepared",
-		edits => [ [ 'src/api/clear.c', 'lockmode == RowExclusiveLock', 'false' ] ]
+		edits => [ [ 'src/bulk/clear.c', 'lockmode == RowExclusiveLock', 'false' ] ]
 	},
 	{
 		name => 'warm_unlocked',
 		about => 'warm() stores images of rows that it has not locked',
 		options => "$calm warm",
-		edits => [ [ 'src/api/warm_batch.c',
+		edits => [ [ 'src/bulk/warm_batch.c',
 				"table_tuple_lock(part->rel, tid, snapshot, slot,\n"
 				  . "\t\t\t\t\t\t\t  GetCurrentCommandId(true), LockTupleShare,\n"
 				  . "\t\t\t\t\t\t\t  LockWaitSkip, 0, &why);",
@@ -237,7 +237,7 @@ my @mutants = (
 		about => 'warm() goes on behind the place where it stopped',
 		options => '--only pg_kill9,pg_immediate,backend_kill9 --themes pg --mix 100'
 		  . ' --gap 0.5 --operators warm',
-		edits => [ [ 'src/api/warm_job.c', "\tcolumn_tid(0, 7, &job->last);\n",
+		edits => [ [ 'src/bulk/warm_job.c', "\tcolumn_tid(0, 7, &job->last);\n",
 				"\tcolumn_tid(0, 7, &job->last);\n"
 				  . "\tItemPointerSet(&job->last, 4 +"
 				  . " ItemPointerGetBlockNumberNoCheck(&job->last), 0);\n" ] ]
@@ -246,7 +246,7 @@ my @mutants = (
 		name => 'verify_not_rechecked',
 		about => 'verify() does not look again whether a row is being changed',
 		options => "$calm verify",
-		edits => [ [ 'src/api/verify_rows.c',
+		edits => [ [ 'src/bulk/verify_rows.c',
 				"\t\tchanging = current && being_changed(r->slot);\n",
 				"\t\tcurrent = true;\n\t\tchanging = false;\n" ] ]
 	},
@@ -254,7 +254,7 @@ my @mutants = (
 		name => 'verify_unflushed',
 		about => 'verify() does not wait for what is on its way',
 		options => "$calm verify --kinds async",
-		edits => [ [ 'src/api/verify_rows.c',
+		edits => [ [ 'src/bulk/verify_rows.c',
 				"\t\tflushed = wtc_verify_flush(r->run);\n",
 				"\t\tflushed = true;\n" ] ]
 	},
@@ -262,7 +262,7 @@ my @mutants = (
 		name => 'orphans_not_rechecked',
 		about => 'verify() takes each key without a row for an orphan at once',
 		options => "$calm verify",
-		edits => [ [ 'src/api/verify_orphans.c',
+		edits => [ [ 'src/bulk/verify_orphans.c',
 				"\tflushed = n > 0 && wtc_verify_flush(hunt->run);\n"
 				  . "\tn = keep_existing(suspects, n, true);\n"
 				  . "\tlook_up(hunt, suspects, n);\n"
@@ -273,14 +273,14 @@ my @mutants = (
 		name => 'repair_disabled',
 		about => 'verify() fills what does not follow the table any more',
 		options => "$calm verify,schema",
-		edits => [ [ 'src/api/verify.c', "\tif (run->repair)\n\t\twtc_check_firing",
+		edits => [ [ 'src/bulk/verify.c', "\tif (run->repair)\n\t\twtc_check_firing",
 				"\tif (false)\n\t\twtc_check_firing" ] ]
 	},
 	{
 		name => 'tags_not_verified',
 		about => 'verify() does not see that a key is missing in the set of a tag',
 		options => "$calm plant",
-		edits => [ [ 'src/api/verify_rows.c',
+		edits => [ [ 'src/bulk/verify_rows.c',
 				' || look->nuntagged > 0', '' ] ]
 	},
 	{
@@ -291,7 +291,7 @@ my @mutants = (
 			[ 'src/redis/expel.lua',
 				"if redis.call('PEXPIRETIME', key) == tonumber(ARGV[i]) then",
 				'if true then' ],
-			[ 'src/api/verify_orphans.c', "\t\texpel(orphans, n, &answer);\n",
+			[ 'src/bulk/verify_orphans.c', "\t\texpel(orphans, n, &answer);\n",
 				"\t{\n\t\tpg_usleep(100000);\n\t\texpel(orphans, n, &answer);\n\t}\n" ]
 		]
 	});

@@ -15,7 +15,7 @@
 
 #include "access/transam.h"
 #include "fuzz.h"
-#include "push/message.h"
+#include "change/message.h"
 #include "push/request.h"
 #include "redis/script.h"
 

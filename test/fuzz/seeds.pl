@@ -1,5 +1,5 @@
 # Writes inputs for the fuzz targets, made from the formats as they are
-# documented (src/push/batch.h and message.h, src/redis/url.h, doc), with no
+# documented (src/change/batch.h and message.h, src/redis/url.h, doc), with no
 # code of ours: what is named good-* must be accepted, bad-* refused.
 #
 #	perl seeds.pl DIRECTORY		makes DIRECTORY/TARGET/NAME

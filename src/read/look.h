@@ -5,10 +5,10 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef WTC_PUSH_LOOK_H
-#define WTC_PUSH_LOOK_H
+#ifndef WTC_READ_LOOK_H
+#define WTC_READ_LOOK_H
 
-#include "push/batch.h"
+#include "change/batch.h"
 #include "redis/status.h"
 
 /* A key to be looked at. */
@@ -38,4 +38,4 @@ typedef struct WtcLook
  */
 extern WtcStatus wtc_push_look(WtcLook *looks, int n);
 
-#endif							/* WTC_PUSH_LOOK_H */
+#endif							/* WTC_READ_LOOK_H */

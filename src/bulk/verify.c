@@ -20,7 +20,7 @@
 #include "access/table.h"
 #include "access/xlog.h"
 #include "api/api.h"
-#include "api/verify.h"
+#include "bulk/verify.h"
 #include "capture/settings.h"
 #include "executor/spi.h"
 #include "fmgr.h"

@@ -9,7 +9,7 @@
  */
 #include "postgres.h"
 
-#include "api/verify_keys.h"
+#include "bulk/verify_keys.h"
 #include "capture/image.h"
 #include "catalog/namespace.h"
 #include "guc.h"

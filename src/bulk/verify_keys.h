@@ -9,11 +9,11 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef WTC_API_VERIFY_KEYS_H
-#define WTC_API_VERIFY_KEYS_H
+#ifndef WTC_BULK_VERIFY_KEYS_H
+#define WTC_BULK_VERIFY_KEYS_H
 
 #include "capture/template.h"
-#include "push/batch.h"
+#include "change/batch.h"
 
 /* A key template, and the columns that it names. */
 typedef struct WtcKeyForm
@@ -37,4 +37,4 @@ extern char **wtc_key_values(const WtcKeyForm *form, const char *text);
 /* Could a template, of whatever table, make the text? */
 extern bool wtc_template_could_make(const char *tpl, const char *text);
 
-#endif							/* WTC_API_VERIFY_KEYS_H */
+#endif							/* WTC_BULK_VERIFY_KEYS_H */

@@ -7,8 +7,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef WTC_CAPTURE_RENAME_H
-#define WTC_CAPTURE_RENAME_H
+#ifndef WTC_SCHEMA_RENAME_H
+#define WTC_SCHEMA_RENAME_H
 
 #include "nodes/pg_list.h"
 #include "utils/rel.h"
@@ -41,4 +41,4 @@ extern List *wtc_renaming_begin_conditions(const char *before,
  */
 extern void wtc_renaming_end(const WtcRenaming *renaming);
 
-#endif							/* WTC_CAPTURE_RENAME_H */
+#endif							/* WTC_SCHEMA_RENAME_H */

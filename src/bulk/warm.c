@@ -28,7 +28,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "api/api.h"
-#include "api/warm.h"
+#include "bulk/warm.h"
 #include "compat.h"
 #include "executor/spi.h"
 #include "fmgr.h"

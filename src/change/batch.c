@@ -7,7 +7,7 @@
  */
 #include "postgres.h"
 
-#include "push/batch.h"
+#include "change/batch.h"
 
 void
 wtc_put_varint(StringInfo buf, uint64 v)

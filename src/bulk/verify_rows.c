@@ -29,7 +29,7 @@
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "api/api.h"
-#include "api/verify.h"
+#include "bulk/verify.h"
 #include "capture/image.h"
 #include "common/pg_prng.h"
 #include "miscadmin.h"

@@ -9,10 +9,10 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef WTC_CAPTURE_STATEMENT_H
-#define WTC_CAPTURE_STATEMENT_H
+#ifndef WTC_SCHEMA_STATEMENT_H
+#define WTC_SCHEMA_STATEMENT_H
 
-#include "capture/shape.h"
+#include "schema/shape.h"
 #include "nodes/parsenodes.h"
 
 /* A column that an attachment names is being dropped. */
@@ -94,4 +94,4 @@ extern void wtc_align_triggers(Oid relid);
 extern void wtc_before_statement(Statement *st, Node *stmt);
 extern void wtc_after_statement(Statement *st, Node *stmt);
 
-#endif							/* WTC_CAPTURE_STATEMENT_H */
+#endif							/* WTC_SCHEMA_STATEMENT_H */

@@ -16,7 +16,7 @@
 #include <hiredis/hiredis.h>
 
 #include "push/link.h"
-#include "push/look.h"
+#include "read/look.h"
 #include "push/push.h"
 #include "redis/resp.h"
 

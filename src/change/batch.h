@@ -25,8 +25,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef WTC_PUSH_BATCH_H
-#define WTC_PUSH_BATCH_H
+#ifndef WTC_CHANGE_BATCH_H
+#define WTC_CHANGE_BATCH_H
 
 #include "lib/stringinfo.h"
 
@@ -122,4 +122,4 @@ wtc_span_equal(WtcSpan a, WtcSpan b)
 /* Does the list hold this string? */
 extern bool wtc_list_has(const WtcList *list, WtcSpan string);
 
-#endif							/* WTC_PUSH_BATCH_H */
+#endif							/* WTC_CHANGE_BATCH_H */

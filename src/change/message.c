@@ -13,7 +13,7 @@
 #include "access/xlog.h"
 #include "catalog/pg_control.h"
 #include "common/hashfn.h"
-#include "push/message.h"
+#include "change/message.h"
 
 /*
  * The number is made from the secret that initdb leaves in the control file

@@ -9,8 +9,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef WTC_API_WARM_H
-#define WTC_API_WARM_H
+#ifndef WTC_BULK_WARM_H
+#define WTC_BULK_WARM_H
 
 #include "capture/attachment.h"
 #include "nodes/pg_list.h"
@@ -133,4 +133,4 @@ extern WtcWarmBatch *wtc_warm_reread(const WtcWarmPart *part,
 									 const char *condition,
 									 const ItemPointerData *rows, int n);
 
-#endif							/* WTC_API_WARM_H */
+#endif							/* WTC_BULK_WARM_H */

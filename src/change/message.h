@@ -27,12 +27,12 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef WTC_PUSH_MESSAGE_H
-#define WTC_PUSH_MESSAGE_H
+#ifndef WTC_CHANGE_MESSAGE_H
+#define WTC_CHANGE_MESSAGE_H
 
 #include "access/xlogdefs.h"
 #include "lib/stringinfo.h"
-#include "push/batch.h"
+#include "change/batch.h"
 
 #define WTC_MESSAGE_NAMED	2
 
@@ -63,4 +63,4 @@ extern void wtc_put_message_head(StringInfo buf, TransactionId xid,
  */
 extern bool wtc_get_message(const char *data, size_t len, WtcMessage *message);
 
-#endif							/* WTC_PUSH_MESSAGE_H */
+#endif							/* WTC_CHANGE_MESSAGE_H */

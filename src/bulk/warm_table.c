@@ -13,7 +13,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "api/api.h"
-#include "api/warm.h"
+#include "bulk/warm.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "optimizer/plancat.h"

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef WTC_CAPTURE_DDL_H
-#define WTC_CAPTURE_DDL_H
+#ifndef WTC_SCHEMA_DDL_H
+#define WTC_SCHEMA_DDL_H
 
 /* Installs the hooks; from _PG_init only. */
 extern void wtc_ddl_init(void);
@@ -20,4 +20,4 @@ extern bool wtc_ddl_own;
 /* Can the statement that is being run give an attached table a partition? */
 extern bool wtc_ddl_adds_partitions(void);
 
-#endif							/* WTC_CAPTURE_DDL_H */
+#endif							/* WTC_SCHEMA_DDL_H */

@@ -10,8 +10,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef WTC_CAPTURE_SHAPE_H
-#define WTC_CAPTURE_SHAPE_H
+#ifndef WTC_SCHEMA_SHAPE_H
+#define WTC_SCHEMA_SHAPE_H
 
 #include "capture/attachment.h"
 #include "utils/snapshot.h"
@@ -67,4 +67,4 @@ extern bool wtc_image_has_all_columns(const Trigger *trigger);
  */
 extern uint64 wtc_forget_rows(Relation rel, const Trigger *trigger);
 
-#endif							/* WTC_CAPTURE_SHAPE_H */
+#endif							/* WTC_SCHEMA_SHAPE_H */

@@ -9,12 +9,12 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef WTC_API_VERIFY_H
-#define WTC_API_VERIFY_H
+#ifndef WTC_BULK_VERIFY_H
+#define WTC_BULK_VERIFY_H
 
-#include "api/warm.h"
+#include "bulk/warm.h"
 #include "nodes/execnodes.h"
-#include "push/look.h"
+#include "read/look.h"
 
 typedef enum WtcDifference
 {
@@ -73,4 +73,4 @@ extern bool wtc_verify_expect(WtcAttachment *att, TupleTableSlot *slot,
 extern void wtc_verify_orphans(WtcVerify *run, Relation root,
 							   WtcAttachment *att);
 
-#endif							/* WTC_API_VERIFY_H */
+#endif							/* WTC_BULK_VERIFY_H */

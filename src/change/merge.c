@@ -7,7 +7,7 @@
  */
 #include "postgres.h"
 
-#include "txn/merge.h"
+#include "change/merge.h"
 #include "utils/memutils.h"
 
 /* kept from one call to the next */

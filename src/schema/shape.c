@@ -14,7 +14,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "capture/condition.h"
-#include "capture/shape.h"
+#include "schema/shape.h"
 #include "capture/trigger.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
