@@ -12,13 +12,11 @@
 
 #include "access/genam.h"
 #include "access/relation.h"
-#include "api/api.h"
+#include "bulk/clear.h"
+#include "capture/attached.h"
 #include "capture/attachment.h"
 #include "capture/condition.h"
-#include "schema/ddl.h"
 #include "capture/image.h"
-#include "schema/shape.h"
-#include "schema/statement.h"
 #include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_am.h"
@@ -30,6 +28,9 @@
 #include "compat.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "schema/ddl.h"
+#include "schema/shape.h"
+#include "sql.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -41,29 +42,6 @@
 PG_FUNCTION_INFO_V1(wtcache_attach);
 PG_FUNCTION_INFO_V1(wtcache_detach);
 PG_FUNCTION_INFO_V1(wtcache_cover_partitions);
-
-/* An interval as milliseconds; months count 30 days, as elsewhere. */
-uint64
-wtc_interval_ms(const Interval *interval)
-{
-	double		us = interval->time + (double) USECS_PER_DAY *
-	(interval->day + (double) DAYS_PER_MONTH * interval->month);
-
-	if (us < 1000 || us > (double) USECS_PER_DAY * 366 * 100)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("ttl must be between one millisecond and 100 years")));
-	return (uint64) (us / 1000);
-}
-
-void
-wtc_check_owner(Relation rel)
-{
-	if (!wtc_owns_relation(RelationGetRelid(rel), GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER,
-					   get_relkind_objtype(rel->rd_rel->relkind),
-					   RelationGetRelationName(rel));
-}
 
 static void
 check_attachable(Relation rel)
@@ -357,23 +335,6 @@ drop_renamed_triggers(Relation rel)
 		run(psprintf("DROP TRIGGER %s ON %s",
 					 quote_identifier(lfirst(lc)),
 					 qualified_name(RelationGetRelid(rel))));
-}
-
-List *
-wtc_tables_with_rows(Relation rel)
-{
-	List	   *result = NIL;
-	ListCell   *lc;
-
-	if (rel->rd_rel->relkind == RELKIND_RELATION)
-		return list_make1_oid(RelationGetRelid(rel));
-	foreach(lc, find_all_inheritors(RelationGetRelid(rel),
-									AccessShareLock, NULL))
-	{
-		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
-			result = lappend_oid(result, lfirst_oid(lc));
-	}
-	return result;
 }
 
 /* The arguments that say what is stored for a row, in one text. */

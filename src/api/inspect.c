@@ -13,6 +13,7 @@
 #include "access/genam.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "capture/attached.h"
 #include "capture/attachment.h"
 #include "capture/image.h"
 #include "capture/settings.h"
@@ -245,7 +246,7 @@ wtcache_preview(PG_FUNCTION_ARGS)
 {
 	Relation	rel = relation_open(PG_GETARG_OID(0), AccessShareLock);
 	HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(1);
-	const Trigger *trigger = wtc_attachment_trigger(rel);
+	const Trigger *trigger = wtc_attached_trigger(rel);
 	WtcAttachment *att;
 	WtcPinned	pinned;
 	TupleDesc	desc;
@@ -253,11 +254,6 @@ wtcache_preview(PG_FUNCTION_ARGS)
 	Datum		values[6] = {0};
 	bool		nulls[6] = {0};
 
-	if (trigger == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("table \"%s\" is not attached to wtcache",
-						RelationGetRelationName(rel))));
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 

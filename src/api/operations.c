@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "api/api.h"
 #include "capture/image.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -19,7 +18,9 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "push/push.h"
+#include "read/answer.h"
 #include "shared/debug.h"
+#include "sql.h"
 #include "txn/pending.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -255,17 +256,6 @@ get_pending(WtcSpan key, Datum *result, bool *isnull)
 	else if (op.kind == WTC_OP_HASH)
 		*result = object_of_list(&op.fields);
 	return true;
-}
-
-void
-wtc_check_answer(WtcStatus status)
-{
-	if (status != WTC_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONNECTION_FAILURE),
-				 errmsg("could not read from Redis: %s",
-						wtc_status_name(status)),
-				 errhint("See wtcache.status.")));
 }
 
 static void

@@ -12,14 +12,13 @@
 
 #include <math.h>
 
-#include "access/htup_details.h"
-#include "api/api.h"
 #include "catalog/pg_class.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "redis/status.h"
 #include "shared/shmem.h"
 #include "shared/stats.h"
+#include "sql.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
@@ -35,17 +34,6 @@ static const char *const outcomes[WTC_LATENCY_KINDS] = {
 	[WTC_LATENCY_OK] = "ok",
 	[WTC_LATENCY_FAILED] = "failed",
 };
-
-Datum
-wtc_result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
-{
-	TupleDesc	desc;
-
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
-											 values, nulls));
-}
 
 #define COUNTERS		(WTC_FAIL_FIRST + WTC_STATUS_COUNT - 1)
 

@@ -5,9 +5,9 @@
  *
  * The keys are those of the rows that are there.  They are deleted like any
  * other, when the transaction commits and with its version.  The rows are locked
- * until then; those that somebody is changing are left to him, and so may be
- * in the cache afterwards, as the table is attached.  Whoever wants none of that
- * locks the table, as detaching does.
+ * until then.  A row that another transaction is changing is left to that
+ * transaction, and so may be in the cache afterwards, as the table is attached.
+ * Where that must not be, the caller locks the table, as detaching does.
  *
  * All of this may raise errors.
  *
@@ -17,26 +17,14 @@
 
 #include "access/relation.h"
 #include "access/table.h"
-#include "api/api.h"
+#include "bulk/clear.h"
+#include "capture/attached.h"
 #include "capture/attachment.h"
 #include "capture/trigger.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 
 PG_FUNCTION_INFO_V1(wtcache_clear);
-
-const Trigger *
-wtc_attached_trigger(Relation rel)
-{
-	const Trigger *trigger = wtc_attachment_trigger(rel);
-
-	if (trigger == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("table \"%s\" is not attached to wtcache",
-						RelationGetRelationName(rel))));
-	return trigger;
-}
 
 uint64
 wtc_clear(Relation rel, LOCKMODE lockmode)
@@ -64,7 +52,7 @@ wtcache_clear(PG_FUNCTION_ARGS)
 	uint64		keys;
 
 	PreventCommandIfReadOnly("wtcache.clear()");
-	/* the lock of a writer: nobody detaches the table meanwhile */
+	/* the lock of a writer: the table is not detached meanwhile */
 	rel = relation_open(PG_GETARG_OID(0), RowExclusiveLock);
 	wtc_check_owner(rel);
 	(void) wtc_attached_trigger(rel);

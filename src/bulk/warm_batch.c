@@ -26,7 +26,7 @@
 
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "bulk/warm.h"
+#include "bulk/warm_batch.h"
 #include "capture/condition.h"
 #include "capture/settings.h"
 #include "capture/trigger.h"

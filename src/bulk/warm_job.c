@@ -12,7 +12,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "bulk/warm.h"
+#include "bulk/warm_job.h"
 #include "capture/settings.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"

@@ -12,26 +12,12 @@
 
 #include "access/relation.h"
 #include "access/table.h"
-#include "api/api.h"
-#include "bulk/warm.h"
-#include "commands/trigger.h"
+#include "bulk/warm_table.h"
+#include "capture/attached.h"
 #include "miscadmin.h"
 #include "optimizer/plancat.h"
 #include "storage/bufmgr.h"
 #include "utils/acl.h"
-
-void
-wtc_check_firing(Relation rel, const Trigger *trigger)
-{
-	if (trigger->tgenabled == TRIGGER_DISABLED ||
-		trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the capture trigger of \"%s\" is disabled",
-						RelationGetRelationName(rel)),
-				 errdetail("Rows in the cache would not follow the table."),
-				 errhint("Use ALTER TABLE ... ENABLE TRIGGER.")));
-}
 
 /* What locking rows with FOR SHARE needs. */
 static void

@@ -70,20 +70,6 @@ extern WtcAttachment *wtc_attachment_build(Relation rel, int nargs,
 extern WtcAttachment *wtc_attachment_get(Relation rel, const Trigger *trigger);
 
 /*
- * The capture trigger of a table, or NULL: a palloc'd copy of its name and
- * arguments.
- */
-extern const Trigger *wtc_attachment_trigger(Relation rel);
-
-/* The value of its argument of this name, the first one; or NULL. */
-extern const char *wtc_attachment_argument(const Trigger *trigger,
-										   const char *name);
-
-/* A trigger function of ours, or InvalidOid; the one of capture triggers. */
-extern Oid	wtc_trigger_function(const char *name);
-extern Oid	wtc_capture_function(void);
-
-/*
  * The columns of the index that makes rows of the table distinct, if the
  * columns given cover one: unique, valid, and on plain columns of all rows.
  */

@@ -8,7 +8,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "capture/attachment.h"
+#include "capture/attached.h"
 #include "capture/condition.h"
 #include "capture/settings.h"
 #include "catalog/partition.h"
@@ -33,7 +33,7 @@ typedef struct ConditionContext
 {
 	Relation	rel;
 	const char *query;			/* "SELECT " and the condition */
-}			ConditionContext;
+} ConditionContext;
 
 static void
 condition_error(void *arg)
@@ -190,7 +190,7 @@ typedef struct Reader
 	int			context;
 	int			guc_level;
 	WtcPinned	pinned;
-}			Reader;
+} Reader;
 
 /* Of a partition that shares its parent's attachment, that of the topmost. */
 static Oid
@@ -216,7 +216,7 @@ attached_by(Relation rel)
 }
 
 static void
-begin_reading(Relation rel, Reader * reader)
+begin_reading(Relation rel, Reader *reader)
 {
 	Oid			owner = attached_by(rel);
 
@@ -229,7 +229,7 @@ begin_reading(Relation rel, Reader * reader)
 }
 
 static void
-end_reading(const Reader * reader)
+end_reading(const Reader *reader)
 {
 	wtc_unpin_settings(&reader->pinned);
 	AtEOXact_GUC(false, reader->guc_level);

@@ -13,6 +13,7 @@
 #include "access/htup_details.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "capture/attached.h"
 #include "capture/attachment.h"
 #include "capture/image.h"
 #include "capture/settings.h"

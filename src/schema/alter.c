@@ -16,6 +16,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "capture/attached.h"
 #include "capture/condition.h"
 #include "schema/ddl.h"
 #include "schema/rename.h"
@@ -473,7 +474,7 @@ static void
 check_own_names(const Statement *st)
 {
 	if (wtc_capture_function() != st->capture ||
-		wtc_trigger_function("capture_truncate") != st->truncate)
+		wtc_truncate_function() != st->truncate)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot rename what wtcache finds its triggers by"),
@@ -550,7 +551,7 @@ void
 wtc_before_statement(Statement *st, Node *stmt)
 {
 	st->capture = wtc_capture_function();
-	st->truncate = wtc_trigger_function("capture_truncate");
+	st->truncate = wtc_truncate_function();
 	if (IsA(stmt, AlterTableStmt))
 	{
 		ObjectType	type = ((AlterTableStmt *) stmt)->objtype;

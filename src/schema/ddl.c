@@ -37,6 +37,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "capture/attached.h"
 #include "schema/ddl.h"
 #include "schema/shape.h"
 #include "schema/statement.h"
@@ -163,29 +164,6 @@ report(const Statement *st, Node *stmt)
 						   st->rows, (unsigned long long) st->rows, name)));
 }
 
-static Oid
-truncate_function(void)
-{
-	return wtc_trigger_function("capture_truncate");
-}
-
-/* The name of the TRUNCATE trigger, or NULL, and when it fires. */
-char *
-wtc_truncate_trigger(Relation rel, char *enabled)
-{
-	Oid			function = truncate_function();
-
-	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
-	{
-		if (rel->trigdesc->triggers[i].tgfoid == function)
-		{
-			*enabled = rel->trigdesc->triggers[i].tgenabled;
-			return pstrdup(rel->trigdesc->triggers[i].tgname);
-		}
-	}
-	return NULL;
-}
-
 /*
  * What must not be missing afterwards
  */
@@ -244,7 +222,7 @@ dropping_trigger(Oid oid)
 		LockRelationOid(row.relid, AccessExclusiveLock);
 		wtc_forget_table(row.relid);
 	}
-	else if (row.function == truncate_function() && current != NULL)
+	else if (row.function == wtc_truncate_function() && current != NULL)
 		current->uncovered = wtc_add_oid(current, current->uncovered,
 										 row.relid);
 }

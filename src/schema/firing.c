@@ -9,6 +9,7 @@
 
 #include "access/relation.h"
 #include "access/xact.h"
+#include "capture/attached.h"
 #include "capture/attachment.h"
 #include "schema/shape.h"
 #include "schema/statement.h"

@@ -17,6 +17,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "capture/attached.h"
 #include "capture/condition.h"
 #include "schema/rename.h"
 #include "schema/shape.h"

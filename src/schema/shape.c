@@ -13,6 +13,7 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "capture/attached.h"
 #include "capture/condition.h"
 #include "schema/shape.h"
 #include "capture/trigger.h"

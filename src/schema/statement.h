@@ -64,9 +64,6 @@ extern void wtc_retyped(Statement *st, Relation rel);
 /* The table that somebody has attached: of partitions the topmost. */
 extern Oid	wtc_attached_as(Relation rel);
 
-/* The name of the TRUNCATE trigger, or NULL, and when it fires. */
-extern char *wtc_truncate_trigger(Relation rel, char *enabled);
-
 /* Does a command enable or disable triggers? */
 extern bool wtc_is_trigger_command(AlterTableType subtype);
 

@@ -346,12 +346,12 @@ sub default_of { return base((codes($_[0]))[0] // ''); }
 	same('messages: other texts', \%texts, \%missing);
 
 	my ($kinds) =
-	  $source->c('src/bulk/verify.c') =~ /\bkind_names\[.*?\{(.*?)\};/s;
+	  $source->c('src/bulk/verify_run.c') =~ /\bkind_names\[.*?\{(.*?)\};/s;
 	is_deeply(
 		[ map { codes($_->{cells}[0]) }
 			$reference->section('wtcache.verify()')->rows('`kind`') ],
 		[ $kinds =~ /"([^"]+)"/g ],
-		'kinds of differences: src/bulk/verify.c, and doc/reference.md, "wtcache.verify()"');
+		'kinds of differences: src/bulk/verify_run.c, and doc/reference.md, "wtcache.verify()"');
 
 	# The classes, whose order is that of the columns
 	my $c = $source->c('src/redis/status.c');

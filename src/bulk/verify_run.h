@@ -1,20 +1,18 @@
 /*-------------------------------------------------------------------------
  *
- * verify.h
- *	  What the files of wtcache.verify() share.
+ * verify_run.h
+ *	  A call of wtcache.verify(): what has been found, and what may be waited.
  *
- * verify.c has the functions, verify_rows.c compares the rows of a table with
- * their keys, verify_orphans.c the keys with rows, for which verify_keys.c takes
- * them apart.  All of this may raise errors.
+ * Everything here may raise an error and belongs before the commit record.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef WTC_BULK_VERIFY_H
-#define WTC_BULK_VERIFY_H
+#ifndef WTC_BULK_VERIFY_RUN_H
+#define WTC_BULK_VERIFY_RUN_H
 
-#include "bulk/warm.h"
+#include "change/batch.h"
 #include "nodes/execnodes.h"
-#include "read/look.h"
+#include "storage/itemptr.h"
 
 typedef enum WtcDifference
 {
@@ -42,8 +40,6 @@ typedef struct WtcVerify
 	int64		found[WTC_DIFF_COUNT];
 } WtcVerify;
 
-/* --- verify.c --- */
-
 /* One difference; part and row are not given for an orphan. */
 extern void wtc_verify_report(WtcVerify *run, WtcDifference kind, WtcSpan key,
 							  Oid part, const ItemPointerData *row,
@@ -55,22 +51,4 @@ extern char *wtc_verify_name(WtcSpan name);
 /* Waits until Redis holds what is committed; false: the patience is over. */
 extern bool wtc_verify_flush(WtcVerify *run);
 
-/* --- verify_rows.c --- */
-
-/* Verifies the rows of one table that holds rows. */
-extern void wtc_verify_rows(WtcVerify *run, const WtcWarmPart *part);
-
-/*
- * What should be in the cache for a row, into look; false: nothing.  The
- * settings must be pinned.
- */
-extern bool wtc_verify_expect(WtcAttachment *att, TupleTableSlot *slot,
-							  WtcLook *look);
-
-/* --- verify_orphans.c --- */
-
-/* Looks for keys that could be those of rows of a table, and are not. */
-extern void wtc_verify_orphans(WtcVerify *run, Relation root,
-							   WtcAttachment *att);
-
-#endif							/* WTC_BULK_VERIFY_H */
+#endif							/* WTC_BULK_VERIFY_RUN_H */

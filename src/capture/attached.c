@@ -1,0 +1,176 @@
+/*-------------------------------------------------------------------------
+ *
+ * attached.c
+ *	  Attached tables, by their triggers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "capture/attached.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "commands/trigger.h"
+#include "compat.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+/*
+ * Not by LookupFuncName(), which wants the user to have USAGE of the schema:
+ * this is asked before each change of any object's schema.  In a database
+ * without the extension a user may have created a schema of its name, with
+ * functions in it, but not in C.
+ */
+static Oid
+trigger_function(const char *name)
+{
+	Oid			schema = get_namespace_oid("wtcache", true);
+	HeapTuple	tuple;
+	Form_pg_proc proc;
+	Oid			function = InvalidOid;
+
+	if (!OidIsValid(schema))
+		return InvalidOid;
+	tuple = SearchSysCache3(PROCNAMEARGSNSP, CStringGetDatum(name),
+							PointerGetDatum(buildoidvector(NULL, 0)),
+							ObjectIdGetDatum(schema));
+	if (!HeapTupleIsValid(tuple))
+		return InvalidOid;
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	if (proc->prolang == ClanguageId)
+		function = proc->oid;
+	ReleaseSysCache(tuple);
+	return function;
+}
+
+Oid
+wtc_capture_function(void)
+{
+	return trigger_function("capture_row");
+}
+
+Oid
+wtc_truncate_function(void)
+{
+	return trigger_function("capture_truncate");
+}
+
+/* What we look at of a trigger; the relcache may rebuild its own at any time. */
+static const Trigger *
+copy_trigger(const Trigger *trigger)
+{
+	Trigger    *copy = palloc0(sizeof(Trigger));
+
+	copy->tgoid = trigger->tgoid;
+	copy->tgname = pstrdup(trigger->tgname);
+	copy->tgenabled = trigger->tgenabled;
+	copy->tgisclone = trigger->tgisclone;
+	copy->tgnargs = trigger->tgnargs;
+	copy->tgargs = palloc(sizeof(char *) * (trigger->tgnargs + 1));
+	for (int i = 0; i < trigger->tgnargs; i++)
+		copy->tgargs[i] = pstrdup(trigger->tgargs[i]);
+	return copy;
+}
+
+const Trigger *
+wtc_attachment_trigger(Relation rel)
+{
+	Oid			function = wtc_capture_function();
+
+	if (rel->trigdesc == NULL || !OidIsValid(function))
+		return NULL;
+	for (int i = 0; i < rel->trigdesc->numtriggers; i++)
+	{
+		if (rel->trigdesc->triggers[i].tgfoid == function)
+			return copy_trigger(&rel->trigdesc->triggers[i]);
+	}
+	return NULL;
+}
+
+const Trigger *
+wtc_attached_trigger(Relation rel)
+{
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+
+	if (trigger == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("table \"%s\" is not attached to wtcache",
+						RelationGetRelationName(rel))));
+	return trigger;
+}
+
+const char *
+wtc_attachment_argument(const Trigger *trigger, const char *name)
+{
+	size_t		len = strlen(name);
+
+	for (int i = 0; i < trigger->tgnargs; i++)
+	{
+		if (strncmp(trigger->tgargs[i], name, len) == 0 &&
+			trigger->tgargs[i][len] == '=')
+			return trigger->tgargs[i] + len + 1;
+	}
+	return NULL;
+}
+
+char *
+wtc_truncate_trigger(Relation rel, char *enabled)
+{
+	Oid			function = wtc_truncate_function();
+
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		if (rel->trigdesc->triggers[i].tgfoid == function)
+		{
+			*enabled = rel->trigdesc->triggers[i].tgenabled;
+			return pstrdup(rel->trigdesc->triggers[i].tgname);
+		}
+	}
+	return NULL;
+}
+
+void
+wtc_check_firing(Relation rel, const Trigger *trigger)
+{
+	if (trigger->tgenabled == TRIGGER_DISABLED ||
+		trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the capture trigger of \"%s\" is disabled",
+						RelationGetRelationName(rel)),
+				 errdetail("Rows in the cache would not follow the table."),
+				 errhint("Use ALTER TABLE ... ENABLE TRIGGER.")));
+}
+
+void
+wtc_check_owner(Relation rel)
+{
+	if (!wtc_owns_relation(RelationGetRelid(rel), GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER,
+					   get_relkind_objtype(rel->rd_rel->relkind),
+					   RelationGetRelationName(rel));
+}
+
+List *
+wtc_tables_with_rows(Relation rel)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	if (rel->rd_rel->relkind == RELKIND_RELATION)
+		return list_make1_oid(RelationGetRelid(rel));
+	foreach(lc, find_all_inheritors(RelationGetRelid(rel),
+									AccessShareLock, NULL))
+	{
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_RELATION)
+			result = lappend_oid(result, lfirst_oid(lc));
+	}
+	return result;
+}

@@ -1,0 +1,47 @@
+/*-------------------------------------------------------------------------
+ *
+ * attached.h
+ *	  Attached tables, by their triggers.
+ *
+ * A table is attached if it has a trigger of the function wtcache.capture_row();
+ * the TRUNCATE trigger is the one of wtcache.capture_truncate().  Everything
+ * here may raise an error and belongs before the commit record.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_CAPTURE_ATTACHED_H
+#define WTC_CAPTURE_ATTACHED_H
+
+#include "nodes/pg_list.h"
+#include "utils/rel.h"
+#include "utils/reltrigger.h"
+
+/* The functions of our triggers; InvalidOid where the extension is not. */
+extern Oid	wtc_capture_function(void);
+extern Oid	wtc_truncate_function(void);
+
+/*
+ * The capture trigger of a table: a palloc'd copy of its name and arguments.
+ * If there is none, the first one returns NULL and the second one raises an
+ * error.
+ */
+extern const Trigger *wtc_attachment_trigger(Relation rel);
+extern const Trigger *wtc_attached_trigger(Relation rel);
+
+/* The value of its argument of this name, the first one; or NULL. */
+extern const char *wtc_attachment_argument(const Trigger *trigger,
+										   const char *name);
+
+/* The name of the TRUNCATE trigger, or NULL, and when it fires. */
+extern char *wtc_truncate_trigger(Relation rel, char *enabled);
+
+/* An error if its trigger is disabled: what is stored would become stale. */
+extern void wtc_check_firing(Relation rel, const Trigger *trigger);
+
+/* An error unless the current user owns the table. */
+extern void wtc_check_owner(Relation rel);
+
+/* A table and all below it, those that hold rows; by OID. */
+extern List *wtc_tables_with_rows(Relation rel);
+
+#endif							/* WTC_CAPTURE_ATTACHED_H */

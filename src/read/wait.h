@@ -1,0 +1,18 @@
+/*-------------------------------------------------------------------------
+ *
+ * wait.h
+ *	  Waiting until Redis holds what has been committed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_READ_WAIT_H
+#define WTC_READ_WAIT_H
+
+/*
+ * Waits until Redis holds what was committed before the call; false: not by
+ * the deadline, on wtc_clock_us().  Flushes WAL, serves interrupts and may
+ * raise an error because of them.  Before the commit record only.
+ */
+extern bool wtc_flush_until(int64 deadline_us);
+
+#endif							/* WTC_READ_WAIT_H */

@@ -1,0 +1,59 @@
+/*-------------------------------------------------------------------------
+ *
+ * sql.c
+ *	  What functions callable from SQL have in common: intervals, and rows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "funcapi.h"
+#include "sql.h"
+#include "utils/timestamp.h"
+
+/* The longest interval that makes sense, in microseconds: 100 years. */
+#define LONGEST_US	((double) USECS_PER_DAY * 366 * 100)
+
+/* In microseconds; months count 30 days, as elsewhere in PostgreSQL. */
+static double
+interval_us(const Interval *interval)
+{
+	return interval->time + (double) USECS_PER_DAY *
+		(interval->day + (double) DAYS_PER_MONTH * interval->month);
+}
+
+uint64
+wtc_interval_ms(const Interval *interval)
+{
+	double		us = interval_us(interval);
+
+	if (us < 1000 || us > LONGEST_US)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("ttl must be between one millisecond and 100 years")));
+	return (uint64) (us / 1000);
+}
+
+int64
+wtc_timeout_us(const Interval *interval)
+{
+	double		us = interval_us(interval);
+
+	if (us < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("timeout must not be negative")));
+	return (int64) Min(us, LONGEST_US);
+}
+
+Datum
+wtc_result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+{
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc),
+											 values, nulls));
+}

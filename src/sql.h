@@ -1,0 +1,26 @@
+/*-------------------------------------------------------------------------
+ *
+ * sql.h
+ *	  What functions callable from SQL have in common: intervals, and rows.
+ *
+ * Everything here may raise an error and belongs before the commit record.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_SQL_H
+#define WTC_SQL_H
+
+#include "datatype/timestamp.h"
+#include "fmgr.h"
+
+/* A ttl in milliseconds; an error unless it is from 1 ms to 100 years. */
+extern uint64 wtc_interval_ms(const Interval *interval);
+
+/* A timeout in microseconds; an error if it is negative. */
+extern int64 wtc_timeout_us(const Interval *interval);
+
+/* The row that a function with a row type returns. */
+extern Datum wtc_result_row(FunctionCallInfo fcinfo, Datum *values,
+							bool *nulls);
+
+#endif							/* WTC_SQL_H */
