@@ -2,7 +2,7 @@
  *
  * alter.c
  *	  What is done before and after statements that change the schema, apart
- *	  from what they drop (see ddl.c).
+ *	  from what they drop (see drop.c).
  *
  * Before: what will change the shape of rows makes their keys go, and what
  * cannot be followed is refused.  After: what needs the new state.
@@ -17,11 +17,8 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "capture/attached.h"
+#include "capture/attachment.h"
 #include "capture/condition.h"
-#include "schema/ddl.h"
-#include "schema/rename.h"
-#include "schema/shape.h"
-#include "schema/statement.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_inherits.h"
@@ -31,6 +28,10 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_type.h"
+#include "schema/alter.h"
+#include "schema/firing.h"
+#include "schema/rename.h"
+#include "schema/shape.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -78,16 +79,6 @@ is_attached(Oid relid)
 /*
  * Conditions of tables with columns of another type: must still be conditions
  */
-
-void
-wtc_retyped(Statement *st, Relation rel)
-{
-	const Trigger *trigger = wtc_attachment_trigger(rel);
-
-	/* one that has been broken already is not to be mended now */
-	if (trigger != NULL && wtc_condition_of(rel, trigger, true) != NULL)
-		st->retyped = wtc_add_oid(st, st->retyped, RelationGetRelid(rel));
-}
 
 static void
 check_condition(Oid relid)
@@ -164,7 +155,7 @@ tables_of_type(Oid type, LOCKMODE lockmode)
 
 /* Triggers are enabled and disabled in partitions, not in other children. */
 static bool
-goes_down(const AlterTableStmt * stmt, Oid relid)
+goes_down(const AlterTableStmt *stmt, Oid relid)
 {
 	ListCell   *lc;
 
@@ -181,7 +172,7 @@ goes_down(const AlterTableStmt * stmt, Oid relid)
 
 /* A table and all below it, or the tables that are made of a type. */
 static List *
-tables_changed(const AlterTableStmt * stmt, Oid relid, LOCKMODE lockmode)
+tables_changed(const AlterTableStmt *stmt, Oid relid, LOCKMODE lockmode)
 {
 	if (stmt->objtype == OBJECT_TYPE)
 		return tables_of_type(get_rel_type_id(relid), lockmode);
@@ -191,7 +182,7 @@ tables_changed(const AlterTableStmt * stmt, Oid relid, LOCKMODE lockmode)
 
 /* One command and one table, before. */
 static void
-before_command(Statement *st, const AlterTableCmd * cmd, Oid relid)
+before_command(WtcStatement *st, const AlterTableCmd *cmd, Oid relid)
 {
 	Relation	rel = relation_open(relid, NoLock);
 	const Trigger *trigger = wtc_attachment_trigger(rel);
@@ -232,7 +223,7 @@ refuse_unlogged(Oid relid)
 
 /* Neither a partition to be nor what is below it may be attached itself. */
 static void
-refuse_attached_partition(const RangeVar * name)
+refuse_attached_partition(const RangeVar *name)
 {
 	Oid			relid = RangeVarGetRelid(name, NoLock, true);
 	ListCell   *lc;
@@ -252,7 +243,7 @@ refuse_attached_partition(const RangeVar * name)
 }
 
 static void
-before_alter_table(Statement *st, AlterTableStmt * stmt)
+before_alter_table(WtcStatement *st, AlterTableStmt *stmt)
 {
 	LOCKMODE	lockmode = AlterTableGetLockLevel(stmt->cmds);
 	bool		shape = false;
@@ -301,7 +292,7 @@ before_alter_table(Statement *st, AlterTableStmt * stmt)
 
 /* Rows have come in: their keys are new, the tags they invalidate are not. */
 static void
-after_attach_partition(const RangeVar * name)
+after_attach_partition(const RangeVar *name)
 {
 	Oid			relid = RangeVarGetRelid(name, NoLock, false);
 	ListCell   *lc;
@@ -323,7 +314,7 @@ after_attach_partition(const RangeVar * name)
 }
 
 static void
-notice_inheritance(const RangeVar * parent, const char *child)
+notice_inheritance(const RangeVar *parent, const char *child)
 {
 	Oid			relid = RangeVarGetRelid(parent, NoLock, true);
 
@@ -335,7 +326,7 @@ notice_inheritance(const RangeVar * parent, const char *child)
 }
 
 static void
-after_alter_table(Statement *st, AlterTableStmt * stmt)
+after_alter_table(WtcStatement *st, AlterTableStmt *stmt)
 {
 	ListCell   *lc;
 	Oid			relid;
@@ -380,7 +371,7 @@ after_alter_table(Statement *st, AlterTableStmt * stmt)
  * conditions a dot stands before types, for their schema, and before attributes.
  */
 static void
-follow_conditions(Statement *st, const char *before, const char *name)
+follow_conditions(WtcStatement *st, const char *before, const char *name)
 {
 	MemoryContext old = MemoryContextSwitchTo(st->cxt);
 
@@ -391,7 +382,7 @@ follow_conditions(Statement *st, const char *before, const char *name)
 
 /* Something gets another name, or another schema. */
 static void
-before_naming(Statement *st, ObjectType what, const RangeVar * relation,
+before_naming(WtcStatement *st, ObjectType what, const RangeVar *relation,
 			  const char *column)
 {
 	switch (what)
@@ -422,7 +413,7 @@ before_naming(Statement *st, ObjectType what, const RangeVar * relation,
 }
 
 static void
-before_rename_column(Statement *st, RenameStmt * stmt)
+before_rename_column(WtcStatement *st, RenameStmt *stmt)
 {
 	Oid			relid = RangeVarGetRelidExtended(stmt->relation,
 												 AccessExclusiveLock,
@@ -471,7 +462,7 @@ before_rename_column(Statement *st, RenameStmt * stmt)
 
 /* Our triggers are known by the names of their functions. */
 static void
-check_own_names(const Statement *st)
+check_own_names(const WtcStatement *st)
 {
 	if (wtc_capture_function() != st->capture ||
 		wtc_truncate_function() != st->truncate)
@@ -486,7 +477,7 @@ check_own_names(const Statement *st)
  */
 
 static void
-before_alter_enum(Statement *st, AlterEnumStmt * stmt)
+before_alter_enum(WtcStatement *st, AlterEnumStmt *stmt)
 {
 	Oid			type;
 
@@ -501,7 +492,7 @@ before_alter_enum(Statement *st, AlterEnumStmt * stmt)
 
 /* Values that have a cast to json are written by it. */
 static void
-before_create_cast(CreateCastStmt * stmt)
+before_create_cast(CreateCastStmt *stmt)
 {
 	Oid			source = typenameTypeId(NULL, stmt->sourcetype);
 	Oid			target = typenameTypeId(NULL, stmt->targettype);
@@ -513,14 +504,14 @@ before_create_cast(CreateCastStmt * stmt)
 
 /* What CREATE has made or will replace: it does not search for names. */
 static Oid
-created(const RangeVar * name)
+created(const RangeVar *name)
 {
 	return get_relname_relid(name->relname, RangeVarGetCreationNamespace(name));
 }
 
 /* A view that is replaced may have more columns, and so may its row type. */
 static void
-before_replace_view(ViewStmt * stmt)
+before_replace_view(ViewStmt *stmt)
 {
 	Oid			relid = created(stmt->view);
 
@@ -530,7 +521,7 @@ before_replace_view(ViewStmt * stmt)
 }
 
 static void
-after_create(CreateStmt * stmt)
+after_create(CreateStmt *stmt)
 {
 	Oid			relid = created(stmt->relation);
 	ListCell   *lc;
@@ -548,7 +539,7 @@ after_create(CreateStmt * stmt)
 }
 
 void
-wtc_before_statement(Statement *st, Node *stmt)
+wtc_before_statement(WtcStatement *st, Node *stmt)
 {
 	st->capture = wtc_capture_function();
 	st->truncate = wtc_truncate_function();
@@ -585,7 +576,7 @@ wtc_before_statement(Statement *st, Node *stmt)
 }
 
 void
-wtc_after_statement(Statement *st, Node *stmt)
+wtc_after_statement(WtcStatement *st, Node *stmt)
 {
 	ListCell   *lc;
 

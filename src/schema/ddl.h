@@ -13,7 +13,7 @@ extern void wtc_ddl_init(void);
 
 /*
  * While this is set, the next statement is wtcache's own and leaves the cache
- * as it is.  Whoever sets it resets it, also after an error.
+ * as it is.  The function that sets it resets it, also after an error.
  */
 extern bool wtc_ddl_own;
 

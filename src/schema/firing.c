@@ -10,9 +10,6 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "capture/attached.h"
-#include "capture/attachment.h"
-#include "schema/shape.h"
-#include "schema/statement.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
 #include "catalog/partition.h"
@@ -21,6 +18,8 @@
 #include "commands/trigger.h"
 #include "compat.h"
 #include "miscadmin.h"
+#include "schema/firing.h"
+#include "schema/shape.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
@@ -70,7 +69,7 @@ enabled_by(AlterTableType subtype)
 
 /* A restored dump sets the TRUNCATE trigger to what the row trigger is. */
 static void
-check_trigger_command(Relation rel, const AlterTableCmd * cmd)
+check_trigger_command(Relation rel, const AlterTableCmd *cmd)
 {
 	const Trigger *trigger = wtc_attachment_trigger(rel);
 	char		enabled;
@@ -98,7 +97,7 @@ check_trigger_command(Relation rel, const AlterTableCmd * cmd)
 }
 
 /*
- * Not by ALTER TABLE: whoever owns a table may enable and disable the triggers
+ * Not by ALTER TABLE: the owner of a table may enable and disable the triggers
  * of its partitions without owning these.
  */
 void
@@ -118,8 +117,8 @@ wtc_align_triggers(Oid relid)
 }
 
 void
-wtc_before_trigger_command(Statement *st, Relation rel,
-						   const AlterTableCmd * cmd)
+wtc_before_trigger_command(WtcStatement *st, Relation rel,
+						   const AlterTableCmd *cmd)
 {
 	check_trigger_command(rel, cmd);
 	if (fires(wtc_attachment_trigger(rel)->tgenabled))
@@ -127,7 +126,7 @@ wtc_before_trigger_command(Statement *st, Relation rel,
 }
 
 void
-wtc_after_trigger_command(Statement *st, Oid relid, bool warn)
+wtc_after_trigger_command(WtcStatement *st, Oid relid, bool warn)
 {
 	Relation	rel = relation_open(relid, NoLock);
 	const Trigger *trigger = wtc_attachment_trigger(rel);
@@ -148,7 +147,7 @@ wtc_after_trigger_command(Statement *st, Oid relid, bool warn)
 }
 
 static void
-before_replacing(Statement *st, Relation rel, const char *name)
+before_replacing(WtcStatement *st, Relation rel, const char *name)
 {
 	const Trigger *trigger = wtc_attachment_trigger(rel);
 	char		enabled;
@@ -165,7 +164,7 @@ before_replacing(Statement *st, Relation rel, const char *name)
  * an attachment that is changed by hand is a new one.
  */
 void
-wtc_before_create_trigger(Statement *st, CreateTrigStmt * stmt)
+wtc_before_create_trigger(WtcStatement *st, CreateTrigStmt *stmt)
 {
 	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
 	List	   *tables;

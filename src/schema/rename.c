@@ -19,10 +19,11 @@
 #include "access/xact.h"
 #include "capture/attached.h"
 #include "capture/condition.h"
-#include "schema/rename.h"
-#include "schema/shape.h"
+#include "capture/template.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_trigger.h"
+#include "schema/rename.h"
+#include "schema/shape.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -46,7 +47,7 @@ wtc_renaming_begin(Relation rel, const Trigger *trigger,
 }
 
 static bool
-contains(const bytea * args, const char *text)
+contains(const bytea *args, const char *text)
 {
 	const char *data = VARDATA_ANY(args);
 	size_t		len = VARSIZE_ANY_EXHDR(args);
@@ -62,8 +63,8 @@ contains(const bytea * args, const char *text)
 
 /*
  * Can the attachment of a table name something that has this name?  Asked of
- * the text alone, so that who renames something else waits for nobody who has
- * locked the table.
+ * the text alone, without a lock on the table: a session that renames something
+ * else does not wait for those that have locked the table.
  */
 static bool
 may_name(Oid relid, const char *before, const char *name)
@@ -93,7 +94,7 @@ may_name(Oid relid, const char *before, const char *name)
 
 		if (((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid == function && !isnull)
 		{
-			const		bytea *text = DatumGetByteaPP(args);
+			const bytea *text = DatumGetByteaPP(args);
 
 			result = contains(text, plain) || contains(text, quoted);
 		}
@@ -167,7 +168,7 @@ renamed_argument(const WtcRenaming *renaming, const char *condition,
 
 /*
  * Changes the trigger in the catalog: CREATE OR REPLACE TRIGGER would need
- * privileges that whoever may rename the column need not have.
+ * privileges that a user who may rename the column need not have.
  */
 static void
 update_arguments(Oid trigger, const char *args, int len)
@@ -199,7 +200,7 @@ update_arguments(Oid trigger, const char *args, int len)
 	table_close(triggers, RowExclusiveLock);
 }
 
-/* Nobody else has changed the condition since it was read? */
+/* An error if another session has changed the condition since it was read. */
 static void
 check_unchanged(const WtcRenaming *renaming, Relation rel,
 				const Trigger *trigger, const char *condition)

@@ -36,8 +36,8 @@ extern List *wtc_renaming_begin_conditions(const char *before,
 										   const char *name);
 
 /*
- * Writes the attachment anew, if that makes a difference.  An error if somebody
- * else has done so meanwhile.
+ * Writes the attachment anew, if that makes a difference.  An error if another
+ * session has done so meanwhile.
  */
 extern void wtc_renaming_end(const WtcRenaming *renaming);
 

@@ -14,8 +14,8 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "capture/attached.h"
+#include "capture/attachment.h"
 #include "capture/condition.h"
-#include "schema/shape.h"
 #include "capture/trigger.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
@@ -25,6 +25,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
+#include "schema/shape.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -196,7 +197,7 @@ wtc_lock_tables_with_type(Oid type)
 	List	   *result = NIL;
 	ListCell   *lc;
 
-	/* those of the server never change, and nothing records who uses them */
+	/* those of the server never change, and their uses are not recorded */
 	if (type < FirstNormalObjectId || !is_used(type))
 		return NIL;
 	foreach(lc, wtc_attached_tables(false))
@@ -226,11 +227,11 @@ typedef struct Attempt
 	WtcAttachment *att;			/* NULL: none */
 	const char *condition;
 	Node	   *expr;			/* NULL: none */
-}			Attempt;
+} Attempt;
 
 /* Tries it; if it fails, returns why.  Being cancelled is no failure of it. */
 static char *
-try(Attempt * attempt)
+try(Attempt *attempt)
 {
 	MemoryContext cxt = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -266,17 +267,17 @@ try(Attempt * attempt)
 }
 
 static void
-build_attachment(Attempt * attempt)
+build_attachment(Attempt *attempt)
 {
 	attempt->att = wtc_attachment_build(attempt->rel, attempt->nargs,
 										attempt->args, CurrentMemoryContext);
 }
 
 /*
- * The attachment without its condition.  That would run functions of the
- * table's owner on behalf of whoever changes the schema, and what it calls may
- * be gone already.  NULL, with a warning, if the attachment makes no sense: no
- * row could be written with it, and it must be possible to drop it.
+ * The attachment without its condition.  The condition would run functions of
+ * the table's owner on behalf of the session that changes the schema, and what
+ * it calls may be gone already.  NULL, with a warning, if the attachment makes
+ * no sense: no row could be written with it, and it must be possible to drop it.
  */
 static WtcAttachment *
 build(Relation rel, const Trigger *trigger)
@@ -300,7 +301,7 @@ build(Relation rel, const Trigger *trigger)
 }
 
 static void
-parse_condition(Attempt * attempt)
+parse_condition(Attempt *attempt)
 {
 	attempt->expr = wtc_condition_parse(attempt->rel, attempt->condition);
 }

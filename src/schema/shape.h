@@ -5,15 +5,18 @@
  *	  reaches, what of them uses a column, and making their rows leave.
  *
  * Everything here may raise an error and belongs before the commit record.
- * Nothing of it runs code of users with the rights of who changes the schema:
- * conditions are read with those of the table's owner, and never evaluated.
+ * Nothing of it runs users' code with the rights of the session that changes the
+ * schema: conditions are read with those of the table's owner, never evaluated.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef WTC_SCHEMA_SHAPE_H
 #define WTC_SCHEMA_SHAPE_H
 
-#include "capture/attachment.h"
+#include "nodes/nodes.h"
+#include "nodes/pg_list.h"
+#include "utils/rel.h"
+#include "utils/reltrigger.h"
 #include "utils/snapshot.h"
 
 /* What is known of a trigger by its OID; InvalidOid if there is none. */

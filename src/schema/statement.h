@@ -3,38 +3,40 @@
  * statement.h
  *	  A statement that changes the schema, while it is being run.
  *
- * Between ddl.c, which has the hooks and sees what is dropped, alter.c, which
- * knows the statements, and firing.c, which knows triggers.  Everything here may raise an error and belongs
- * before the commit record.
+ * What is noted of it, and what is done once for it: the keys of a table go
+ * with the first of its parts that needs that.  ddl.c begins and ends a
+ * statement; the files that follow one kind of change add to it.  Everything
+ * here may raise an error and belongs before the commit record.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef WTC_SCHEMA_STATEMENT_H
 #define WTC_SCHEMA_STATEMENT_H
 
+#include "nodes/pg_list.h"
 #include "schema/shape.h"
-#include "nodes/parsenodes.h"
+#include "utils/rel.h"
 
 /* A column that an attachment names is being dropped. */
-typedef struct MissedColumn
+typedef struct WtcMissedColumn
 {
 	Oid			relid;
 	Oid			trigger;
 	char	   *column;
 	WtcColumnUse use;
-} MissedColumn;
+} WtcMissedColumn;
 
 /* A statement that is being run, innermost first. */
-typedef struct Statement
+typedef struct WtcStatement
 {
-	struct Statement *outer;
+	struct WtcStatement *outer;
 	MemoryContext cxt;			/* of the lists */
 	bool		own;			/* wtcache's: nothing below is looked at */
 	List	   *forgotten;		/* Oids of tables whose keys go */
 	List	   *firing;			/* Oids of tables whose trigger has fired */
 	List	   *retyped;		/* Oids of tables whose condition is to check */
 	List	   *renamings;		/* of WtcRenaming */
-	List	   *missed;			/* of MissedColumn */
+	List	   *missed;			/* of WtcMissedColumn */
 	List	   *uncovered;		/* Oids of tables without TRUNCATE trigger */
 	bool		adds_partitions;	/* it may */
 	Oid			capture;		/* before it: our trigger functions */
@@ -42,15 +44,25 @@ typedef struct Statement
 	uint64		rows;
 	Oid			table;			/* whose rows they are, if of one */
 	bool		tables;			/* they are of several */
-} Statement;
+} WtcStatement;
+
+/*
+ * st, which the caller has initialised, is the innermost statement from now on,
+ * and no longer.  The end must come also after an error.
+ */
+extern void wtc_statement_begin(WtcStatement *st);
+extern void wtc_statement_end(const WtcStatement *st);
+
+/* The innermost one, or NULL. */
+extern WtcStatement *wtc_statement_current(void);
 
 /* Adds to a list of the statement's, once. */
-extern List *wtc_add_oid(Statement *st, List *list, Oid oid);
+extern List *wtc_add_oid(WtcStatement *st, List *list, Oid oid);
 
 /*
  * The keys of all rows of an attached table go, once for each statement.  The
- * table is locked against writers until the transaction ends; others do not
- * matter.
+ * table is locked against writers until the transaction ends; nothing is done
+ * for one that is not attached.
  */
 extern void wtc_forget(Relation rel);
 extern void wtc_forget_table(Oid relid);
@@ -59,36 +71,6 @@ extern void wtc_forget_table(Oid relid);
 extern void wtc_forget_tables_with_type(Oid type);
 
 /* The types of columns of a table change: its condition is to be one still. */
-extern void wtc_retyped(Statement *st, Relation rel);
-
-/* The table that somebody has attached: of partitions the topmost. */
-extern Oid	wtc_attached_as(Relation rel);
-
-/* Does a command enable or disable triggers? */
-extern bool wtc_is_trigger_command(AlterTableType subtype);
-
-/*
- * What firing.c does about it, for one attached table; warn if its changes no
- * longer reach the cache.
- */
-extern void wtc_before_trigger_command(Statement *st, Relation rel,
-									   const AlterTableCmd * cmd);
-extern void wtc_after_trigger_command(Statement *st, Oid relid, bool warn);
-
-/* What it does before CREATE OR REPLACE TRIGGER. */
-extern void wtc_before_create_trigger(Statement *st, CreateTrigStmt * stmt);
-
-/* An error if the trigger just made is of an attachment and not the owner's. */
-extern void wtc_trigger_created(Oid oid);
-
-/*
- * The TRUNCATE trigger of a table fires when the row trigger does, also if it
- * has been another's partition before.
- */
-extern void wtc_align_triggers(Oid relid);
-
-/* What alter.c does before and after the server runs a statement. */
-extern void wtc_before_statement(Statement *st, Node *stmt);
-extern void wtc_after_statement(Statement *st, Node *stmt);
+extern void wtc_retyped(WtcStatement *st, Relation rel);
 
 #endif							/* WTC_SCHEMA_STATEMENT_H */

@@ -177,7 +177,7 @@ my @mutants = (
 		name => 'ddl_keeps_keys',
 		about => 'changes of the schema leave the images of the old shape (F33)',
 		options => "$calm schema",
-		edits => [ [ 'src/schema/ddl.c',
+		edits => [ [ 'src/schema/statement.c',
 				"\tif (rel->rd_rel->relkind != RELKIND_RELATION ||\n"
 				  . "\t\trel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)\n",
 				"\tif (true)\n" ] ]
@@ -194,7 +194,7 @@ my @mutants = (
 		name => 'partition_keeps_keys',
 		about => 'a table that loses its trigger leaves its keys',
 		options => "$calm schema",
-		edits => [ [ 'src/schema/ddl.c',
+		edits => [ [ 'src/schema/drop.c',
 				"\t\t/* the lock that dropping a trigger takes */\n"
 				  . "\t\tLockRelationOid(row.relid, AccessExclusiveLock);\n"
 				  . "\t\twtc_forget_table(row.relid);\n",
