@@ -1,29 +1,32 @@
 /*-------------------------------------------------------------------------
  *
  * ddl.c
- *	  The hooks: following changes of the schema, which fire no row triggers.
+ *	  The hooks by which changes of the schema are followed.
  *
- * What must not happen is that an image of a shape that rows no longer have,
- * or of a row that is no longer in the table, stays in the cache.  So the keys
- * of all rows of the table are deleted, as by TRUNCATE: by a scan, which has to
- * come before the change, since keys are made from the old shape.  They are
- * pending operations like any other: ROLLBACK undoes them.  Two hooks see what
- * is about to happen:
+ * Changes of the schema fire no row triggers, but no image of a shape that rows
+ * no longer have, or of a row that is no longer in the table, may stay in the
+ * cache.  So the keys of all rows of the table are deleted, as by TRUNCATE: by a
+ * scan, which has to come before the change, since keys are made from the old
+ * shape.  They are pending operations like any other: ROLLBACK undoes them.  Two
+ * hooks see what is about to happen:
  *
  * - The utility hook sees a statement before the server runs it.  It takes
  *	 the lock that the statement will take, in the way in which the statement
  *	 will take it, which checks the same permission.  It also looks afterwards
- *	 whether what has become of the table can still be cached.
+ *	 whether what has become of the table can still be cached.  It is our only
+ *	 utility hook, so it also tells txn/ of commands about prepared
+ *	 transactions, which no callback does.
  *
  * - The object access hook sees what is about to be dropped, whatever the
  *	 reason (see drop.c).
  *
  * By both ways the server holds (or is about to take) a lock on the table
  * that keeps writers away until the transaction ends; the next writer sees the
- * new shape.  Changes of a type take no lock on the tables that have
- * columns of it, so we do.
+ * new shape.  Changes of a type take no lock on the tables that have columns of
+ * it, so we do.
  *
- * All of this is before the commit record and may raise errors.
+ * All of this is before the commit record and may raise errors, but for what
+ * run_statement() does after COMMIT PREPARED.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,7 +45,8 @@
 #include "schema/firing.h"
 #include "schema/statement.h"
 #include "tcop/utility.h"
-#include "utility.h"
+#include "txn/twophase.h"
+#include "txn/xact.h"
 #include "utils/lsyscache.h"
 
 bool		wtc_ddl_own = false;
@@ -118,6 +122,36 @@ report(const WtcStatement *st, Node *stmt)
 						   st->rows, (unsigned long long) st->rows, name)));
 }
 
+/*
+ * Runs a statement, as if there were no hook of ours but for the commands about
+ * prepared transactions.  Those come here in any database, and COMMIT PREPARED
+ * has committed when it is over: no catalog may be looked at, and nothing after
+ * the statement may raise an error.
+ */
+static void
+run_statement(PlannedStmt *pstmt, const char *query_string,
+			  bool read_only_tree, ProcessUtilityContext context,
+			  ParamListInfo params, QueryEnvironment *query_env,
+			  DestReceiver *dest, QueryCompletion *qc)
+{
+	TransactionStmt *stmt = IsA(pstmt->utilityStmt, TransactionStmt) ?
+	(TransactionStmt *) pstmt->utilityStmt : NULL;
+	TransactionStmtKind kind = stmt == NULL ? TRANS_STMT_BEGIN : stmt->kind;
+
+	if (kind == TRANS_STMT_PREPARE)
+		wtc_twophase_preparing(stmt->gid);
+	(prev_utility ? prev_utility : standard_ProcessUtility)
+		(pstmt, query_string, read_only_tree, context, params, query_env,
+		 dest, qc);
+	if (kind == TRANS_STMT_COMMIT_PREPARED)
+	{
+		wtc_twophase_committed(stmt->gid);
+		wtc_xact_resolved();
+	}
+	else if (kind == TRANS_STMT_ROLLBACK_PREPARED)
+		wtc_twophase_rolled_back(stmt->gid);
+}
+
 static void
 process_utility(PlannedStmt *pstmt, const char *query_string,
 				bool read_only_tree, ProcessUtilityContext context,
@@ -130,8 +164,8 @@ process_utility(PlannedStmt *pstmt, const char *query_string,
 
 	if (!own && !is_followed(stmt))
 	{
-		wtc_pass_on(prev_utility, pstmt, query_string, read_only_tree, context,
-					params, query_env, dest, qc);
+		run_statement(pstmt, query_string, read_only_tree, context,
+					  params, query_env, dest, qc);
 		return;
 	}
 
@@ -142,8 +176,8 @@ process_utility(PlannedStmt *pstmt, const char *query_string,
 	{
 		if (!own)
 			wtc_before_statement(&st, stmt);
-		wtc_pass_on(prev_utility, pstmt, query_string, read_only_tree, context,
-					params, query_env, dest, qc);
+		run_statement(pstmt, query_string, read_only_tree, context,
+					  params, query_env, dest, qc);
 		if (!own)
 		{
 			CommandCounterIncrement();

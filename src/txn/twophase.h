@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * twophase.h
- *	  Noticing PREPARE TRANSACTION, COMMIT PREPARED and ROLLBACK PREPARED.
+ *	  Counting what prepared transactions do.
  *
  *-------------------------------------------------------------------------
  */
@@ -11,12 +11,22 @@
 #include "txn/tally.h"
 
 /*
+ * PREPARE TRANSACTION is about to be run, under this gid; in any database, also
+ * where the extension is not.  Raises nothing.
+ */
+extern void wtc_twophase_preparing(const char *gid);
+
+/*
  * The transaction is prepared, and has so many operations: keeps them until it
  * ends.  After the record of the prepare; raises nothing.
  */
 extern void wtc_twophase_prepared(WtcTally *tally, uint64 operations);
 
-/* Installs the hook; from _PG_init only. */
-extern void wtc_twophase_init(void);
+/*
+ * The prepared transaction of this gid has been committed, or rolled back.
+ * These raise nothing.
+ */
+extern void wtc_twophase_committed(const char *gid);
+extern void wtc_twophase_rolled_back(const char *gid);
 
 #endif							/* WTC_TXN_TWOPHASE_H */

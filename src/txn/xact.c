@@ -516,5 +516,4 @@ wtc_xact_init(void)
 	RegisterXactCallback(xact_callback, NULL);
 	RegisterSubXactCallback(subxact_callback, NULL);
 	RegisterResourceReleaseCallback(release_callback, NULL);
-	wtc_twophase_init();
 }
