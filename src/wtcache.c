@@ -6,10 +6,11 @@
  * wtcache keeps Redis in step with tables.  The way of a change:
  *
  *	change/		A change as bytes: operations, batches, the message in WAL, and
- *				merging two changes of one key.  Knows nobody.
+ *				merging two changes of one key.  Includes no other folder.
  *	capture/	Triggers turn changed rows into operations: the key, the image,
  *				the tags.  Runs in the statement; may raise errors.
- *	schema/		Follows changes of the schema.  May raise errors.
+ *	schema/		Follows changes of the schema: ddl.c has the hooks.  May raise
+ *				errors.
  *	txn/		Collects the operations of a transaction, apart for each
  *				savepoint, and hooks into its commit: xact.c says when what
  *				happens.  May raise errors until COMMIT.
@@ -24,11 +25,16 @@
  *	worker/		The background worker: pushes from WAL what backends could not or
  *				did not, and notes how far everything is in Redis.
  *	bulk/		Many rows at once: warm, verify, clear.  May raise errors.
- *	api/		The SQL functions.
+ *	api/		The other SQL functions.
+ *
+ * Directly in src/ is what all of them but redis/ may include: the settings
+ * (guc.c), what differs between versions of the server (compat.h), intervals and
+ * rows of SQL (sql.c), positions in WAL (walpos.h).
  *
  * Includes go one way: api to all; bulk and schema to capture to txn to push to
- * redis and shared; bulk and worker to read to push; all to change.  "make
- * check-style" sees to it.
+ * redis and shared; bulk and worker to read to push; all to change.  Within a
+ * folder no files call each other in a circle, and a header declares what its own
+ * .c defines.  "make check-style" checks that.
  *
  *-------------------------------------------------------------------------
  */

@@ -168,8 +168,8 @@ about_wal(StringInfo buf)
 /*
  * What was in the cache before it was emptied would have expired by now, if it
  * had the usual time to live and was not written again.  Until then it is said:
- * tables are warmed one by one, those of other databases too, and nobody knows
- * when all is back that was there.
+ * tables are warmed one by one, those of other databases too, and it is not
+ * recorded when all is back that was there.
  */
 static void
 about_content(StringInfo buf)

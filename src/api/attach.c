@@ -462,7 +462,7 @@ wtcache_attach(PG_FUNCTION_ARGS)
 }
 
 /*
- * Not by DROP TRIGGER: whoever owns a table may drop the row triggers of its
+ * Not by DROP TRIGGER: the owner of a table may drop the row triggers of its
  * partitions without owning these.
  */
 static void

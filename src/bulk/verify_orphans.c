@@ -22,7 +22,7 @@
  *		 it is there still, and expires at the same moment
  *	  B  and there is still no row
  *
- * Whoever stores a key gives it another time to expire, so nobody has stored it
+ * Each store gives the key another time to expire, so the key has not been stored
  * in between, and what deleted the row has come and gone.  Repairing goes by
  * that moment as well: the key is deleted at once, if it is the same still (see
  * expel.lua).  So the row may be inserted meanwhile: its key is another one.

@@ -10,7 +10,7 @@
  *	  A  find the version of the row that is current
  *		 wait until Redis holds what is committed
  *		 ask Redis
- *	  B  is that version still the current one, and nobody changing it?
+ *	  B  is that version still the current one, and not being changed?
  *
  * Then the version was committed before the waiting, so Redis must hold it;
  * and nothing newer, which the worker may have pushed before a snapshot shows
@@ -19,7 +19,8 @@
  *
  * A row that has been updated is found through its chain of versions.  None of
  * those has been pruned, because the caller's snapshot is older.  A chain that
- * leads to another partition ends: who moved the row has pushed it.
+ * leads to another partition ends: the transaction that moved the row has pushed
+ * it.
  *
  *-------------------------------------------------------------------------
  */
@@ -233,7 +234,7 @@ take_differences(Reading *r, const int *which, int n)
  * Settling
  */
 
-/* Has somebody changed the version in the slot, or is he doing so? */
+/* Has a transaction changed the version in the slot, or is one doing so? */
 static bool
 being_changed(TupleTableSlot *slot)
 {

@@ -9,8 +9,8 @@
  * whatever happens.  Tables are read by the place of the rows, block by block,
  * partitions one after the other in the order of their OIDs; up to the end
  * that they have when their turn comes, for what is added later is pushed by
- * who adds it.  A table that is rewritten meanwhile is read again, and
- * partitions that are attached meanwhile are read after the others.
+ * the transaction that adds it.  A table that is rewritten meanwhile is read
+ * again, and partitions that are attached meanwhile are read after the others.
  *
  * Batches are pushed by their own commit, whatever wtcache.mode is, and the
  * next one begins when that has been good.  So a slow Redis slows the job down,

@@ -3,22 +3,22 @@
  * warm_batch.c
  *	  One batch of wtcache.warm(): reading rows, locking them, queueing them.
  *
- * What makes it safe beside others who write the same rows: a row is locked
- * with FOR SHARE when its image is made, and stays so until the batch has
- * committed.  Whoever changed it before has committed before, and the version
- * of his message is an earlier one than that of the batch, which is written
- * later; and the image is the one that he left.  Whoever changes it afterwards
- * waits for the batch and gets a later version (F17).  So the batch is a
- * transaction like any other, for the fence, for the replay, and after a
- * promotion.
+ * What makes it safe beside other writers of the same rows: a row is locked with
+ * FOR SHARE when its image is made, and stays so until the batch has committed.
+ * A writer that changed it before has committed before, and the version of that
+ * writer's message is an earlier one than that of the batch, which is written
+ * later; and the image is the one that this writer left.  A writer that changes
+ * the row afterwards waits for the batch, writes its message later, and so gets
+ * a later version.  So the batch is a transaction like any other, for the fence,
+ * for the replay, and after a promotion.
  *
  * Rows are found by a snapshot, and locked with that snapshot still active, so
- * that they cannot have been pruned.  A row that somebody has changed since is
- * left alone: he pushes it.  So is one that is locked, but that one is noted:
- * the lock may come to nothing.  Nobody is waited for, so there are no
- * deadlocks.
+ * that they cannot have been pruned.  A row that has been changed since is left
+ * alone: the transaction that changed it pushes it.  So is one that is locked,
+ * but that one is noted: the lock may come to nothing.  No lock is waited for,
+ * so there are no deadlocks.
  *
- * The condition is the caller's SQL and runs as his own query would.
+ * The condition is the caller's SQL and runs as a query of the caller would.
  *
  *-------------------------------------------------------------------------
  */
@@ -112,7 +112,7 @@ take_row(const WtcWarmPart *part, ItemPointer tid, Snapshot snapshot,
 		case TM_Updated:
 		case TM_Deleted:
 		case TM_SelfModified:
-			/* whoever did that pushes it */
+			/* the transaction that did that pushes it */
 			break;
 		case TM_Invisible:
 		case TM_BeingModified:

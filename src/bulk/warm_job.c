@@ -5,7 +5,7 @@
  *
  * What a batch has done is noted in its own transaction, so that it is known
  * exactly when the batch has been committed.  The tables belong to the
- * extension; whoever may warm a table need not be able to write them.
+ * extension; a user who may warm a table need not be able to write them.
  *
  *-------------------------------------------------------------------------
  */

@@ -103,7 +103,10 @@ template_uses(WtcTemplate *const *templates, int n, AttrNumber attno)
 	return false;
 }
 
-/* A virtual generated column has no value in a trigger's row (F31). */
+/*
+ * A virtual generated column is NULL in the row that a trigger is given: it is
+ * computed only when a query reads it.
+ */
 static void
 inspect_virtual(WtcAttachment *att, Form_pg_attribute attr)
 {
@@ -300,9 +303,9 @@ make_cache(void)
 }
 
 /*
- * Drops what has been invalidated: of tables that are gone nobody will ask
- * again.  Somebody up the stack may be using one still, so their memory stays
- * until the transaction ends.
+ * Drops what has been invalidated: attachments of tables that are gone are not
+ * asked for again.  A caller up the stack may still be using one, so their memory
+ * stays until the transaction ends.
  */
 static void
 sweep_cache(void)

@@ -178,11 +178,11 @@ wtc_condition_deparse(Relation rel, Node *expr)
 /*
  * Stored texts
  *
- * They are read by whoever writes the table or changes the schema of anything,
- * and reading can run code: a constant of a composite type runs the checks of
- * the domains in it, and planning runs functions of constants.  So it is done
- * with the rights of the owner of the table, who has attached it, and with those
- * he can see the schemas that the text names.
+ * They are read in each session that writes the table or changes the schema of
+ * anything, and reading can run code: a constant of a composite type runs the
+ * checks of the domains in it, and planning runs functions of constants.  So it
+ * is done with the rights of the table's owner, by which the table was attached,
+ * and which can see the schemas that the text names.
  */
 typedef struct Reader
 {

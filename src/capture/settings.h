@@ -3,7 +3,9 @@
  * settings.h
  *	  Pinning the settings that output functions depend on.
  *
- * Two sessions must build the same key and the same image of a row (F34).
+ * Two sessions must build the same key and the same image of a row, whatever
+ * their settings are: a key that one of them stored has to be found by the other
+ * one, to be replaced or deleted.
  *
  *-------------------------------------------------------------------------
  */

@@ -31,9 +31,10 @@ PG_FUNCTION_INFO_V1(wtcache_capture_row);
 PG_FUNCTION_INFO_V1(wtcache_capture_truncate);
 
 /*
- * Has this transaction changed the row version again?  A trigger that changes
- * the row brings the newer version here first, the older one last (R1).  A
- * change that was rolled back to a savepoint does not count.
+ * Has this transaction changed the row version again?  If an AFTER trigger
+ * changes the row that fired it, the newer version comes here first, by the inner
+ * statement, and the older one last.  A change that was rolled back to a
+ * savepoint does not count.
  */
 static bool
 is_superseded(HeapTuple tuple)
@@ -127,7 +128,7 @@ store_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
 		change.op.tags = row->tags;
 	else
 	{
-		/* the row lives, but not in the cache: whoever stored it, out */
+		/* the row lives, but not in the cache, whatever stored it */
 		change.op.kind = WTC_OP_DELETE;
 		ItemPointerSetInvalid(&change.row.tid);
 	}
@@ -252,10 +253,11 @@ wtc_capture_existing(WtcAttachment *att, Relation rel, TupleTableSlot *slot)
 }
 
 /*
- * Beside writers: a row that one of them is changing is left to him.  His
+ * Beside writers: a row that a writer is changing is left to that writer.  Its
  * message may have been written already, and would be older than ours, so that
- * what he commits later would be refused as older than the deletion, and
- * nobody would know.  Who changes a row that we have locked writes his later.
+ * what it commits later would be refused as older than the deletion, without a
+ * trace.  A writer that changes a row that we have locked writes its message
+ * later.
  */
 static bool
 lock_row(Relation rel, TupleTableSlot *slot, Snapshot snapshot,

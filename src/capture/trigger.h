@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * trigger.h
- *	  Queueing rows that nobody has changed.
+ *	  Queueing rows that have not been changed.
  *
  * The rows go into the pending list of the current transaction as those do
  * that triggers bring; errors are raised as there, so all of this belongs
@@ -29,7 +29,7 @@ extern bool wtc_capture_existing(WtcAttachment *att, Relation rel,
  * Queues the deletion of the keys of all rows that a new snapshot shows;
  * returns how many.  The table is one that holds rows itself.  locking: it is
  * not locked against writers, so rows are locked with FOR SHARE; those that
- * somebody has locked against that are left out.
+ * another transaction has locked against that are left out.
  */
 extern uint64 wtc_capture_clear(WtcAttachment *att, Relation rel, bool locking);
 

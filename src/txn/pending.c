@@ -27,9 +27,10 @@
  *	 comes later.  In memory or not, an older image cannot get a later version.
  * - A deletion is left out for one reason only, namely that it yields to an
  *	 operation that is in memory.  Not to find that one lets more deletions
- *	 through: the older row version that a trigger on the same row brings last,
- *	 weak or not (R1), and the old key of a swap (R2) then delete a key that
- *	 has been stored before.  It is absent where it could have been present.
+ *	 through: the older row version that comes last when a trigger has changed
+ *	 the row that fired it, weak or not, and the old key of two rows that have
+ *	 swapped keys then delete a key that has been stored before.  It is absent
+ *	 where it could have been present.
  * - The tags that a key has left before the spill stand in the operation that
  *	 was spilled, and the worker takes it out of them although it pushes only
  *	 the last operation of a key.  It would not matter: a member that does not
@@ -41,8 +42,9 @@
  *	 within one batch (where invalidations come first).
  * - A subtransaction's operation was merged with an outer one that stays what
  *	 it is; rolled back, the outer one's message is the last that is not dead.
- * - Versions are still in the order of the row's changes (F17): the row has
- *	 been locked since before the message, and stays so until the end.
+ * - Versions are still in the order of the row's changes: the row has been
+ *	 locked since before the message, and stays so until the transaction ends,
+ *	 so the message of the next change is written later.
  *
  *-------------------------------------------------------------------------
  */

@@ -5,9 +5,8 @@
  *
  * At most one operation per key and per tag, whatever the transaction did to
  * the row, except for what did not fit into memory; savepoints are kept apart
- * until they are released.  All of this
- * may raise an error and belongs before the commit record, except for
- * wtc_pending_reset().
+ * until they are released.  All of this may raise an error and belongs before the
+ * commit record, except for wtc_pending_reset() and wtc_pending_tally().
  *
  *-------------------------------------------------------------------------
  */
@@ -19,8 +18,9 @@
 
 /*
  * Adds a change to the current subtransaction.  Changes of one key are merged
- * by these rules, because AFTER triggers do not run in the order of the
- * changes (R1) and keys may be swapped among rows (R2):
+ * by these rules, because AFTER triggers do not run in the order of the changes
+ * (one that changes the row that fired it brings the newer version first), and
+ * because rows may swap keys within a statement or under a deferred constraint:
  * - A store wins over what came before it.  (The caller brings only row
  *	 versions that are still the last one.)
  * - The deletion of a row does nothing to a store that speaks of another row

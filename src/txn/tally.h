@@ -3,7 +3,7 @@
  * tally.h
  *	  How many operations a transaction has for each table.
  *
- * Tallies live in TopTransactionContext; whoever drops one need not free it.
+ * Tallies live in TopTransactionContext; one that is dropped need not be freed.
  * Counting may raise an error (out of memory) and belongs before the commit
  * record; wtc_tally_publish() and wtc_tally_list() raise nothing and allocate
  * nothing.
