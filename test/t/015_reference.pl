@@ -430,7 +430,7 @@ is_deeply(reply_of('position.lua'),
 {
 	my (%documented, %there);
 	my @files = ('src/redis/conn.c',
-		map { substr $_, length("$top/") } glob("$top/src/push/*.c"));
+		map { substr $_, length("$top/") } glob("$top/src/push/*.c $top/src/read/*.c"));
 
 	foreach my $row ($reference->section('Permissions')->rows('used by', 'commands'))
 	{
