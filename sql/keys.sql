@@ -1,4 +1,4 @@
--- Keys: composite, text, changing, changing places (race R2)
+-- Keys: composite, text, changing, changing places with another row
 \set redis `echo "redis-cli -s $WTC_REDIS_SOCKET"`
 \setenv REDIS :redis
 CREATE TABLE ky (a text, b text, v int, PRIMARY KEY (a, b));

@@ -1,4 +1,4 @@
--- Settings of a session do not change what is written (F34)
+-- Settings of a session do not change what is written
 \set redis `echo "redis-cli -s $WTC_REDIS_SOCKET"`
 \setenv REDIS :redis
 CREATE SCHEMA ss;

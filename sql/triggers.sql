@@ -1,4 +1,4 @@
--- Capture and other triggers on the same table (race R1)
+-- Capture and other triggers on the same table, which may change the row again
 \set redis `echo "redis-cli -s $WTC_REDIS_SOCKET"`
 \setenv REDIS :redis
 CREATE TABLE tg (id int PRIMARY KEY, v text, tag text);

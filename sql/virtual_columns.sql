@@ -1,5 +1,5 @@
 -- Virtual generated columns (PostgreSQL 18): a trigger's row does not have
--- their values, so what would need one is refused or deleted (F31).  Before 18
+-- their values, so what would need one is refused or deleted.  Before 18
 -- the column is a stored one, and there is nothing to refuse.
 \set redis `echo "redis-cli -s $WTC_REDIS_SOCKET"`
 \setenv REDIS :redis
