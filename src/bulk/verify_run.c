@@ -8,10 +8,12 @@
 #include "postgres.h"
 
 #include "bulk/verify_run.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "read/wait.h"
 #include "redis/conn.h"
 #include "utils/builtins.h"
+#include "utils/tuplestore.h"
 
 static const char *const kind_names[] = {
 	[WTC_DIFF_MISSING] = "missing",
