@@ -46,8 +46,9 @@ PROVE_FLAGS += -I $(srcdir)/test/perl
 	sed -e '/^ *--/d' -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $< > $@
 
 src/redis/script.o: $(LUA_STRINGS)
-src/redis/script.o: CPPFLAGS += -DWTC_APPLY_SHA='"$(call sha1,src/redis/apply.lua)"' \
-	-DWTC_DRAIN_SHA='"$(call sha1,src/redis/drain.lua)"'
+src/redis/script.o: CPPFLAGS += -DWTC_DRAIN_SHA='"$(call sha1,src/redis/drain.lua)"' \
+	-DWTC_FORGET_SHA='"$(call sha1,src/redis/forget.lua)"' \
+	-DWTC_PRUNE_SHA='"$(call sha1,src/redis/prune.lua)"'
 $(OBJS): $(wildcard src/*.h src/*/*.h)
 
 .PHONY: check-style indent

@@ -148,6 +148,13 @@ AS 'MODULE_PATHNAME', 'wtcache_flush';
 COMMENT ON FUNCTION wtcache.flush(interval) IS
 'waits until the cache holds everything that was committed before; false if that takes longer than the timeout';
 
+CREATE FUNCTION wtcache.take_over()
+RETURNS boolean
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_take_over';
+COMMENT ON FUNCTION wtcache.take_over() IS
+'makes this server write to Redis again after another one has taken it over; false if none has';
+
 --
 -- Filling the cache.  wtcache.warm() keeps these tables as their owner, so
 -- nobody needs rights on them.  They are state and not dumped.
@@ -279,8 +286,7 @@ CREATE FUNCTION wtcache.status(
     OUT advice text,
     OUT mode text,
     OUT endpoint text,
-    OUT redis_identity text,
-    OUT generation bigint,
+    OUT redis_open boolean,
     OUT breaker text,
     OUT breaker_since timestamptz,
     OUT consecutive_failures integer,
@@ -317,7 +323,7 @@ CREATE FUNCTION wtcache.stat(
     OUT deletes bigint,
     OUT invalidations bigint,
     OUT stored bigint,
-    OUT refused_older bigint,
+    OUT overtaken bigint,
     OUT degraded bigint,
     OUT bytes_sent bigint,
     OUT rollbacks bigint,
@@ -326,7 +332,6 @@ CREATE FUNCTION wtcache.stat(
     OUT spill_batches bigint,
     OUT replayed bigint,
     OUT replay_batches bigint,
-    OUT unconfirmed bigint,
     OUT cold_starts bigint,
     OUT unlisted bigint,
     OUT fail_connect bigint,
@@ -446,6 +451,7 @@ REVOKE ALL ON FUNCTION wtcache.capture_row(), wtcache.capture_truncate(),
     wtcache.invalidate_tag(text[]),
     wtcache.get(text),
     wtcache.flush(interval),
+    wtcache.take_over(),
     wtcache.status(), wtcache.stat(), wtcache.stat_attachment(),
     wtcache.stat_latency(), wtcache.stat_latency_buckets(), wtcache.stat_reset()
 FROM PUBLIC;

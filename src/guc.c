@@ -23,11 +23,10 @@ int			wtc_breaker_failures;
 char	   *wtc_cold_pattern;
 int			wtc_connect_timeout;
 bool		wtc_debug_hold_push;
-bool		wtc_debug_no_fence;
 int			wtc_default_ttl;
 bool		wtc_enabled;
-int			wtc_fence_ttl;
 int			wtc_heal_window;
+int			wtc_journal;
 char	   *wtc_key_prefix;
 int			wtc_max_wal_retained;
 int			wtc_mode;
@@ -35,6 +34,7 @@ char	   *wtc_password_file;
 int			wtc_push_timeout;
 char	   *wtc_tag_prefix;
 char	   *wtc_url;
+int			wtc_version_memory;
 
 uint64		wtc_endpoint_generation = 1;
 
@@ -75,15 +75,6 @@ define_developer_settings(void)
 							 "Holds this session's pushes until released by a test.",
 							 NULL,
 							 &wtc_debug_hold_push,
-							 false,
-							 PGC_SUSET,
-							 GUC_NOT_IN_SAMPLE,
-							 NULL, NULL, NULL);
-
-	DefineCustomBoolVariable("wtcache.debug_no_fence",
-							 "Pushes without the version fence, to show that it is needed.",
-							 NULL,
-							 &wtc_debug_no_fence,
 							 false,
 							 PGC_SUSET,
 							 GUC_NOT_IN_SAMPLE,
@@ -137,11 +128,27 @@ define_limits(void)
 							PGC_SUSET,
 							GUC_UNIT_MS,
 							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("wtcache.version_memory",
+							"Sets the shared memory that remembers which version of a key was sent last.",
+							"Where it is too small for the keys that are written at the same time, some are deleted from the cache instead of stored.",
+							&wtc_version_memory,
+							4096, 64, 1024 * 1024,
+							PGC_POSTMASTER,
+							GUC_UNIT_KB,
+							NULL, NULL, NULL);
 }
 
 static void
 define_replay(void)
 {
+	static const struct config_enum_entry journal[] = {
+		{"auto", WTC_JOURNAL_AUTO, false},
+		{"off", WTC_JOURNAL_OFF, false},
+		{"on", WTC_JOURNAL_ON, false},
+		{NULL, 0, false}
+	};
+
 	DefineCustomStringVariable("wtcache.cold_pattern",
 							   "Sets which keys are deleted when the cache has to be emptied.",
 							   "A glob pattern of Redis; keys without a time to live are never deleted.",
@@ -159,6 +166,15 @@ define_replay(void)
 							PGC_SIGHUP,
 							GUC_UNIT_S,
 							NULL, NULL, NULL);
+
+	DefineCustomEnumVariable("wtcache.journal",
+							 "Sets whether Redis keeps a list of what was stored lately.",
+							 "A standby that is promoted needs it; without it the cache is emptied then. \"auto\" means as soon as there is a standby.",
+							 &wtc_journal,
+							 WTC_JOURNAL_AUTO, journal,
+							 PGC_SIGHUP,
+							 0,
+							 NULL, NULL, NULL);
 
 	DefineCustomIntVariable("wtcache.max_wal_retained",
 							"Limits the WAL that is kept to be replayed.",
@@ -190,15 +206,6 @@ define_content(void)
 							 PGC_SUSET,
 							 0,
 							 NULL, NULL, NULL);
-
-	DefineCustomIntVariable("wtcache.fence_ttl",
-							"Sets for how long at least the version of a written key is remembered.",
-							NULL,
-							&wtc_fence_ttl,
-							300, 10, 7 * 86400,
-							PGC_SIGHUP,
-							GUC_UNIT_S,
-							NULL, NULL, NULL);
 
 	DefineCustomStringVariable("wtcache.key_prefix",
 							   "Sets what precedes every key and tag set in Redis.",

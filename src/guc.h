@@ -15,17 +15,24 @@ typedef enum WtcMode
 	WTC_MODE_ASYNC				/* soon after */
 } WtcMode;
 
+/* Is there a journal in Redis of what was stored lately? */
+typedef enum WtcJournal
+{
+	WTC_JOURNAL_AUTO,			/* as soon as there is a standby */
+	WTC_JOURNAL_OFF,
+	WTC_JOURNAL_ON
+} WtcJournal;
+
 extern int	wtc_batch_memory;	/* kB */
 extern int	wtc_breaker_cooldown;	/* ms */
 extern int	wtc_breaker_failures;
 extern char *wtc_cold_pattern;
 extern int	wtc_connect_timeout;	/* ms */
 extern bool wtc_debug_hold_push;
-extern bool wtc_debug_no_fence;
 extern int	wtc_default_ttl;	/* s */
 extern bool wtc_enabled;
-extern int	wtc_fence_ttl;		/* s */
 extern int	wtc_heal_window;	/* s */
+extern int	wtc_journal;	/* WtcJournal */
 extern char *wtc_key_prefix;
 extern int	wtc_max_wal_retained;	/* MB; -1: no limit */
 extern int	wtc_mode;			/* WtcMode */
@@ -33,6 +40,7 @@ extern char *wtc_password_file;
 extern int	wtc_push_timeout;	/* ms */
 extern char *wtc_tag_prefix;
 extern char *wtc_url;
+extern int	wtc_version_memory; /* kB */
 
 /* grows whenever a setting changes that an open connection depends on */
 extern uint64 wtc_endpoint_generation;

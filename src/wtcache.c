@@ -43,6 +43,8 @@
 #include "fmgr.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "push/token.h"
+#include "push/versions.h"
 #include "schema/ddl.h"
 #include "shared/shmem.h"
 #include "txn/xact.h"
@@ -63,6 +65,8 @@ _PG_init(void)
 
 	wtc_guc_init();
 	wtc_shmem_init();
+	wtc_token_init();
+	wtc_versions_init();
 	wtc_xact_init();
 	wtc_ddl_init();
 	wtc_worker_register();

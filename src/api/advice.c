@@ -110,6 +110,8 @@ about_worker(StringInfo buf)
 						 failures[link].what, failures[link].todo);
 	else if (state == WTC_WORKER_NO_REDIS)
 		appendStringInfoString(line(buf), "The worker was stopped by an error and tries again. See the server log for the reason.");
+	else if (state == WTC_WORKER_SUPERSEDED)
+		appendStringInfoString(line(buf), "Another PostgreSQL server has taken Redis over, and this one writes to it no more. Give each server a Redis database of its own; or, if it is this server's turn, call wtcache.take_over().");
 	else if (state == WTC_WORKER_STARTING)
 		appendStringInfoString(line(buf), "The worker has just been started. Wait until it knows how far Redis has come.");
 	else if (state == WTC_WORKER_COLD)

@@ -17,7 +17,7 @@
 #include "guc.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "push/push.h"
+#include "read/ask.h"
 #include "read/answer.h"
 #include "shared/debug.h"
 #include "sql.h"
@@ -275,7 +275,7 @@ carries_tag(WtcSpan tag, void *arg)
 	WtcSpan    *key = arg;
 	bool		member;
 
-	check_read(wtc_push_is_member(tag.data, tag.len, key->data, key->len,
+	check_read(wtc_read_is_member(tag.data, tag.len, key->data, key->len,
 								  &member));
 	return member;
 }
@@ -296,7 +296,7 @@ wtcache_get(PG_FUNCTION_ARGS)
 		PG_RETURN_DATUM(result);
 	}
 
-	check_read(wtc_push_get(key.data, key.len, &value));
+	check_read(wtc_read_get(key.data, key.len, &value));
 	if (value.kind == WTC_VALUE_NONE || wtc_pending_any_tag(carries_tag, &key))
 		PG_RETURN_NULL();
 

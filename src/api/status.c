@@ -14,6 +14,7 @@
 #include "api/advice.h"
 #include "fmgr.h"
 #include "guc.h"
+#include "push/token.h"
 #include "redis/conn.h"
 #include "redis/status.h"
 #include "shared/breaker.h"
@@ -81,8 +82,6 @@ put_redis(Row *row)
 		[WTC_MODE_ASYNC] = "async",
 	};
 	static const char *const states[] = {"closed", "open", "half-open"};
-	uint64		generation = pg_atomic_read_u64(&wtc_shared->generation);
-	char		identity[WTC_IDENTITY_LEN + 1];
 	TimestampTz since;
 	int			failures;
 	WtcBreakerState state;
@@ -90,9 +89,7 @@ put_redis(Row *row)
 
 	put_text(row, modes[pg_atomic_read_u32(&wtc_shared->mode)]);
 	put_text(row, wtc_endpoint_text());
-	wtc_identity_read(identity);
-	put_text(row, identity[0] == '\0' ? NULL : identity);
-	put(row, Int64GetDatum((int64) generation), generation == 0);
+	put(row, BoolGetDatum(wtc_token() != 0), false);
 
 	state = wtc_breaker_state(wtc_clock_us(), &since, &failures);
 	put_text(row, states[state]);

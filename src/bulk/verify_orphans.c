@@ -43,7 +43,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "push/push.h"
+#include "read/ask.h"
 #include "read/answer.h"
 #include "txn/pending.h"
 #include "utils/array.h"
@@ -428,7 +428,7 @@ keep_existing(Candidate **candidates, int n, bool again)
 		looks[i].key = candidates[i]->name;
 		looks[i].op.kind = WTC_OP_DELETE;
 	}
-	wtc_check_answer(wtc_push_look(looks, n));
+	wtc_check_answer(wtc_read_look(looks, n));
 	for (int i = 0; i < n; i++)
 	{
 		Candidate  *candidate = candidates[i];
@@ -472,7 +472,7 @@ expel(Candidate *const *orphans, int n, WtcAnswer *answer)
 		args[i] = pnstrdup(orphans[i]->name.data, orphans[i]->name.len);
 		args[n + i] = psprintf("%lld", (long long) orphans[i]->expires);
 	}
-	wtc_check_answer(wtc_push_expel(n, args, answer));
+	wtc_check_answer(wtc_read_expel(n, args, answer));
 }
 
 static void
@@ -610,7 +610,7 @@ wtc_verify_orphans(WtcVerify *run, Relation root, WtcAttachment *att)
 	{
 		WtcValue	names;
 
-		wtc_check_answer(wtc_push_scan(cursor, pattern, &names));
+		wtc_check_answer(wtc_read_scan(cursor, pattern, &names));
 		check_names(&hunt, &names);
 		MemoryContextReset(cxt);
 	} while (strcmp(cursor, "0") != 0);

@@ -353,7 +353,7 @@ settle_once(Reading *r, Suspects *suspects, int64 reserve, Suspects *again)
 
 		done += find_versions(r, suspects->tids + done, suspects->n - done);
 		flushed = wtc_verify_flush(r->run);
-		wtc_check_answer(wtc_push_look(r->batch.looks, r->batch.n));
+		wtc_check_answer(wtc_read_look(r->batch.looks, r->batch.n));
 		old = MemoryContextSwitchTo(r->batch.cxt);
 		if (flushed)
 			n = check_versions(r, which, again);
@@ -411,7 +411,7 @@ compare_batch(Reading *r)
 	Batch	   *batch = &r->batch;
 
 	r->run->checked += batch->n;
-	wtc_check_answer(wtc_push_look(batch->looks, batch->n));
+	wtc_check_answer(wtc_read_look(batch->looks, batch->n));
 	for (int i = 0; i < batch->n; i++)
 	{
 		if (differs(&batch->looks[i]))

@@ -272,9 +272,9 @@ commit_batch(WarmRun *run, const WtcWarmJob *before, int pushed)
 	run->pushed += pushed;
 	if (pushed == 0 || wtc_xact_outcome() == WTC_PUSH_DONE)
 		return;
-	if (wtc_xact_outcome() != WTC_PUSH_COLD)
+	if (wtc_xact_outcome() != WTC_PUSH_REJECTED)
 	{
-		wait_for_redis(run, wtc_xact_outcome() != WTC_PUSH_UNCONFIRMED);
+		wait_for_redis(run, wtc_xact_outcome() != WTC_PUSH_DEFERRED);
 		return;
 	}
 	wtc_warm_save(before);

@@ -32,14 +32,11 @@ wtc_message_prefix(void)
 }
 
 void
-wtc_put_message_head(StringInfo buf, TransactionId xid, TimeLineID timeline,
-					 XLogRecPtr lsn, XLogRecPtr commit)
+wtc_put_message_head(StringInfo buf, TransactionId xid, XLogRecPtr lsn)
 {
 	appendStringInfoCharMacro(buf, (char) WTC_MESSAGE_NAMED);
 	wtc_put_varint(buf, xid);
-	wtc_put_varint(buf, timeline);
 	wtc_put_varint(buf, lsn);
-	wtc_put_varint(buf, commit);
 }
 
 bool
@@ -48,25 +45,18 @@ wtc_get_message(const char *data, size_t len, WtcMessage *message)
 	WtcCursor	cursor = {data, data + len};
 	WtcOperation op;
 	uint64		xid = InvalidTransactionId;
-	uint64		timeline = 0;
 	uint64		lsn = 0;
-	uint64		commit = 0;
 
 	if (len > 0 && *data == WTC_MESSAGE_NAMED)
 	{
 		cursor.p++;
 		if (!wtc_get_varint(&cursor, &xid) ||
-			!wtc_get_varint(&cursor, &timeline) ||
 			!wtc_get_varint(&cursor, &lsn) ||
-			!wtc_get_varint(&cursor, &commit) ||
-			xid > PG_UINT32_MAX || !TransactionIdIsNormal((TransactionId) xid) ||
-			timeline > PG_UINT32_MAX)
+			xid > PG_UINT32_MAX || !TransactionIdIsNormal((TransactionId) xid))
 			return false;
 	}
 	message->xid = (TransactionId) xid;
-	message->timeline = (TimeLineID) timeline;
 	message->lsn = lsn;
-	message->commit = commit;
 	message->batch.data = cursor.p;
 	message->batch.len = (uint32) (cursor.end - cursor.p);
 

@@ -9,18 +9,18 @@
  * only the server and its standbys know.  Their content is
  *
  *	  message  := batch                              (begins with byte 1)
- *	            | 2 xid timeline lsn commit batch
- *	  xid, timeline, lsn, commit := varint
+ *	            | 3 xid lsn batch
+ *	  xid, lsn := varint
  *
  * The first form is written at the end of a transaction, as a transactional
  * message: the transaction is that of the WAL record, the version is the end
  * of the record.  The second is not transactional and names its transaction
  * itself, which may be a subtransaction; lsn 0 means that its version, too,
- * is the end of its own record, and commit 0 that it has not been committed
- * yet.  It is used for what a large transaction writes on its way, and by the
- * worker, to carry forward the batch of a transaction that stays prepared for
- * long, which keeps its version, and to repeat invalidations behind their
- * commit.
+ * is the end of its own record.  It is used for what a large transaction writes
+ * on its way, and by the worker, to carry forward the batch of a transaction
+ * that stays prepared for long, which keeps its version.
+ *
+ * Byte 2 begins a form that an earlier release wrote; it is not read any more.
  *
  * Reading allocates nothing, raises nothing, and never looks past the end,
  * whatever the bytes are.
@@ -34,14 +34,13 @@
 #include "lib/stringinfo.h"
 #include "change/batch.h"
 
-#define WTC_MESSAGE_NAMED	2
+#define WTC_MESSAGE_FORMER	2
+#define WTC_MESSAGE_NAMED	3
 
 typedef struct WtcMessage
 {
 	TransactionId xid;			/* InvalidTransactionId: the record's */
-	TimeLineID	timeline;		/* of the version; meaningless if lsn is 0 */
 	XLogRecPtr	lsn;			/* version; 0: the end of the record */
-	XLogRecPtr	commit;			/* the end of its commit record, or 0 */
 	WtcSpan		batch;			/* to be opened with wtc_batch_open() */
 } WtcMessage;
 
@@ -55,8 +54,7 @@ extern const char *wtc_message_prefix(void);
  * an error (out of memory).
  */
 extern void wtc_put_message_head(StringInfo buf, TransactionId xid,
-								 TimeLineID timeline, XLogRecPtr lsn,
-								 XLogRecPtr commit);
+								 XLogRecPtr lsn);
 
 /*
  * Takes a message apart, and checks the batch to its end.  False: it is none.

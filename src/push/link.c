@@ -7,12 +7,13 @@
  */
 #include "postgres.h"
 
+#include <hiredis/hiredis.h>
+
 #include "guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "push/link.h"
-#include "push/push.h"
 #include "shared/breaker.h"
 #include "shared/shmem.h"
 #include "shared/waits.h"
@@ -119,7 +120,6 @@ open_connection(void)
 	}
 	pgstat_report_wait_start(wtc_wait_connect);
 	status = wtc_conn_open(&wtc_link, &ep, password,
-						   (int64) wtc_fence_ttl * 1000000,
 						   wtc_clock_us() + (int64) wtc_connect_timeout * 1000,
 						   wtc_link_told_to_stop);
 	pgstat_report_wait_end();
@@ -145,7 +145,7 @@ wtc_link_open(bool *fresh)
 }
 
 void
-wtc_push_connect(void)
+wtc_link_connect(void)
 {
 	wtc_link_skipped = wtc_url[0] == '\0' ||
 		!wtc_breaker_allows(wtc_clock_us(), cooldown_us());
@@ -157,4 +157,16 @@ wtc_push_connect(void)
 	if (wtc_link_open(NULL) != WTC_OK)
 		wtc_link_note(wtc_link_status);
 	CHECK_FOR_INTERRUPTS();
+}
+
+void
+wtc_link_hang_up(void)
+{
+	wtc_conn_reset(&wtc_link);
+}
+
+int
+wtc_link_socket(void)
+{
+	return wtc_link.ctx == NULL ? -1 : wtc_link.ctx->fd;
 }

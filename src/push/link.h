@@ -3,8 +3,8 @@
  * link.h
  *	  This process's one connection to Redis.
  *
- * Made when it is first needed, kept, and closed when the process ends.  For
- * the other files of push/ only.
+ * Made when it is first needed, before the commit record at the latest, kept,
+ * and closed when the process ends.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,9 +15,16 @@
 
 extern WtcConn wtc_link;
 
-/* how the last wtc_push_connect() or wtc_link_open() ended */
+/* how the last wtc_link_connect() or wtc_link_open() ended */
 extern WtcStatus wtc_link_status;
-extern bool wtc_link_skipped;	/* by wtc_push_connect(): the breaker is open */
+extern bool wtc_link_skipped;	/* by wtc_link_connect(): the breaker is open */
+
+/*
+ * Sees to it that a connection stands, unless the breaker is open.  Serves
+ * interrupts and may raise an error because of them; Redis being away is not
+ * an error.  Before the commit record only.
+ */
+extern void wtc_link_connect(void);
 
 /*
  * Sees to it that the connection stands, whatever the breaker says; counts
@@ -36,6 +43,15 @@ extern WtcStatus wtc_link_open(bool *fresh);
  * Callable anywhere.
  */
 extern bool wtc_link_told_to_stop(void);
+
+/* Closes the connection hard; what is under way is lost.  Callable anywhere. */
+extern void wtc_link_hang_up(void);
+
+/*
+ * The connection's socket, or -1.  When it is readable although nothing has been
+ * asked, it has broken.
+ */
+extern int	wtc_link_socket(void);
 
 /* Tells counters and breaker how talking to Redis ended.  Callable anywhere. */
 extern void wtc_link_note(WtcStatus status);

@@ -1,16 +1,27 @@
 /*-------------------------------------------------------------------------
  *
  * push.c
- *	  Taking a batch to Redis.
+ *	  Taking operations to Redis, after they have been committed.
  *
- * wtc_push_run() is called when the transaction is committed and the client
- * is waiting.  An error there would be a PANIC, so nothing on that path may
- * reach ereport, palloc, a syscache, a latch or a lock: it uses redis/,
- * shared/ and the memory that wtc_push_prepare() has set aside.
+ * How order is kept.  Backends and the worker push side by side, each on its
+ * own connection.  A request is an EXEC under a WATCH of the token (token.h), so
+ * it is executed only while the token holds that was seen when the request was
+ * made.  Of two requests for one key the later one waits until the outcome of
+ * the earlier is known (versions.h), and what has been overtaken is left out.
+ * A request whose outcome is not known closes Redis before it gives its marks
+ * back: whichever process gets them then sees that, and sends nothing until the
+ * worker has set another token, under which the doubtful request cannot be
+ * executed any more.
  *
- * The caller has set CurrentResourceOwner to NULL by then, so that a mistake
- * shows at once on every version and not only where resource owners refuse
- * to grow while they are released.
+ * Tags are invalidated by the place of the commit.  A store under a tag that has
+ * been invalidated by a later commit deletes its key; as the invalidation may
+ * come while the store is under way, this is asked once more behind the reply.
+ *
+ * wtc_push_run() is called when the transaction is committed and the client is
+ * waiting.  An error there would be a PANIC, so nothing on that path may reach
+ * ereport, palloc, a syscache, a latch or an LWLock: it uses redis/, shared/ and
+ * the memory that has been set aside.  The caller has set CurrentResourceOwner
+ * to NULL by then, so that a mistake shows at once on every version.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,64 +29,83 @@
 
 #include <hiredis/hiredis.h>
 
-#include "access/xlog.h"
 #include "guc.h"
 #include "push/link.h"
 #include "push/push.h"
-#include "push/reply.h"
 #include "push/request.h"
+#include "push/token.h"
 #include "redis/resp.h"
 #include "redis/script.h"
 #include "shared/debug.h"
 #include "shared/shmem.h"
 #include "utils/memutils.h"
 
-/* a reply of apply.lua is some 150 bytes; there are MAX_UNDERWAY of them */
+/* replies are short: all of a request's together are less than this */
 #define PUSH_MAX_READ	(64 * 1024 * 1024)
+
+/* how long to wait before a key that is under way is tried again, microseconds */
+#define FIRST_WAIT_US	30
+#define LAST_WAIT_US	1000
+
+/* so often a request is sent again after the scripts have been flushed */
+#define SCRIPT_TRIES	3
 
 StaticAssertDecl(WTC_STATUS_COUNT <= WTC_FAIL_CLASSES,
 				 "there must be a counter for every class of failure");
 
+/* A batch of the transaction, in the order in which they were added. */
+typedef struct PushBatch
+{
+	WtcCursor	cursor;			/* what has not been pushed */
+	XLogRecPtr	lsn;
+	struct PushBatch *next;
+} PushBatch;
+
 struct WtcPush
 {
-	WtcRequest	request;
-	WtcCursor	start;			/* to begin again after NOSCRIPT */
-	TimeLineID	timeline;
-	char		version[WTC_VERSION_LEN + 1];
-	char		commit[WTC_VERSION_LEN + 1];
 	bool		skipped;		/* the breaker was open */
 	WtcStatus	unready;		/* why there was no connection, or WTC_OK */
+	PushBatch  *first;
+	PushBatch **last;
+	WtcChunk   *chunk;
 
 	/* operations by kind */
 	uint64		sets;
 	uint64		deletes;
 	uint64		invalidations;
-
-	/* what the replies said */
-	uint32		acked;			/* chunks whose reply was good */
-	uint32		skip;			/* chunks not to send again */
-	WtcSaid		said;
-	int64		drain_left;
 };
 
-int64
-wtc_push_deadline(void)
+/* --- before the commit record --- */
+
+/* before the commit record only */
+WtcPush *
+wtc_push_create(void)
 {
-	return wtc_clock_us() + (int64) wtc_push_timeout * 1000;
+	WtcPush    *push = palloc0(sizeof(WtcPush));
+
+	push->skipped = wtc_link_skipped;
+	push->unready = wtc_link_status;
+	push->last = &push->first;
+	push->chunk = wtc_chunk_create();
+	return push;
 }
 
-int64
-wtc_push_created(void)
+/* before the commit record only */
+void
+wtc_push_add(WtcPush *push, const char *data, size_t len, XLogRecPtr lsn)
 {
-	return wtc_link_status == WTC_OK ? wtc_conn_server_clock(&wtc_link) : 0;
-}
-
-static void
-count_operations(WtcPush *push)
-{
-	WtcCursor	cursor = push->request.cursor;
+	PushBatch  *batch = MemoryContextAllocZero(push->chunk->cxt,
+											   sizeof(PushBatch));
 	WtcOperation op;
+	WtcCursor	cursor;
 
+	if (!wtc_batch_open(&batch->cursor, data, len))
+		elog(ERROR, "unexpected format of a batch");
+	batch->lsn = lsn;
+	*push->last = batch;
+	push->last = &batch->next;
+
+	cursor = batch->cursor;
 	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op))
 	{
 		if (op.kind == WTC_OP_INVALIDATE)
@@ -85,148 +115,535 @@ count_operations(WtcPush *push)
 		else
 			push->sets++;
 	}
+	if (push->unready == WTC_OK)
+		wtc_chunk_reserve(push->chunk, data, len);
 }
 
-WtcPush *
-wtc_push_prepare(const char *batch, size_t len, XLogRecPtr lsn,
-				 int64 created_us)
+/* --- on either side of it --- */
+
+bool
+wtc_push_invalidates(const WtcPush *push)
 {
-	WtcPush    *push = palloc0(sizeof(WtcPush));
-	WtcRequest *request = &push->request;
-	TimeLineID	timeline = GetWALInsertionTimeLine();
-
-	push->skipped = wtc_link_skipped;
-	push->unready = wtc_link_status;
-	if (timeline > WTC_MAX_TIMELINE)
-		elog(ERROR, "timeline %u does not fit into a version", timeline);
-	push->timeline = timeline;
-	snprintf(push->version, sizeof(push->version), WTC_VERSION_FORMAT,
-			 timeline, (uint64) lsn);
-
-	if (!wtc_batch_open(&request->cursor, batch, len))
-		elog(ERROR, "unexpected format of a batch");
-	push->start = request->cursor;
-	request->version = push->version;
-	request->commit = push->commit;
-	count_operations(push);
-	if (push->unready != WTC_OK)
-		return push;
-
-	request->created_us = created_us;
-	request->fence_us = wtc_debug_no_fence ? 0 :
-		(int64) wtc_fence_ttl * 1000000;
-	request->size = wtc_request_room(batch, len);
-	request->buf = MemoryContextAllocHuge(CurrentMemoryContext,
-										  request->size);
-	return push;
+	return push->invalidations > 0;
 }
 
-/* --- from here on: after the commit record --- */
+int64
+wtc_push_deadline(void)
+{
+	return wtc_clock_us() + (int64) wtc_push_timeout * 1000;
+}
+
+/* A request under way, and what its replies have said. */
+typedef struct Exchange
+{
+	WtcChunk   *chunk;
+	size_t		len;
+	int			nreplies;
+	int			seen;
+	bool		plain;			/* forget.lua by itself, no EXEC */
+
+	WtcStatus	denied;			/* a command was refused: nothing was done */
+	bool		loose;			/* MULTI was refused: the rest may have been
+								 * done outside it */
+	bool		refused;		/* the token did not hold: nothing was done */
+	WtcStatus	failed;			/* one of the commands executed has failed */
+	bool		noscript;		/* ... because the scripts were flushed */
+	WtcStatus	rejected;		/* something could not be stored */
+	int64		draining;		/* sets of invalidated tags that are left */
+} Exchange;
 
 static int
-next_chunk(void *arg, const char **data, size_t *len)
+next_request(void *arg, const char **data, size_t *len)
 {
-	WtcPush    *push = arg;
+	Exchange   *x = arg;
 
-	while (push->skip > 0)
+	if (x->len == 0)
+		return 0;
+	*data = x->chunk->request;
+	*len = x->len;
+	x->len = 0;
+	return x->nreplies;
+}
+
+/* forget.lua has answered. */
+static void
+take_forget(Exchange *x, const redisReply *reply)
+{
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 ||
+		reply->element[0]->type != REDIS_REPLY_INTEGER ||
+		reply->element[1]->type != REDIS_REPLY_INTEGER ||
+		reply->element[2]->type != REDIS_REPLY_INTEGER)
 	{
-		push->skip--;
-		(void) wtc_request_next(&push->request);
+		x->failed = WTC_FAIL_PROTOCOL;
+		return;
 	}
-	*len = wtc_request_next(&push->request);
-	*data = push->request.buf;
-	return *len > 0 ? 1 : 0;
+	if (reply->element[0]->integer == 0)
+		x->refused = true;
+	if (reply->element[1]->integer > 0)
+		x->rejected = WTC_FAIL_WRONGTYPE;
+	x->draining = reply->element[2]->integer;
+}
+
+/* The key of an item must be deleted: it could not be stored as it should. */
+static void
+reject_item(Exchange *x, int index, WtcStatus why)
+{
+	x->chunk->items[index].verdict = WTC_VERDICT_REJECTED;
+	x->rejected = why;
+}
+
+static void
+reject_tag(Exchange *x, WtcTag *tag, WtcStatus why)
+{
+	tag->bad = true;
+	for (int u = tag->first; u >= 0; u = x->chunk->uses[u].next)
+	{
+		int			i = x->chunk->uses[u].item;
+
+		if (x->chunk->items[i].verdict == WTC_VERDICT_SEND)
+			reject_item(x, i, why);
+	}
+}
+
+/* One of the commands that EXEC has executed has failed. */
+static void
+take_error(Exchange *x, const WtcCommand *command, const char *text)
+{
+	WtcStatus	status = wtc_status_of_error(text);
+
+	switch ((WtcCommandKind) command->kind)
+	{
+		case WTC_COMMAND_LEAVE:
+			return;				/* no set, so the key is in none */
+		case WTC_COMMAND_PRUNE:
+			x->noscript |= status == WTC_NOSCRIPT;
+			return;
+		case WTC_COMMAND_TAG:
+			reject_tag(x, &x->chunk->tags[command->index], status);
+			return;
+		case WTC_COMMAND_VALUE:
+			reject_item(x, command->index, status);
+			return;
+		case WTC_COMMAND_FORGET:
+			x->noscript |= status == WTC_NOSCRIPT;
+			x->failed = status;
+			return;
+		case WTC_COMMAND_PLAIN:
+			x->failed = status;
+			return;
+	}
 }
 
 static WtcStatus
-chunk_reply(void *arg, const redisReply *reply)
+take_exec(Exchange *x, const redisReply *reply)
 {
-	WtcPush    *push = arg;
-	WtcStatus	status = wtc_take_reply(reply, push->version, &push->said);
+	WtcChunk   *chunk = x->chunk;
 
-	if (status == WTC_OK)
-		push->acked++;
+	if (reply->type == REDIS_REPLY_NIL)
+	{
+		x->refused = true;
+		return WTC_OK;
+	}
+	if (reply->type == REDIS_REPLY_ERROR && x->denied != WTC_OK)
+		return WTC_OK;			/* EXECABORT, and why has been said */
+	if (reply->type == REDIS_REPLY_ERROR)
+	{
+		x->denied = wtc_status_of_error(reply->str);
+		return WTC_OK;
+	}
+	if (reply->type != REDIS_REPLY_ARRAY ||
+		reply->elements != (size_t) chunk->ncommands || x->denied != WTC_OK)
+		return WTC_FAIL_PROTOCOL;
+	for (int i = 0; i < chunk->ncommands; i++)
+	{
+		const redisReply *element = reply->element[i];
+
+		if (element->type == REDIS_REPLY_ERROR)
+			take_error(x, &chunk->commands[i], element->str);
+		else if (chunk->commands[i].kind == WTC_COMMAND_FORGET)
+			take_forget(x, element);
+	}
+	return WTC_OK;
+}
+
+static bool
+is_status(const redisReply *reply, const char *word)
+{
+	return reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, word) == 0;
+}
+
+/* MULTI, a QUEUED for each command, EXEC, WATCH, GET */
+static WtcStatus
+take_reply(void *arg, const redisReply *reply)
+{
+	Exchange   *x = arg;
+	int			i = x->seen++;
+	int			exec = x->chunk->ncommands + 1;
+
+	if (x->plain)
+	{
+		if (reply->type == REDIS_REPLY_ERROR)
+			take_error(x, &x->chunk->commands[0], reply->str);
+		else
+			take_forget(x, reply);
+		return WTC_OK;
+	}
+	if (i == exec)
+		return take_exec(x, reply);
+	if (i == exec + 2 && reply->type != REDIS_REPLY_ERROR)
+	{
+		wtc_conn_note_watched(&wtc_link, reply);
+		return WTC_OK;
+	}
+	if (reply->type == REDIS_REPLY_ERROR)
+	{
+		WtcStatus	status = wtc_status_of_error(reply->str);
+
+		if (i > exec)
+		{
+			/* it is not armed */
+			wtc_link.watched[0] = '\0';
+			return WTC_OK;
+		}
+		x->loose |= i == 0;
+		if (x->denied == WTC_OK)
+			x->denied = status;
+		return WTC_OK;
+	}
+	return is_status(reply, i == 0 || i > exec ? "OK" : "QUEUED") ?
+		WTC_OK : WTC_FAIL_PROTOCOL;
+}
+
+/* Sends the request that stands in the chunk, and takes the replies. */
+static WtcStatus
+exchange(Exchange *x, size_t len, int64 deadline_us, bool *sent)
+{
+	WtcTalk		talk = {
+		.next = next_request,.reply = take_reply,.arg = x,
+		.deadline_us = deadline_us,.stop = wtc_link_told_to_stop,
+		.max_read = PUSH_MAX_READ
+	};
+	WtcStatus	status;
+
+	x->len = len;
+	x->nreplies = x->plain ? 1 : x->chunk->ncommands + 4;
+	status = wtc_conn_talk(&wtc_link, &talk);
+	wtc_count(WTC_BYTES_SENT, talk.sent);
+	*sent |= talk.sent > 0;
 	return status;
 }
 
-static int
-next_drain(void *arg, const char **data, size_t *len)
+/* How far a round of the loop in wtc_chunk_push() has come. */
+typedef enum Turn
 {
-	WtcPush    *push = arg;
+	TURN_DONE,
+	TURN_AGAIN,					/* nothing was done, and may be soon */
+	TURN_FAILED,				/* nothing was done */
+	TURN_DOUBT					/* something may have been done, or may yet */
+} Turn;
 
-	if (push->drain_left <= 0)
-		return 0;
-	push->drain_left = 0;		/* until the reply says otherwise */
-	*len = wtc_request_drain(&push->request);
-	*data = push->request.buf;
-	return 1;
+/*
+ * Deletes what cannot be stored as it should: the items whose verdict says so,
+ * or all of them, and invalidates the tags then.
+ */
+static Turn
+forget(WtcChunk *chunk, const char *token, bool everything, int64 deadline_us,
+	   Exchange *said, WtcStatus *status)
+{
+	Exchange	x;
+	bool		sent = false;
+
+	for (int i = 0; i < SCRIPT_TRIES; i++)
+	{
+		x = (Exchange) {.chunk = chunk,.plain = true};
+		*status = exchange(&x, wtc_request_write_forget(chunk, token,
+														everything),
+						   deadline_us, &sent);
+		if (*status != WTC_OK || !x.noscript)
+			break;
+		*status = wtc_conn_load_scripts(&wtc_link, deadline_us,
+										wtc_link_told_to_stop);
+		if (*status != WTC_OK)
+			break;
+	}
+	if (*status != WTC_OK)
+		return TURN_DOUBT;
+	if (x.refused)
+		return TURN_AGAIN;
+	said->draining = Max(said->draining, x.draining);
+	if (x.rejected != WTC_OK)
+		said->rejected = x.rejected;
+	*status = x.failed == WTC_NOSCRIPT ? WTC_FAIL_OTHER : x.failed;
+	return x.failed == WTC_OK ? TURN_DONE : TURN_DOUBT;
 }
 
 static WtcStatus
 drain_reply(void *arg, const redisReply *reply)
 {
-	WtcPush    *push = arg;
+	Exchange   *x = arg;
 
 	if (reply->type == REDIS_REPLY_ERROR)
 		return wtc_status_of_error(reply->str);
 	if (reply->type != REDIS_REPLY_INTEGER)
 		return WTC_FAIL_PROTOCOL;
-	push->drain_left = reply->integer;
+	x->draining = reply->integer;
 	return WTC_OK;
 }
 
-/* Talks; sends the scripts and talks again where Redis has lost them. */
+/* Large tag sets are emptied in steps. */
 static WtcStatus
-talk_with_scripts(WtcPush *push, WtcTalk *talk)
+drain(WtcChunk *chunk, int64 deadline_us)
 {
-	WtcStatus	status = WTC_OK;
-
-	/* another client may flush the scripts again: bounded by the deadline */
-	for (int attempt = 0; attempt < 3; attempt++)
-	{
-		push->request.cursor = push->start;
-		push->skip = push->acked;
-		push->drain_left = 1;
-		status = wtc_conn_talk(&wtc_link, talk);
-		wtc_count(WTC_BYTES_SENT, talk->sent);
-		if (status != WTC_NOSCRIPT)
-			return status;
-		status = wtc_conn_load_scripts(&wtc_link, talk->deadline_us, wtc_link_told_to_stop);
-		if (status != WTC_OK)
-			return status;
-	}
-	return WTC_FAIL_OTHER;
-}
-
-static WtcStatus
-push_to_redis(WtcPush *push, int64 deadline_us)
-{
+	Exchange	x = {.chunk = chunk,.draining = 1,.nreplies = 1};
 	WtcTalk		talk = {
-		.next = next_chunk,.reply = chunk_reply,.arg = push,
+		.next = next_request,.reply = drain_reply,.arg = &x,
 		.deadline_us = deadline_us,.stop = wtc_link_told_to_stop,
 		.max_read = PUSH_MAX_READ
 	};
-	WtcStatus	status = talk_with_scripts(push, &talk);
+	WtcStatus	status = WTC_OK;
 
-	/* large tag sets are emptied in steps */
-	if (status == WTC_OK && push->said.count[WTC_REPLY_DRAINING] > 0)
+	while (x.draining > 0 && status == WTC_OK)
 	{
-		talk.next = next_drain;
-		talk.reply = drain_reply;
-		do
-		{
-			status = talk_with_scripts(push, &talk);
-		} while (status == WTC_OK && push->drain_left > 0);
-	}
+		char	   *p = wtc_resp_begin(chunk->request, 3);
 
+		p = wtc_resp_arg(p, "EVALSHA", 7);
+		p = wtc_resp_arg(p, wtc_drain_sha, WTC_SHA_LEN);
+		p = wtc_resp_number(p, 0);
+		x.len = p - chunk->request;
+		status = wtc_conn_talk(&wtc_link, &talk);
+		if (status == WTC_NOSCRIPT)
+			status = wtc_conn_load_scripts(&wtc_link, deadline_us,
+										   wtc_link_told_to_stop);
+	}
 	return status;
 }
 
-WtcPushOutcome
-wtc_push_run(WtcPush *push, int64 deadline_us)
+/*
+ * Sends a chunk that is marked, under a token that held when the marks were
+ * set.
+ */
+static Turn
+send_chunk(WtcChunk *chunk, const char *token, int64 deadline_us,
+		   Exchange *said, WtcStatus *status)
 {
-	WtcStatus	status;
-	WtcStatus	cold;
+	bool		journal = pg_atomic_read_u32(&wtc_shared->journal) != 0;
+	bool		sent = false;
+
+	for (int i = 0; i < SCRIPT_TRIES; i++)
+	{
+		size_t		len = wtc_request_write(chunk, token, journal);
+
+		*said = (Exchange) {.chunk = chunk};
+		if (len == 0)
+			return TURN_DONE;
+		*status = exchange(said, len, deadline_us, &sent);
+		if (*status != WTC_OK)
+			return sent ? TURN_DOUBT : TURN_FAILED;
+		if (!said->noscript)
+			break;
+		*status = wtc_conn_load_scripts(&wtc_link, deadline_us,
+										wtc_link_told_to_stop);
+		if (*status != WTC_OK)
+			return TURN_DOUBT;
+		if (said->failed == WTC_OK)
+			break;				/* it was only about pruning */
+	}
+	if (said->refused)
+		return TURN_AGAIN;
+	*status = said->denied;
+	if (said->loose)
+		return TURN_DOUBT;
+	if (said->denied == WTC_FAIL_OOM)
+	{
+		/* a full server: what is old there has to go at least */
+		Turn		turn;
+
+		wtc_chunk_reject(chunk);
+		turn = forget(chunk, token, true, deadline_us, said, status);
+
+		said->rejected = WTC_FAIL_OOM;
+		return turn;
+	}
+	if (said->denied != WTC_OK)
+		return TURN_FAILED;
+	*status = said->failed == WTC_NOSCRIPT ? WTC_FAIL_OTHER : said->failed;
+	if (said->failed != WTC_OK)
+		return TURN_DOUBT;
+
+	/* an invalidation may have come meanwhile; or a tag could not be noted */
+	if (wtc_chunk_recheck_tags(chunk) > 0 || said->rejected != WTC_OK)
+		return forget(chunk, token, false, deadline_us, said, status);
+	return TURN_DONE;
+}
+
+/*
+ * Gets the marks of all keys: waits for those that are under way elsewhere,
+ * holding none meanwhile.
+ */
+static WtcStatus
+get_marks(WtcChunk *chunk, int owner, int64 deadline_us)
+{
+	long		wait_us = FIRST_WAIT_US;
+
+	while (!wtc_chunk_mark(chunk, owner))
+	{
+		if (wtc_link_told_to_stop())
+			return WTC_FAIL_CANCELLED;
+		if (wtc_clock_us() >= deadline_us)
+			return WTC_FAIL_TIMEOUT;
+		pg_usleep(wait_us);
+		wait_us = Min(wait_us * 2, LAST_WAIT_US);
+	}
+	return WTC_OK;
+}
+
+/*
+ * Sees to it that the connection watches the token that holds; *token becomes
+ * its number.
+ */
+static Turn
+get_token(int64 deadline_us, uint64 *token, WtcStatus *status)
+{
+	*token = wtc_token_await(deadline_us, wtc_link_told_to_stop);
+	*status = WTC_OK;
+	if (*token == 0)
+		return TURN_FAILED;
+	if (wtc_token_number(wtc_link.watched) == *token)
+		return TURN_DONE;
+	*status = wtc_conn_watch(&wtc_link, deadline_us, wtc_link_told_to_stop);
+	if (*status != WTC_OK)
+		return TURN_FAILED;
+	if (wtc_token_number(wtc_link.watched) == *token)
+		return TURN_DONE;
+
+	/* Redis has lost it, or holds another one: the worker has to look */
+	if (wtc_token() == *token)
+		wtc_token_doubt(*token);
+	return TURN_AGAIN;
+}
+
+/* One attempt, from the token to the outcome. */
+static Turn
+attempt(WtcChunk *chunk, int64 deadline_us, Exchange *said, WtcStatus *status)
+{
+	int			owner = wtc_my_owner();
+	char		text[WTC_TOKEN_LEN];
+	uint64		token;
+	Turn		turn = get_token(deadline_us, &token, status);
+
+	if (turn != TURN_DONE)
+		return turn;
+	*status = get_marks(chunk, owner, deadline_us);
+	if (*status != WTC_OK)
+		return TURN_FAILED;
+
+	/* a request in doubt closes Redis before it gives back its marks */
+	if (wtc_token() != token)
+		turn = TURN_AGAIN;
+	else
+	{
+		wtc_chunk_note_sent(chunk);
+		wtc_token_text(text, token);
+		turn = send_chunk(chunk, text, deadline_us, said, status);
+		if (turn == TURN_DOUBT)
+			wtc_token_doubt(token);
+	}
+	wtc_chunk_unmark(chunk, owner);
+	return turn;
+}
+
+static void
+count_items(const WtcChunk *chunk)
+{
+	uint64		n[WTC_VERDICTS] = {0};
+	uint64		stored = 0;
+
+	for (int i = 0; i < chunk->nitems; i++)
+	{
+		const WtcItem *item = &chunk->items[i];
+		bool		store = item->op.kind == WTC_OP_SET ||
+		item->op.kind == WTC_OP_HASH;
+
+		if (store || item->verdict == WTC_VERDICT_OVERTAKEN)
+			n[item->verdict]++;
+		stored += store && item->verdict == WTC_VERDICT_SEND;
+	}
+	wtc_count(WTC_STORED, stored);
+	wtc_count(WTC_OVERTAKEN, n[WTC_VERDICT_OVERTAKEN]);
+	wtc_count(WTC_DEGRADED, n[WTC_VERDICT_DELETE]);
+}
+
+/* Pushes the items that go into one request. */
+static WtcPushOutcome
+push_items(WtcChunk *chunk, int64 deadline_us, WtcStatus *status,
+		   WtcStatus *rejected)
+{
+	Exchange	said = {.chunk = chunk};
+	Turn		turn;
+
+	do
+	{
+		turn = attempt(chunk, deadline_us, &said, status);
+	} while (turn == TURN_AGAIN && wtc_clock_us() < deadline_us &&
+			 !wtc_link_told_to_stop());
+
+	if (turn == TURN_AGAIN)
+		*status = wtc_link_told_to_stop() ? WTC_FAIL_CANCELLED : WTC_FAIL_TIMEOUT;
+	if (turn == TURN_FAILED && *status == WTC_OK)
+		return WTC_PUSH_SKIPPED;	/* closed */
+	if (turn != TURN_DONE)
+		return WTC_PUSH_FAILED;
+	if (said.draining > 0)
+		*status = drain(chunk, deadline_us);
+	if (*status != WTC_OK)
+		return WTC_PUSH_FAILED;
+	count_items(chunk);
+	if (said.rejected == WTC_OK)
+		return WTC_PUSH_DONE;
+	*rejected = said.rejected;
+	return WTC_PUSH_REJECTED;
+}
+
+WtcPushOutcome
+wtc_chunk_push(WtcChunk *chunk, int64 deadline_us, WtcStatus *status,
+			   WtcStatus *rejected)
+{
+	WtcPushOutcome worst = WTC_PUSH_DONE;
+
+	*status = WTC_OK;
+	do
+	{
+		WtcPushOutcome outcome = push_items(chunk, deadline_us, status,
+											rejected);
+
+		if (outcome == WTC_PUSH_FAILED || outcome == WTC_PUSH_SKIPPED)
+			return outcome;
+		if (outcome == WTC_PUSH_REJECTED)
+			worst = outcome;
+	} while (wtc_chunk_rest(chunk));
+	return worst;
+}
+
+/* Fills the chunk from a batch; false: the batch is at its end. */
+static bool
+fill_chunk(WtcChunk *chunk, PushBatch *batch, XLogRecPtr commit)
+{
+	WtcCursor	cursor = batch->cursor;
+	WtcOperation op;
+
+	wtc_chunk_clear(chunk);
+	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op) &&
+		   wtc_chunk_add(chunk, &op, batch->lsn, commit))
+		batch->cursor = cursor;
+	return chunk->nall > 0;
+}
+
+WtcPushOutcome
+wtc_push_run(WtcPush *push, XLogRecPtr commit, int64 deadline_us)
+{
+	WtcPushOutcome worst = WTC_PUSH_DONE;
+	WtcStatus	status = WTC_OK;
+	WtcStatus	rejected = WTC_OK;
 
 	if (push->unready != WTC_OK)
 		return push->skipped ? WTC_PUSH_SKIPPED : WTC_PUSH_FAILED;
@@ -235,23 +652,30 @@ wtc_push_run(WtcPush *push, int64 deadline_us)
 		wtc_debug_hold();
 		deadline_us = wtc_push_deadline();
 	}
+	for (PushBatch *batch = push->first; batch != NULL; batch = batch->next)
+	{
+		/* one at a time: a key is in a batch once only */
+		while (fill_chunk(push->chunk, batch, commit))
+		{
+			WtcPushOutcome outcome = wtc_chunk_push(push->chunk, deadline_us,
+													&status, &rejected);
 
-	/* the transaction that has just ended is this one */
-	Assert(XactLastCommitEnd != InvalidXLogRecPtr);
-	snprintf(push->commit, sizeof(push->commit), WTC_VERSION_FORMAT,
-			 push->timeline, (uint64) XactLastCommitEnd);
-	status = push_to_redis(push, deadline_us);
-	cold = status == WTC_OK ? wtc_said_cold(&push->said) : WTC_OK;
-	wtc_link_note(cold != WTC_OK ? cold : status);
-	wtc_count_said(&push->said);
-	if (status != WTC_OK)
-		return WTC_PUSH_FAILED;
-	if (push->said.stranger)
-		return WTC_PUSH_UNCONFIRMED;
-	if (cold != WTC_OK)
-		return WTC_PUSH_COLD;
-	wtc_count(WTC_SETS, push->sets);
-	wtc_count(WTC_DELETES, push->deletes);
-	wtc_count(WTC_INVALIDATIONS, push->invalidations);
-	return WTC_PUSH_DONE;
+			if (outcome == WTC_PUSH_SKIPPED)
+				return outcome;
+			if (outcome == WTC_PUSH_FAILED)
+			{
+				wtc_link_note(status);
+				return outcome;
+			}
+			worst = Max(worst, outcome);
+		}
+	}
+	wtc_link_note(rejected);
+	if (worst == WTC_PUSH_DONE)
+	{
+		wtc_count(WTC_SETS, push->sets);
+		wtc_count(WTC_DELETES, push->deletes);
+		wtc_count(WTC_INVALIDATIONS, push->invalidations);
+	}
+	return worst;
 }

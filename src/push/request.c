@@ -1,217 +1,384 @@
 /*-------------------------------------------------------------------------
  *
  * request.c
- *	  Writing a batch as calls of apply.lua.
- *
- * A chunk is small enough not to hold up Redis' other clients and large
- * enough to spread the cost of the call: a few hundred operations.  The
- * limits below also keep Lua's unpack() far from its limit.
+ *	  A chunk as the commands that Redis is sent.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "push/request.h"
+#include "push/token.h"
+#include "redis/keys.h"
 #include "redis/resp.h"
 #include "redis/script.h"
-
-#define CHUNK_BYTES		(256 * 1024)
-#define CHUNK_OPS		500
-/* keys and tags that are looked up in the fence by one call */
-#define CHUNK_FIELDS	1500
 
 /* a tag's set outlives its longest member by this */
 #define TAG_OUTLIVES_MS	60000
 
-/* EVALSHA, digest, number of keys, two fences, six fixed arguments */
-#define FIXED_ARGS		11
-#define FIXED_ROOM		512
+/* after so many members have been put under tags, one tag is looked at */
+#define PRUNE_EVERY		64
+#define PRUNE_MOST		1000
 
-static size_t
-list_room(const WtcList *list)
-{
-	return list->bytes.len + (size_t) list->count * WTC_RESP_BOUND(0);
-}
+/* a number of 20 digits as an argument */
+#define NUMBER_ROOM		WTC_RESP_BOUND(20)
+/* the longest name of a command, or the SHA of a script */
+#define NAME_ROOM		WTC_RESP_BOUND(WTC_SHA_LEN)
+/* "timeline lsn " before a key in the journal */
+#define JOURNAL_ROOM	40
 
-/* No more than this many bytes does the operation take in a request. */
-static size_t
-operation_room(const WtcOperation *op)
+/* Argument that is a literal. */
+#define PUT(p, literal) wtc_resp_arg((p), (literal), sizeof(literal) - 1)
+
+typedef struct Writer
 {
-	return WTC_RESP_BOUND(op->key.len) + WTC_RESP_BOUND(op->value.len) +
-		list_room(&op->fields) + list_room(&op->tags) +
-		list_room(&op->removed) + 6 * WTC_RESP_BOUND(20);
-}
+	WtcChunk   *chunk;
+	char	   *p;
+} Writer;
 
 size_t
-wtc_request_room(const char *batch, size_t len)
+wtc_request_bytes(const WtcOperation *op)
 {
-	WtcCursor	cursor;
-	WtcOperation op;
-	size_t		total = 0;
-	size_t		largest = 0;
+	uint32		uses = op->tags.count + op->removed.count;
+	size_t		key = WTC_RESP_BOUND(op->key.len);
 
-	if (!wtc_batch_open(&cursor, batch, len))
-		return 0;
-	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op))
-	{
-		size_t		room = operation_room(&op);
-
-		total += room;
-		largest = Max(largest, room);
-	}
-	return FIXED_ROOM + Min(total, Max(largest, CHUNK_BYTES));
+	/*
+	 * The key stands in UNLINK, SET or HSET, PEXPIRE, the journal and once for
+	 * each tag.  Each tag is named four times at most: SADD, two PEXPIRE,
+	 * prune.lua.
+	 */
+	return (4 + uses) * key + JOURNAL_ROOM +
+		WTC_RESP_BOUND(op->value.len) +
+		op->fields.bytes.len + op->fields.count * WTC_RESP_BOUND(0) +
+		4 * (op->tags.bytes.len + op->removed.bytes.len) +
+		4 * uses * WTC_RESP_BOUND(0) +
+		(3 + 4 * uses) * (WTC_RESP_HEAD + NAME_ROOM + 2 * NUMBER_ROOM);
 }
 
-/* What a chunk holds. */
-typedef struct Chunk
+int
+wtc_request_commands(int items, int uses)
 {
-	WtcCursor	end;			/* the first operation behind it */
-	uint32		tags;			/* tags to invalidate */
-	uint32		keys;
-	uint64		args;			/* of the operations, without their keys */
-} Chunk;
+	/* SET or HSET, PEXPIRE; SADD, two PEXPIRE; the others are one of each */
+	return 2 * items + 3 * uses + 4;
+}
 
-/* How many operations fit into one request. */
+/* Begins a command, and remembers what it is about. */
 static void
-measure(const WtcRequest *request, Chunk *chunk)
+begin(Writer *w, WtcCommandKind kind, int index, uint64 argc)
 {
-	WtcCursor	cursor = request->cursor;
-	WtcOperation op;
-	size_t		room = FIXED_ROOM;
-	uint32		fields = 0;
+	WtcChunk   *chunk = w->chunk;
 
-	memset(chunk, 0, sizeof(*chunk));
-	chunk->end = cursor;
-	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op))
+	Assert(chunk->ncommands < chunk->max_commands);
+	chunk->commands[chunk->ncommands].kind = (char) kind;
+	chunk->commands[chunk->ncommands].index = index;
+	chunk->ncommands++;
+	w->p = wtc_resp_begin(w->p, argc);
+}
+
+static void
+put_span(Writer *w, WtcSpan span)
+{
+	w->p = wtc_resp_arg(w->p, span.data, span.len);
+}
+
+static bool
+is_live_store(const WtcItem *item)
+{
+	return item->verdict == WTC_VERDICT_SEND &&
+		(item->op.kind == WTC_OP_SET || item->op.kind == WTC_OP_HASH);
+}
+
+/* Is the item's key to be deleted, before anything else? */
+static bool
+is_unlinked(const WtcItem *item)
+{
+	return item->op.kind != WTC_OP_INVALIDATE &&
+		item->verdict != WTC_VERDICT_OVERTAKEN &&
+		!(item->verdict == WTC_VERDICT_SEND && item->op.kind == WTC_OP_SET);
+}
+
+/* A name that no other request has: the version of an item. */
+static void
+put_unique(Writer *w)
+{
+	w->p = wtc_resp_number(w->p, w->chunk->items[0].version);
+}
+
+static void
+put_invalidations(Writer *w)
+{
+	for (int i = 0; i < w->chunk->nitems; i++)
 	{
-		uint32		n = chunk->tags + chunk->keys;
-
-		room += operation_room(&op);
-		fields += 1 + op.tags.count;
-		if (n > 0 && (room > request->size || n >= CHUNK_OPS ||
-					  fields > CHUNK_FIELDS))
-			break;
-
-		switch (op.kind)
-		{
-			case WTC_OP_INVALIDATE:
-				chunk->tags++;
-				break;
-			case WTC_OP_DELETE:
-				chunk->keys++;
-				chunk->args += 2 + op.removed.count;
-				break;
-			case WTC_OP_SET:
-				chunk->keys++;
-				chunk->args += 6 + op.tags.count + op.removed.count;
-				break;
-			case WTC_OP_HASH:
-				chunk->keys++;
-				chunk->args += 6 + op.fields.count + op.tags.count +
-					op.removed.count;
-				break;
-		}
-		chunk->end = cursor;
+		if (w->chunk->items[i].op.kind == WTC_OP_INVALIDATE)
+			put_span(w, w->chunk->items[i].op.key);
 	}
 }
 
-static char *
-put_list(char *p, const WtcList *list, bool counted)
+static int
+count_invalidations(const WtcChunk *chunk)
 {
-	WtcCursor	cursor = wtc_list_cursor(list);
-	WtcSpan		member;
+	int			n = 0;
 
-	if (counted)
-		p = wtc_resp_number(p, list->count);
-	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &member))
-		p = wtc_resp_arg(p, member.data, member.len);
-	return p;
+	for (int i = 0; i < chunk->nitems; i++)
+		n += chunk->items[i].op.kind == WTC_OP_INVALIDATE;
+	return n;
 }
 
-static char *
-put_operation(char *p, const WtcOperation *op)
+static void
+write_invalidations(Writer *w, const char *token)
 {
-	char		kind = (char) op->kind;
+	int			n = count_invalidations(w->chunk);
 
-	p = wtc_resp_arg(p, &kind, 1);
-	if (op->kind != WTC_OP_DELETE)
+	if (n == 0)
+		return;
+	begin(w, WTC_COMMAND_FORGET, 0, 5 + n);
+	w->p = PUT(w->p, "EVALSHA");
+	w->p = wtc_resp_arg(w->p, wtc_forget_sha, WTC_SHA_LEN);
+	w->p = PUT(w->p, "0");
+	w->p = wtc_resp_arg(w->p, token, strlen(token));
+	put_unique(w);
+	put_invalidations(w);
+}
+
+static void
+write_unlink(Writer *w)
+{
+	int			n = 0;
+
+	for (int i = 0; i < w->chunk->nitems; i++)
+		n += is_unlinked(&w->chunk->items[i]);
+	if (n == 0)
+		return;
+	begin(w, WTC_COMMAND_PLAIN, 0, 1 + n);
+	w->p = PUT(w->p, "UNLINK");
+	for (int i = 0; i < w->chunk->nitems; i++)
 	{
-		p = wtc_resp_number(p, op->ttl_ms);
-		p = wtc_resp_number(p, op->ttl_ms + TAG_OUTLIVES_MS);
-		if (op->kind == WTC_OP_SET)
-			p = wtc_resp_arg(p, op->value.data, op->value.len);
-		else
-			p = put_list(p, &op->fields, true);
-		p = put_list(p, &op->tags, true);
+		if (is_unlinked(&w->chunk->items[i]))
+			put_span(w, w->chunk->items[i].op.key);
 	}
-	return put_list(p, &op->removed, true);
 }
 
-/* Which operations a pass over the chunk writes, and what of them. */
-typedef enum Pass
+/* Does the item take part in the tag, as things have been decided? */
+static bool
+takes_part(const WtcTag *tag, const WtcItem *item)
 {
-	PASS_KEYS,
-	PASS_TAGS,
-	PASS_OPERATIONS
-} Pass;
+	return tag->left ? item->verdict != WTC_VERDICT_OVERTAKEN :
+		is_live_store(item);
+}
 
-static char *
-put_chunk(char *p, const WtcRequest *request, const Chunk *chunk, Pass pass)
+static void
+write_expiry(Writer *w, int t, uint64 life_ms, const char *when, size_t len)
 {
-	WtcCursor	cursor = {request->cursor.p, chunk->end.p};
-	WtcOperation op;
+	begin(w, WTC_COMMAND_TAG, t, 4);
+	w->p = PUT(w->p, "PEXPIRE");
+	put_span(w, w->chunk->tags[t].name);
+	w->p = wtc_resp_number(w->p, life_ms);
+	w->p = wtc_resp_arg(w->p, when, len);
+}
 
-	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op))
+/* Returns how many members it has been given. */
+static int
+write_tag(Writer *w, int t)
+{
+	WtcChunk   *chunk = w->chunk;
+	WtcTag	   *tag = &chunk->tags[t];
+	uint64		life_ms = 0;
+	int			n = 0;
+
+	for (int u = tag->first; u >= 0; u = chunk->uses[u].next)
 	{
-		if ((pass == PASS_TAGS) != (op.kind == WTC_OP_INVALIDATE))
+		const WtcItem *item = &chunk->items[chunk->uses[u].item];
+
+		if (!takes_part(tag, item))
 			continue;
-		p = pass == PASS_OPERATIONS ? put_operation(p, &op) :
-			wtc_resp_arg(p, op.key.data, op.key.len);
+		n++;
+		life_ms = Max(life_ms, item->op.ttl_ms + TAG_OUTLIVES_MS);
 	}
-	return p;
+	if (n == 0)
+		return 0;
+	begin(w, tag->left ? WTC_COMMAND_LEAVE : WTC_COMMAND_TAG, t, 2 + n);
+	w->p = tag->left ? PUT(w->p, "SREM") : PUT(w->p, "SADD");
+	put_span(w, tag->name);
+	for (int u = tag->first; u >= 0; u = chunk->uses[u].next)
+	{
+		const WtcItem *item = &chunk->items[chunk->uses[u].item];
+
+		if (takes_part(tag, item))
+			put_span(w, item->op.key);
+	}
+	if (tag->left)
+		return 0;
+	/* a set that has no time to live gets one; one that has, only a longer */
+	write_expiry(w, t, life_ms, "NX", 2);
+	write_expiry(w, t, life_ms, "GT", 2);
+	return n;
+}
+
+static void
+write_value(Writer *w, int i)
+{
+	const WtcOperation *op = &w->chunk->items[i].op;
+	WtcCursor	cursor;
+	WtcSpan		field;
+
+	if (op->kind == WTC_OP_SET)
+	{
+		begin(w, WTC_COMMAND_VALUE, i, 5);
+		w->p = PUT(w->p, "SET");
+		put_span(w, op->key);
+		put_span(w, op->value);
+		w->p = PUT(w->p, "PX");
+		w->p = wtc_resp_number(w->p, op->ttl_ms);
+		return;
+	}
+	begin(w, WTC_COMMAND_VALUE, i, 2 + op->fields.count);
+	w->p = PUT(w->p, "HSET");
+	put_span(w, op->key);
+	cursor = wtc_list_cursor(&op->fields);
+	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &field))
+		put_span(w, field);
+	begin(w, WTC_COMMAND_PLAIN, 0, 3);
+	w->p = PUT(w->p, "PEXPIRE");
+	put_span(w, op->key);
+	w->p = wtc_resp_number(w->p, op->ttl_ms);
+}
+
+/*
+ * Looks for dead members of the tag that has got the last of so many new ones:
+ * by chance a tag that gets many.  Twice as many as have come since.
+ */
+static void
+write_prune(Writer *w, int t)
+{
+	static int	since = 0;
+
+	if (since + w->chunk->nitems < PRUNE_EVERY)
+	{
+		since += w->chunk->nitems;
+		return;
+	}
+	begin(w, WTC_COMMAND_PRUNE, t, 5);
+	w->p = PUT(w->p, "EVALSHA");
+	w->p = wtc_resp_arg(w->p, wtc_prune_sha, WTC_SHA_LEN);
+	w->p = PUT(w->p, "1");
+	put_span(w, w->chunk->tags[t].name);
+	w->p = wtc_resp_number(w->p, Min(2 * (since + w->chunk->nitems),
+									 PRUNE_MOST));
+	since = 0;
+}
+
+static void
+write_journal(Writer *w)
+{
+	TimeLineID	timeline = GetWALInsertionTimeLine();
+	int			n = 0;
+
+	for (int i = 0; i < w->chunk->nitems; i++)
+		n += is_live_store(&w->chunk->items[i]);
+	if (n == 0)
+		return;
+	begin(w, WTC_COMMAND_PLAIN, 0, 2 + n);
+	w->p = PUT(w->p, "RPUSH");
+	w->p = PUT(w->p, WTC_KEY_JOURNAL);
+	for (int i = 0; i < w->chunk->nitems; i++)
+	{
+		const WtcItem *item = &w->chunk->items[i];
+		char		place[JOURNAL_ROOM];
+		char	   *end = place;
+
+		if (!is_live_store(item))
+			continue;
+		end = wtc_resp_digits(end, timeline);
+		*end++ = ' ';
+		end = wtc_resp_digits(end, item->commit);
+		*end++ = ' ';
+		w->p = wtc_resp_prefix(w->p, '$', (end - place) + item->op.key.len);
+		memcpy(w->p, place, end - place);
+		w->p += end - place;
+		memcpy(w->p, item->op.key.data, item->op.key.len);
+		w->p += item->op.key.len;
+		*w->p++ = '\r';
+		*w->p++ = '\n';
+	}
 }
 
 size_t
-wtc_request_next(WtcRequest *request)
+wtc_request_write(WtcChunk *chunk, const char *token, bool journal)
 {
-	Chunk		chunk;
-	char	   *p = request->buf;
+	Writer		w = {.chunk = chunk,.p = chunk->request};
+	int			pruned = -1;
 
-	if (wtc_cursor_done(&request->cursor))
+	chunk->ncommands = 0;
+	w.p = wtc_resp_begin(w.p, 1);
+	w.p = PUT(w.p, "MULTI");
+	write_invalidations(&w, token);
+	write_unlink(&w);
+	for (int t = 0; t < chunk->ntags; t++)
+	{
+		if (chunk->tags[t].left)
+			(void) write_tag(&w, t);
+	}
+	for (int t = 0; t < chunk->ntags; t++)
+	{
+		if (!chunk->tags[t].left && write_tag(&w, t) > 0)
+			pruned = t;
+	}
+	for (int i = 0; i < chunk->nitems; i++)
+	{
+		if (is_live_store(&chunk->items[i]))
+			write_value(&w, i);
+	}
+	if (pruned >= 0)
+		write_prune(&w, pruned);
+	if (journal)
+		write_journal(&w);
+	if (chunk->ncommands == 0)
 		return 0;
-	measure(request, &chunk);
-	if (chunk.tags + chunk.keys == 0)
-		return 0;
 
-	p = wtc_resp_begin(p, FIXED_ARGS + chunk.tags + chunk.keys + chunk.args);
-	p = wtc_resp_arg(p, "EVALSHA", 7);
-	p = wtc_resp_arg(p, wtc_apply_sha, WTC_SHA_LEN);
-	p = wtc_resp_number(p, 2 + chunk.keys);
-	p = wtc_resp_arg(p, WTC_FENCE_0, strlen(WTC_FENCE_0));
-	p = wtc_resp_arg(p, WTC_FENCE_1, strlen(WTC_FENCE_1));
-	p = put_chunk(p, request, &chunk, PASS_KEYS);
-	p = wtc_resp_arg(p, request->version, WTC_VERSION_LEN);
-	p = wtc_resp_number(p, request->created_us);
-	p = wtc_resp_number(p, request->fence_us);
-	p = wtc_resp_arg(p, request->commit, WTC_VERSION_LEN);
-	p = wtc_resp_number(p, request->replay ? 1 : 0);
-	p = wtc_resp_number(p, chunk.tags);
-	p = put_chunk(p, request, &chunk, PASS_TAGS);
-	p = put_chunk(p, request, &chunk, PASS_OPERATIONS);
+	w.p = wtc_resp_begin(w.p, 1);
+	w.p = PUT(w.p, "EXEC");
+	w.p = wtc_resp_begin(w.p, 2);
+	w.p = PUT(w.p, "WATCH");
+	w.p = PUT(w.p, WTC_KEY_TOKEN);
+	w.p = wtc_resp_begin(w.p, 2);
+	w.p = PUT(w.p, "GET");
+	w.p = PUT(w.p, WTC_KEY_TOKEN);
+	Assert((size_t) (w.p - chunk->request) <= chunk->size);
+	return w.p - chunk->request;
+}
 
-	Assert((size_t) (p - request->buf) <= request->size);
-	request->cursor.p = chunk.end.p;
-	return p - request->buf;
+static bool
+is_forgotten(const WtcItem *item, bool everything)
+{
+	return item->op.kind != WTC_OP_INVALIDATE &&
+		(item->verdict == WTC_VERDICT_DELETE ||
+		 item->verdict == WTC_VERDICT_REJECTED ||
+		 (everything && item->verdict == WTC_VERDICT_SEND));
 }
 
 size_t
-wtc_request_drain(WtcRequest *request)
+wtc_request_write_forget(WtcChunk *chunk, const char *token, bool everything)
 {
-	char	   *p = request->buf;
+	Writer		w = {.chunk = chunk,.p = chunk->request};
+	int			tags = everything ? count_invalidations(chunk) : 0;
+	int			n = 0;
 
-	p = wtc_resp_begin(p, 3);
-	p = wtc_resp_arg(p, "EVALSHA", 7);
-	p = wtc_resp_arg(p, wtc_drain_sha, WTC_SHA_LEN);
-	p = wtc_resp_number(p, 0);
-	return p - request->buf;
+	chunk->ncommands = 0;
+	for (int i = 0; i < chunk->nitems; i++)
+		n += is_forgotten(&chunk->items[i], everything);
+	begin(&w, WTC_COMMAND_FORGET, 0, 5 + n + tags);
+	w.p = PUT(w.p, "EVALSHA");
+	w.p = wtc_resp_arg(w.p, wtc_forget_sha, WTC_SHA_LEN);
+	w.p = wtc_resp_number(w.p, n);
+	for (int i = 0; i < chunk->nitems; i++)
+	{
+		if (is_forgotten(&chunk->items[i], everything))
+			put_span(&w, chunk->items[i].op.key);
+	}
+	w.p = wtc_resp_arg(w.p, token, strlen(token));
+	put_unique(&w);
+	if (tags > 0)
+		put_invalidations(&w);
+	return w.p - chunk->request;
 }

@@ -1,43 +1,63 @@
 /*-------------------------------------------------------------------------
  *
  * request.h
- *	  A batch as requests to Redis: calls of apply.lua, a chunk at a time.
+ *	  A chunk as the commands that Redis is sent.
  *
- * A request is written into a buffer that the caller has set aside before the
- * commit record; writing it allocates nothing and raises nothing.
+ *	  MULTI
+ *	  EVALSHA forget.lua				the tags to invalidate
+ *	  UNLINK							keys to delete, and hashes to replace
+ *	  SREM, SADD, PEXPIRE				tags that keys leave, and are put under
+ *	  SET, HSET, PEXPIRE				values
+ *	  EVALSHA prune.lua					now and then
+ *	  RPUSH								the journal, where there is one
+ *	  EXEC
+ *	  WATCH, GET						the token, for the next request
+ *
+ * They are written into memory that has been set aside with the chunk.
+ * Allocates nothing, raises nothing: callable on either side of the commit
+ * record.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef WTC_PUSH_REQUEST_H
 #define WTC_PUSH_REQUEST_H
 
-#include "change/batch.h"
+#include "push/chunk.h"
 
-typedef struct WtcRequest
+/* What a command is about; those that have an index are of an item or a tag. */
+typedef enum WtcCommandKind
 {
-	WtcCursor	cursor;			/* what comes next */
-	const char *version;		/* WTC_VERSION_LEN digits */
-	int64		created_us;		/* in Redis' clock, a lower bound */
-	int64		fence_us;		/* 0: no fence */
-	const char *commit;			/* where it was committed, like version */
-	bool		replay;			/* from WAL */
-	char	   *buf;
-	size_t		size;
-} WtcRequest;
+	WTC_COMMAND_PLAIN,			/* cannot fail by itself */
+	WTC_COMMAND_FORGET,			/* forget.lua */
+	WTC_COMMAND_TAG,			/* of a tag that keys are put under */
+	WTC_COMMAND_LEAVE,			/* of a tag that keys leave */
+	WTC_COMMAND_VALUE,			/* of an item */
+	WTC_COMMAND_PRUNE			/* prune.lua */
+} WtcCommandKind;
+
+/* All that is in a request besides its items. */
+#define WTC_REQUEST_FIXED	1024
+
+/* No more than so many bytes does an operation take in a request. */
+extern size_t wtc_request_bytes(const WtcOperation *op);
+
+/* No more than so many commands have so many items and uses of tags. */
+extern int	wtc_request_commands(int items, int uses);
 
 /*
- * How large a buffer the requests for this batch need.  Before the commit
- * record, as it looks at every operation.
+ * Writes the request of a chunk whose items have been decided on; returns its
+ * length.  token is the text of the token that holds; journal: what is stored
+ * is noted.  Sets chunk->commands to what stands between MULTI and EXEC; if
+ * there is nothing, the length is 0.
  */
-extern size_t wtc_request_room(const char *batch, size_t len);
+extern size_t wtc_request_write(WtcChunk *chunk, const char *token,
+								bool journal);
 
 /*
- * Writes the request for the next chunk into request->buf; returns its
- * length, 0 at the end of the batch.
+ * Writes the request that only deletes the keys of the items with this verdict
+ * (of all items, if everything), and invalidates tags if it is everything.
  */
-extern size_t wtc_request_next(WtcRequest *request);
-
-/* Writes the request to go on emptying the tags that were set aside. */
-extern size_t wtc_request_drain(WtcRequest *request);
+extern size_t wtc_request_write_forget(WtcChunk *chunk, const char *token,
+									   bool everything);
 
 #endif							/* WTC_PUSH_REQUEST_H */

@@ -13,6 +13,8 @@
 
 #include "push/link.h"
 #include "push/push.h"
+#include "read/ask.h"
+#include "redis/keys.h"
 #include "redis/resp.h"
 #include "redis/script.h"
 #include "shared/breaker.h"
@@ -27,6 +29,8 @@ typedef struct Question
 {
 	const char *request;
 	size_t		len;
+	int			replies;
+	int			seen;			/* replies */
 	bool		asked;
 	void	   *answer;
 } Question;
@@ -41,16 +45,16 @@ next_question(void *arg, const char **data, size_t *len)
 	question->asked = true;
 	*data = question->request;
 	*len = question->len;
-	return 1;
+	return question->replies;
 }
 
 /* Asks what stands from buf up to end, and frees it. */
 static WtcStatus
-put_question(char *buf, const char *end, size_t max_read,
+put_question(char *buf, const char *end, int replies, size_t max_read,
 			 WtcStatus (*reply) (void *, const redisReply *), void *answer)
 {
 	Question	question = {
-		.request = buf,.len = end - buf,.answer = answer
+		.request = buf,.len = end - buf,.replies = replies,.answer = answer
 	};
 	WtcTalk		talk = {
 		.next = next_question,.reply = reply,.arg = &question,
@@ -142,15 +146,15 @@ ask(const char *command, const char *key, size_t len,
 	if (member != NULL)
 		p = wtc_resp_arg(p, member, memberlen);
 	memset(value, 0, sizeof(*value));
-	return put_question(buf, p, MaxAllocHugeSize, get_reply, value);
+	return put_question(buf, p, 1, MaxAllocHugeSize, get_reply, value);
 }
 
 WtcStatus
-wtc_push_get(const char *key, size_t len, WtcValue *value)
+wtc_read_get(const char *key, size_t len, WtcValue *value)
 {
 	WtcStatus	status;
 
-	wtc_push_connect();
+	wtc_link_connect();
 	if (wtc_link_status != WTC_OK)
 		return wtc_link_status;
 	status = ask("GET", key, len, NULL, 0, value);
@@ -161,13 +165,13 @@ wtc_push_get(const char *key, size_t len, WtcValue *value)
 }
 
 WtcStatus
-wtc_push_is_member(const char *set, size_t setlen, const char *key, size_t len,
+wtc_read_is_member(const char *set, size_t setlen, const char *key, size_t len,
 				   bool *member)
 {
 	WtcValue	value;
 	WtcStatus	status;
 
-	wtc_push_connect();
+	wtc_link_connect();
 	if (wtc_link_status != WTC_OK)
 		return wtc_link_status;
 	status = ask("SISMEMBER", set, setlen, key, len, &value);
@@ -201,7 +205,7 @@ scan_reply(void *arg, const redisReply *reply)
 }
 
 WtcStatus
-wtc_push_scan(char *cursor, const char *pattern, WtcValue *keys)
+wtc_read_scan(char *cursor, const char *pattern, WtcValue *keys)
 {
 	size_t		len = strlen(pattern);
 	char	   *buf = palloc(len + 256);
@@ -216,39 +220,15 @@ wtc_push_scan(char *cursor, const char *pattern, WtcValue *keys)
 	p = wtc_resp_arg(p, pattern, len);
 	p = wtc_resp_arg(p, "COUNT", 5);
 	p = wtc_resp_number(p, WTC_SCAN_COUNT);
-	wtc_push_connect();
+	wtc_link_connect();
 	if (wtc_link_status != WTC_OK)
 		return wtc_link_status;
-	status = put_question(buf, p, MaxAllocHugeSize, scan_reply, &found);
+	status = put_question(buf, p, 1, MaxAllocHugeSize, scan_reply, &found);
 	wtc_link_note_read(status);
 	return status;
 }
 
 /* --- scripts --- */
-
-WtcStatus
-wtc_push_reach(bool *fresh)
-{
-	return wtc_link_open(fresh);
-}
-
-void
-wtc_push_hang_up(void)
-{
-	wtc_conn_reset(&wtc_link);
-}
-
-int
-wtc_push_socket(void)
-{
-	return wtc_link.ctx == NULL ? -1 : wtc_link.ctx->fd;
-}
-
-void
-wtc_push_note_clock(int64 server_us)
-{
-	wtc_conn_note_clock(&wtc_link, server_us);
-}
 
 /* NULL: no memory, or neither string nor number. */
 static char *
@@ -269,9 +249,8 @@ element_text(const redisReply *reply)
 }
 
 static WtcStatus
-eval_reply(void *arg, const redisReply *reply)
+take_answer(WtcAnswer *answer, const redisReply *reply)
 {
-	WtcAnswer  *answer = ((Question *) arg)->answer;
 	bool		array = reply->type == REDIS_REPLY_ARRAY;
 
 	if (reply->type == REDIS_REPLY_ERROR)
@@ -289,26 +268,67 @@ eval_reply(void *arg, const redisReply *reply)
 	return WTC_OK;
 }
 
-WtcStatus
-wtc_push_eval(const char *script, int nkeys, int nargs,
-			  const char *const *args, WtcAnswer *answer)
+static WtcStatus
+eval_reply(void *arg, const redisReply *reply)
 {
-	size_t		room = WTC_RESP_HEAD + WTC_RESP_BOUND(strlen(script)) + 64;
-	char	   *buf;
-	char	   *p;
-	WtcStatus	status;
+	return take_answer(((Question *) arg)->answer, reply);
+}
+
+/* MULTI, QUEUED, EXEC, WATCH, GET */
+static WtcStatus
+fenced_reply(void *arg, const redisReply *reply)
+{
+	Question   *question = arg;
+	WtcFencedAnswer *answer = question->answer;
+
+	switch (question->seen++)
+	{
+		case 2:
+			answer->refused = reply->type == REDIS_REPLY_NIL;
+			if (answer->refused || reply->type == REDIS_REPLY_ERROR)
+				break;
+			if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1)
+				return WTC_FAIL_PROTOCOL;
+			return take_answer(&answer->answer, reply->element[0]);
+		case 4:
+			wtc_conn_note_watched(&wtc_link, reply);
+			return WTC_OK;
+		default:
+			break;
+	}
+	return reply->type == REDIS_REPLY_ERROR ? wtc_status_of_error(reply->str) :
+		WTC_OK;
+}
+
+/* A command of arguments that are ended by zero bytes. */
+static char *
+put_command(char *p, int nargs, const char *const *args)
+{
+	p = wtc_resp_begin(p, nargs);
+	for (int i = 0; i < nargs; i++)
+		p = wtc_resp_arg(p, args[i], strlen(args[i]));
+	return p;
+}
+
+static size_t
+room_for(int nargs, const char *const *args)
+{
+	size_t		room = WTC_RESP_HEAD;
 
 	for (int i = 0; i < nargs; i++)
 		room += WTC_RESP_BOUND(strlen(args[i]));
-	buf = palloc(room);
-	p = wtc_resp_begin(buf, 3 + nargs);
-	p = wtc_resp_arg(p, "EVAL", 4);
-	p = wtc_resp_arg(p, script, strlen(script));
-	p = wtc_resp_number(p, nkeys);
-	for (int i = 0; i < nargs; i++)
-		p = wtc_resp_arg(p, args[i], strlen(args[i]));
+	return room;
+}
+
+WtcStatus
+wtc_command(int nargs, const char *const *args, WtcAnswer *answer)
+{
+	char	   *buf = palloc(room_for(nargs, args));
+	char	   *p = put_command(buf, nargs, args);
+	WtcStatus	status;
+
 	memset(answer, 0, sizeof(*answer));
-	status = put_question(buf, p, EVAL_MAX_READ, eval_reply, answer);
+	status = put_question(buf, p, 1, EVAL_MAX_READ, eval_reply, answer);
 	/* commits need not wait for their own probe */
 	if (status == WTC_OK)
 		wtc_breaker_success();
@@ -316,14 +336,72 @@ wtc_push_eval(const char *script, int nkeys, int nargs,
 }
 
 WtcStatus
-wtc_push_expel(int n, const char *const *args, WtcAnswer *answer)
+wtc_command_fenced(int nargs, const char *const *args, WtcFencedAnswer *answer)
+{
+	static const char *const multi[] = {"MULTI"};
+	static const char *const exec[] = {"EXEC"};
+	static const char *const watch[] = {"WATCH", WTC_KEY_TOKEN};
+	static const char *const get[] = {"GET", WTC_KEY_TOKEN};
+	char	   *buf = palloc(room_for(nargs, args) + 256);
+	char	   *p = buf;
+
+	p = put_command(p, 1, multi);
+	p = put_command(p, nargs, args);
+	p = put_command(p, 1, exec);
+	p = put_command(p, 2, watch);
+	p = put_command(p, 2, get);
+	memset(answer, 0, sizeof(*answer));
+	/* not known, unless the last reply says so */
+	wtc_link.watched[0] = '\0';
+	return put_question(buf, p, 5, EVAL_MAX_READ, fenced_reply, answer);
+}
+
+/* The command that runs a script; the arguments are palloc'd. */
+static const char **
+eval_args(const char *script, int nkeys, int nargs, const char *const *args,
+		  char *number, size_t size)
+{
+	const char **all = palloc(sizeof(char *) * (3 + nargs));
+
+	snprintf(number, size, "%d", nkeys);
+	all[0] = "EVAL";
+	all[1] = script;
+	all[2] = number;
+	if (nargs > 0)
+		memcpy(all + 3, args, sizeof(char *) * nargs);
+	return all;
+}
+
+WtcStatus
+wtc_eval(const char *script, int nkeys, int nargs, const char *const *args,
+		 WtcAnswer *answer)
+{
+	char		number[16];
+
+	return wtc_command(3 + nargs, eval_args(script, nkeys, nargs, args, number,
+											sizeof(number)), answer);
+}
+
+WtcStatus
+wtc_eval_fenced(const char *script, int nkeys, int nargs,
+				const char *const *args, WtcFencedAnswer *answer)
+{
+	char		number[16];
+
+	return wtc_command_fenced(3 + nargs,
+							  eval_args(script, nkeys, nargs, args, number,
+										sizeof(number)), answer);
+}
+
+WtcStatus
+wtc_read_expel(int n, const char *const *args, WtcAnswer *answer)
 {
 	WtcStatus	status;
 
-	wtc_push_connect();
+	wtc_link_connect();
 	if (wtc_link_status != WTC_OK)
 		return wtc_link_status;
-	status = wtc_push_eval(wtc_expel_text, n, 2 * n, args, answer);
+	status = wtc_eval(wtc_expel_text, n, 2 * n, args, answer);
 	wtc_link_note_read(status);
 	if (status == WTC_OK && answer->n != n)
 		status = WTC_FAIL_PROTOCOL;

@@ -234,7 +234,7 @@ get_reply(void *arg, const redisReply *reply)
 }
 
 WtcStatus
-wtc_push_look(WtcLook *looks, int n)
+wtc_read_look(WtcLook *looks, int n)
 {
 	Looking		looking = {.next = looks,.end = looks + n,.now = looks};
 	WtcTalk		talk = {
@@ -255,7 +255,7 @@ wtc_push_look(WtcLook *looks, int n)
 		looking.ends[i] = looking.buf.len;
 	}
 
-	wtc_push_connect();
+	wtc_link_connect();
 	if (wtc_link_status != WTC_OK)
 		return wtc_link_status;
 	talk.deadline_us = wtc_push_deadline();

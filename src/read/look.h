@@ -36,6 +36,6 @@ typedef struct WtcLook
  * may raise an error because of them, or for lack of memory.  Not for the far
  * side of the commit record.  WTC_FAIL_CONNECT also when the breaker is open.
  */
-extern WtcStatus wtc_push_look(WtcLook *looks, int n);
+extern WtcStatus wtc_read_look(WtcLook *looks, int n);
 
 #endif							/* WTC_READ_LOOK_H */

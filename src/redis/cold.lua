@@ -1,15 +1,19 @@
--- cold.lua: makes the cache cold, a step at a time.
+-- cold.lua: empties the cache, a step at a time.
 --
 --   ARGV[1]  cursor, 0 to begin with
---   ARGV[2]  glob pattern of the keys that may be ours
+--   ARGV[2]  the token that must hold
+--   ARGV[3]  glob pattern of the keys that may be wtcache's
 --
--- Whatever wtcache stores has a time to live, so what has none belongs to
--- somebody else and stays; so does what position.lua and the fence keep.
--- Called until the cursor is 0 again.
+-- What wtcache stores has a time to live, so what has none belongs to another
+-- application and stays; so do the keys by which wtcache keeps order.  Called
+-- until the cursor is 0 again.
 --
--- Returns { cursor, deleted }.
+-- Returns { cursor, deleted }, or { -1, 0 } if the token does not hold.
 
-local r = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', 500)
+if redis.call('GET', 'wtcache:token') ~= ARGV[2] then
+  return {-1, 0}
+end
+local r = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[3], 'COUNT', 500)
 local gone = {}
 for _, key in ipairs(r[2]) do
   if string.sub(key, 1, 8) == 'wtcache:' then

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "redis/conn.h"
+#include "redis/keys.h"
 #include "redis/resp.h"
 #include "redis/script.h"
 
@@ -29,8 +30,8 @@
 #define MAX_UNDERWAY	64
 /* elements of an array that we believe in */
 #define MAX_ELEMENTS	8192
-/* the local clock may run fast against Redis' by a part in this */
-#define DRIFT			1000
+/* once told to stop, this long a reply is still waited for, microseconds */
+#define GRACE_US		50000
 
 int64_t
 wtc_clock_us(void)
@@ -39,21 +40,6 @@ wtc_clock_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
-void
-wtc_conn_note_clock(WtcConn *conn, int64_t server_us)
-{
-	conn->server_us = server_us;
-	conn->local_us = wtc_clock_us();
-}
-
-int64_t
-wtc_conn_server_clock(const WtcConn *conn)
-{
-	int64_t		gone = wtc_clock_us() - conn->local_us;
-
-	return conn->server_us + gone - gone / DRIFT;
 }
 
 void
@@ -98,10 +84,10 @@ wait_fd(int fd, short events, int64_t deadline_us, bool (*stop) (void),
 	int			ms;
 
 	*revents = 0;
-	if (left <= 0)
-		return WTC_FAIL_TIMEOUT;
 	if (stop != NULL && stop())
 		return WTC_FAIL_CANCELLED;
+	if (left <= 0)
+		return WTC_FAIL_TIMEOUT;
 	ms = left / 1000 >= SLICE_MS ? SLICE_MS : (int) (left / 1000) + 1;
 	if (poll(&p, 1, ms) < 0 && errno != EINTR)
 		return WTC_FAIL_CLOSED;
@@ -165,6 +151,7 @@ converse(WtcConn *conn, WtcTalk *talk, WtcStatus *outcome)
 	size_t		nread = 0;
 	int			underway = 0;
 	bool		more = true;
+	bool		stopping = false;
 
 	for (;;)
 	{
@@ -173,6 +160,15 @@ converse(WtcConn *conn, WtcTalk *talk, WtcStatus *outcome)
 
 		if (*outcome != WTC_OK)
 			more = false;
+		/* what has been sent is in doubt unless its reply arrives */
+		if (!stopping && talk->sent > 0 && talk->stop != NULL && talk->stop())
+		{
+			int64_t		soon = wtc_clock_us() + GRACE_US;
+
+			stopping = true;
+			if (talk->deadline_us > soon)
+				talk->deadline_us = soon;
+		}
 		if (left == 0 && more && underway < MAX_UNDERWAY)
 		{
 			int			replies = talk->next(talk->arg, &out, &left);
@@ -199,7 +195,12 @@ converse(WtcConn *conn, WtcTalk *talk, WtcStatus *outcome)
 			break;
 
 		status = wait_fd(fd, left > 0 ? POLLIN | POLLOUT : POLLIN,
-						 talk->deadline_us, talk->stop, &revents);
+						 talk->deadline_us, stopping ? NULL : talk->stop,
+						 &revents);
+		if (status == WTC_FAIL_CANCELLED && talk->sent > 0)
+			continue;
+		if (status == WTC_FAIL_TIMEOUT && stopping)
+			status = WTC_FAIL_CANCELLED;
 		if (status == WTC_OK && (revents & (POLLIN | POLLHUP | POLLERR)))
 			status = read_replies(conn, talk, &underway, &nread, outcome);
 		if (status != WTC_OK)
@@ -311,6 +312,7 @@ typedef struct Handshake
 	int			commands;
 	int			seen;
 	int			tolerated;		/* which reply may be an error, or -1 */
+	int			executes;		/* which one is that of EXEC, or -1 */
 } Handshake;
 
 static int
@@ -334,17 +336,18 @@ handshake_reply(void *arg, const redisReply *reply)
 
 	if (i == h->tolerated)
 		return WTC_OK;
-	if (reply->type == REDIS_REPLY_ERROR)
+	if (i == h->commands - 1 && reply->type == REDIS_REPLY_ERROR &&
+		wtc_status_of_error(reply->str) == WTC_FAIL_WRONGTYPE)
+		 /* no token; the worker will set it right */ ;
+	else if (reply->type == REDIS_REPLY_ERROR)
 		return wtc_status_of_error(reply->str);
+	else if (i == h->executes && reply->type != REDIS_REPLY_ARRAY)
+		return WTC_FAIL_PROTOCOL;
 	if (i < h->commands - 1)
 		return WTC_OK;
 
-	/* the last one is the answer of apply.lua to an empty batch */
-	if (reply->type != REDIS_REPLY_ARRAY ||
-		reply->elements != WTC_REPLY_COUNT ||
-		reply->element[WTC_REPLY_NOW]->type != REDIS_REPLY_INTEGER)
-		return WTC_FAIL_PROTOCOL;
-	wtc_conn_note_clock(h->conn, reply->element[WTC_REPLY_NOW]->integer);
+	/* the last one is the token */
+	wtc_conn_note_watched(h->conn, reply);
 	return WTC_OK;
 }
 
@@ -367,18 +370,14 @@ say(Handshake *h, int argc, const char *const *argv)
 		say(h, sizeof(argv_) / sizeof(argv_[0]), argv_); \
 	} while (0)
 
-static void
-decimal(char *buf, uint64_t v)
-{
-	*wtc_resp_digits(buf, v) = '\0';
-}
-
 /*
  * The commands that load the scripts, made once per process and kept: they
  * may be needed again where nothing can be allocated.
  */
 static char *load_request;
 static size_t load_request_len;
+
+#define LOAD_COMMANDS	3
 
 static bool
 make_load_request(void)
@@ -387,11 +386,13 @@ make_load_request(void)
 
 	if (load_request != NULL)
 		return true;
-	h.data = malloc(strlen(wtc_apply_text) + strlen(wtc_drain_text) + 256);
+	h.data = malloc(strlen(wtc_drain_text) + strlen(wtc_forget_text) +
+					strlen(wtc_prune_text) + 256);
 	if (h.data == NULL)
 		return false;
-	SAY(&h, "SCRIPT", "LOAD", wtc_apply_text);
 	SAY(&h, "SCRIPT", "LOAD", wtc_drain_text);
+	SAY(&h, "SCRIPT", "LOAD", wtc_forget_text);
+	SAY(&h, "SCRIPT", "LOAD", wtc_prune_text);
 	load_request = h.data;
 	load_request_len = h.len;
 	return true;
@@ -408,7 +409,7 @@ load_reply(void *arg, const redisReply *reply)
 WtcStatus
 wtc_conn_load_scripts(WtcConn *conn, int64_t deadline_us, bool (*stop) (void))
 {
-	Handshake	h = {.data = load_request,.len = load_request_len,.commands = 2};
+	Handshake	h = {.data = load_request,.len = load_request_len,.commands = LOAD_COMMANDS};
 	WtcTalk		talk = {
 		.next = handshake_next,.reply = load_reply,.arg = &h,
 		.deadline_us = deadline_us,.stop = stop,.max_read = 65536
@@ -417,17 +418,41 @@ wtc_conn_load_scripts(WtcConn *conn, int64_t deadline_us, bool (*stop) (void))
 	return wtc_conn_talk(conn, &talk);
 }
 
-static WtcStatus
-shake_hands(WtcConn *conn, const WtcEndpoint *ep, const char *password,
-			int64_t fence_us, int64_t deadline_us, bool (*stop) (void))
+void
+wtc_conn_note_watched(WtcConn *conn, const redisReply *reply)
 {
-	Handshake	h = {.conn = conn,.tolerated = -1};
+	conn->watched[0] = '\0';
+	if (reply->type == REDIS_REPLY_STRING &&
+		(size_t) reply->len < sizeof(conn->watched))
+		memcpy(conn->watched, reply->str, reply->len + 1);
+}
+
+WtcStatus
+wtc_conn_watch(WtcConn *conn, int64_t deadline_us, bool (*stop) (void))
+{
+	char		data[256];
+	Handshake	h = {.conn = conn,.data = data,.tolerated = -1,.executes = -1};
 	WtcTalk		talk = {
 		.next = handshake_next,.reply = handshake_reply,.arg = &h,
 		.deadline_us = deadline_us,.stop = stop,.max_read = 65536
 	};
-	static const char zero[WTC_VERSION_LEN + 1] = "000000000000000000000000000";
-	char		fence[24];
+
+	/* a WATCH whose key has been touched is not made good by another one */
+	SAY(&h, "UNWATCH");
+	SAY(&h, "WATCH", WTC_KEY_TOKEN);
+	SAY(&h, "GET", WTC_KEY_TOKEN);
+	return wtc_conn_talk(conn, &talk);
+}
+
+static WtcStatus
+shake_hands(WtcConn *conn, const WtcEndpoint *ep, const char *password,
+			int64_t deadline_us, bool (*stop) (void))
+{
+	Handshake	h = {.conn = conn,.tolerated = -1,.executes = -1};
+	WtcTalk		talk = {
+		.next = handshake_next,.reply = handshake_reply,.arg = &h,
+		.deadline_us = deadline_us,.stop = stop,.max_read = 65536
+	};
 	char		database[24];
 	WtcStatus	status;
 
@@ -445,7 +470,7 @@ shake_hands(WtcConn *conn, const WtcEndpoint *ep, const char *password,
 		SAY(&h, "AUTH", password);
 	if (ep->database != 0)
 	{
-		decimal(database, ep->database);
+		*wtc_resp_digits(database, ep->database) = '\0';
 		SAY(&h, "SELECT", database);
 	}
 	/* a name for CLIENT LIST; an ACL may forbid it */
@@ -453,10 +478,13 @@ shake_hands(WtcConn *conn, const WtcEndpoint *ep, const char *password,
 	SAY(&h, "CLIENT", "SETNAME", "wtcache");
 	memcpy(h.data + h.len, load_request, load_request_len);
 	h.len += load_request_len;
-	h.commands += 2;
-	decimal(fence, fence_us);
-	SAY(&h, "EVALSHA", wtc_apply_sha, "2", WTC_FENCE_0, WTC_FENCE_1,
-		zero, "0", fence, zero, "0", "0");
+	h.commands += LOAD_COMMANDS;
+	/* where MULTI is forbidden, writes must not be sent behind one */
+	SAY(&h, "MULTI");
+	h.executes = h.commands;
+	SAY(&h, "EXEC");
+	SAY(&h, "WATCH", WTC_KEY_TOKEN);
+	SAY(&h, "GET", WTC_KEY_TOKEN);
 
 	status = wtc_conn_talk(conn, &talk);
 	free(h.data);
@@ -465,14 +493,14 @@ shake_hands(WtcConn *conn, const WtcEndpoint *ep, const char *password,
 
 WtcStatus
 wtc_conn_open(WtcConn *conn, const WtcEndpoint *ep, const char *password,
-			  int64_t fence_us, int64_t deadline_us, bool (*stop) (void))
+			  int64_t deadline_us, bool (*stop) (void))
 {
 	WtcStatus	status;
 
 	memset(conn, 0, sizeof(*conn));
 	status = connect_socket(conn, ep, deadline_us, stop);
 	if (status == WTC_OK)
-		status = shake_hands(conn, ep, password, fence_us, deadline_us, stop);
+		status = shake_hands(conn, ep, password, deadline_us, stop);
 	if (status != WTC_OK)
 		wtc_conn_reset(conn);
 	return status;

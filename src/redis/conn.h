@@ -28,13 +28,18 @@
 struct redisContext;
 struct redisReply;
 
+/* what fits into the text of a token, with its final zero */
+#define WTC_WATCHED_LEN		128
+
 typedef struct WtcConn
 {
 	struct redisContext *ctx;	/* NULL: not connected */
 
-	/* what Redis' clock said, and ours when we heard it */
-	int64_t		server_us;
-	int64_t		local_us;
+	/*
+	 * What the token's key held when it was last looked at, behind the WATCH
+	 * for it that is in force; "" if nothing, or no token.
+	 */
+	char		watched[WTC_WATCHED_LEN];
 } WtcConn;
 
 /*
@@ -50,7 +55,9 @@ typedef struct WtcTalk
 	WtcStatus	(*reply) (void *arg, const struct redisReply *reply);
 	void	   *arg;
 	int64_t		deadline_us;
-	bool		(*stop) (void); /* asked now and then: give up? */
+	bool		(*stop) (void); /* asked now and then: give up?  If something
+								 * has been sent, the replies have a short
+								 * time left to arrive. */
 	size_t		max_read;		/* more than this many bytes: not for us */
 	uint64_t	sent;			/* out: bytes written */
 } WtcTalk;
@@ -59,13 +66,14 @@ typedef struct WtcTalk
 extern int64_t wtc_clock_us(void);
 
 /*
- * Connects, authenticates, selects the database, loads the scripts, sees to
- * it that the fence exists, and learns Redis' clock.  password overrides the
- * endpoint's when it is not NULL.  On failure *conn is closed.
+ * Connects, authenticates, selects the database, loads the scripts, makes sure
+ * that transactions are allowed, and WATCHes and reads the token's key.
+ * password overrides the endpoint's when it is not NULL.  On failure *conn is
+ * closed.
  */
 extern WtcStatus wtc_conn_open(WtcConn *conn, const WtcEndpoint *ep,
-							   const char *password, int64_t fence_us,
-							   int64_t deadline_us, bool (*stop) (void));
+							   const char *password, int64_t deadline_us,
+							   bool (*stop) (void));
 
 /*
  * Is the connection there, open, and silent?  One system call.  A peer that
@@ -83,11 +91,13 @@ extern WtcStatus wtc_conn_talk(WtcConn *conn, WtcTalk *talk);
 extern WtcStatus wtc_conn_load_scripts(WtcConn *conn, int64_t deadline_us,
 									   bool (*stop) (void));
 
-/* Notes Redis' clock as found in a reply that has just arrived. */
-extern void wtc_conn_note_clock(WtcConn *conn, int64_t server_us);
+/* Forgets an earlier WATCH, WATCHes the token's key anew and reads it. */
+extern WtcStatus wtc_conn_watch(WtcConn *conn, int64_t deadline_us,
+								bool (*stop) (void));
 
-/* A lower bound of Redis' clock at this moment. */
-extern int64_t wtc_conn_server_clock(const WtcConn *conn);
+/* Notes the reply to a GET of the token's key that stood behind a WATCH. */
+extern void wtc_conn_note_watched(WtcConn *conn,
+								  const struct redisReply *reply);
 
 /* Closes in order; unsent data may still be delivered. */
 extern void wtc_conn_close(WtcConn *conn);

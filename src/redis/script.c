@@ -8,34 +8,39 @@
 #include "redis/script.h"
 
 /* *INDENT-OFF* */
-const char	wtc_apply_text[] =
-#include "redis/apply.lua.h"
+const char	wtc_cold_text[] =
+#include "redis/cold.lua.h"
 		   ;
-const char	wtc_apply_sha[] = WTC_APPLY_SHA;
 
 const char	wtc_drain_text[] =
 #include "redis/drain.lua.h"
-		   ;
-
-const char	wtc_position_text[] =
-#include "redis/position.lua.h"
-		   ;
-
-const char	wtc_covers_text[] =
-#include "redis/covers.lua.h"
-		   ;
-
-const char	wtc_sweep_text[] =
-#include "redis/sweep.lua.h"
-		   ;
-
-const char	wtc_cold_text[] =
-#include "redis/cold.lua.h"
 		   ;
 
 const char	wtc_expel_text[] =
 #include "redis/expel.lua.h"
 		   ;
 
+const char	wtc_forget_text[] =
+#include "redis/forget.lua.h"
+		   ;
+
+const char	wtc_prune_text[] =
+#include "redis/prune.lua.h"
+		   ;
+
+const char	wtc_sweep_text[] =
+#include "redis/sweep.lua.h"
+		   ;
+
+const char	wtc_take_text[] =
+#include "redis/take.lua.h"
+		   ;
+
+const char	wtc_trim_text[] =
+#include "redis/trim.lua.h"
+		   ;
+
 /* *INDENT-ON* */
 const char	wtc_drain_sha[] = WTC_DRAIN_SHA;
+const char	wtc_forget_sha[] = WTC_FORGET_SHA;
+const char	wtc_prune_sha[] = WTC_PRUNE_SHA;

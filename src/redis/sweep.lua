@@ -1,54 +1,40 @@
--- sweep.lua: deletes what a lost part of a timeline has written (R25).
+-- sweep.lua: deletes what a lost part of a timeline has stored.
 --
---   KEYS[1]  one of the fence hashes
---   KEYS[2]  the other one
---   ARGV[1]  cursor, 0 to begin with
---   ARGV[2]  version of the point where the timeline was left
---   ARGV[3]  version of the beginning of the next one
+--   KEYS[1]  the journal
+--   ARGV[1]  where to go on in it, 0 to begin with
+--   ARGV[2]  the token that must hold
+--   ARGV[3..]  by turns: a former timeline, and where it left this server's
+--            history
 --
--- Every key that was committed between the two, according to its record, goes,
--- with its lease and with the record, unless the other hash knows of a commit on
--- the next timeline.
--- Called until the cursor is 0 again.
+-- What was committed on a former timeline beyond that point has never been, as
+-- far as this server is concerned.  Called until it returns 0 to go on with.
 --
--- Returns { cursor, deleted }.
+-- Returns { where to go on, deleted }, or { -1, 0 } if the token does not hold.
 
--- Where it was committed: the end of the record tells in what that differs from
--- where it was written; see apply.lua.
-local function committed(record)
-  local tail = #record - 28
-  return string.sub(record, 2, 28 - tail) .. string.sub(record, 29)
+local STEP = 1000
+local from = tonumber(ARGV[1])
+if redis.call('GET', 'wtcache:token') ~= ARGV[2] then
+  return {-1, 0}
 end
 
-local r = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', 500)
-local keys, gone, records = {}, {}, {}
-for i = 1, #r[2], 2 do
-  local field, version = r[2][i], r[2][i + 1]
-  local iskey = string.sub(field, 1, 1) ~= '\0'
-  if iskey then
-    version = committed(version)
+-- positions have up to 20 digits, more than a number of Lua can hold
+local function less(a, b)
+  if #a ~= #b then
+    return #a < #b
   end
-  if (iskey or string.sub(field, 1, 2) == '\0t') and version > ARGV[2] and
-    version < ARGV[3] then
-    records[#records + 1] = field
-    if iskey then
-      keys[#keys + 1] = field
-    end
-  end
+  return a < b
 end
-if #keys > 0 then
-  local other = redis.call('HMGET', KEYS[2], unpack(keys))
-  for i, key in ipairs(keys) do
-    if not other[i] or committed(other[i]) < ARGV[3] then
-      gone[#gone + 1] = key
-      gone[#gone + 1] = 'wtcache:lease:' .. key
-    end
+
+local left = {}
+for i = 3, #ARGV, 2 do
+  left[ARGV[i]] = ARGV[i + 1]
+end
+local entries, gone = redis.call('LRANGE', KEYS[1], from, from + STEP - 1), {}
+for _, entry in ipairs(entries) do
+  local timeline, lsn, key = string.match(entry, '^(%d+) (%d+) (.*)$')
+  if timeline and left[timeline] and less(left[timeline], lsn) then
+    gone[#gone + 1] = key
   end
 end
-if #gone > 0 then
-  redis.call('UNLINK', unpack(gone))
-end
-if #records > 0 then
-  redis.call('HDEL', KEYS[1], unpack(records))
-end
-return {r[1], #gone / 2}
+local deleted = #gone > 0 and redis.call('UNLINK', unpack(gone)) or 0
+return {#entries == STEP and from + STEP or 0, deleted}

@@ -14,6 +14,7 @@
 #include "compat.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "shared/holds.h"
 #include "shared/prepared.h"
 #include "shared/shmem.h"
 #include "shared/stats.h"
@@ -32,26 +33,56 @@ static shmem_startup_hook_type prev_startup = NULL;
 static bool exit_registered = false;
 static bool is_worker = false;
 
-/* The statistics stand behind the slots. */
+/* A part of shared memory that another file owns. */
+typedef struct Part
+{
+	Size		(*size) (void);
+	void		(*attach) (void *place, bool initialise);
+} Part;
+
+#define MAX_PARTS		8
+
+static Part parts[MAX_PARTS];
+static int	nparts = 0;
+
+void
+wtc_shmem_add(Size (*size) (void), void (*attach) (void *, bool))
+{
+	Assert(nparts < MAX_PARTS);
+	parts[nparts].size = size;
+	parts[nparts].attach = attach;
+	nparts++;
+}
+
+/* The slots come first, then the parts. */
 static Size
-stats_offset(void)
+slots_size(void)
 {
 	return CACHELINEALIGN(add_size(offsetof(WtcShared, slots),
 								   mul_size(MaxBackends + 1,
 											sizeof(WtcSlot))));
 }
 
-/* And behind them what is kept of prepared transactions. */
-static Size
-prepared_offset(void)
-{
-	return CACHELINEALIGN(add_size(stats_offset(), wtc_stats_size()));
-}
-
 static Size
 shmem_size(void)
 {
-	return add_size(prepared_offset(), wtc_prepared_size());
+	Size		size = slots_size();
+
+	for (int i = 0; i < nparts; i++)
+		size = add_size(size, CACHELINEALIGN(parts[i].size()));
+	return size;
+}
+
+static void
+attach_parts(bool initialise)
+{
+	char	   *place = (char *) wtc_shared + slots_size();
+
+	for (int i = 0; i < nparts; i++)
+	{
+		parts[i].attach(place, initialise);
+		place += CACHELINEALIGN(parts[i].size());
+	}
 }
 
 static void
@@ -85,7 +116,6 @@ shmem_startup(void)
 		pg_atomic_init_u64(&wtc_shared->replaying, 0);
 		pg_atomic_init_u64(&wtc_shared->parked_from, PG_UINT64_MAX);
 		pg_atomic_init_u64(&wtc_shared->watermark, 0);
-		pg_atomic_init_u64(&wtc_shared->generation, 0);
 		pg_atomic_init_u64(&wtc_shared->rounds_wanted, 0);
 		pg_atomic_init_u64(&wtc_shared->rounds_done, 0);
 		pg_atomic_init_u64(&wtc_shared->progress, 0);
@@ -99,8 +129,9 @@ shmem_startup(void)
 		pg_atomic_init_u32(&wtc_shared->link, 0);
 		pg_atomic_init_u64(&wtc_shared->link_since, 0);
 		pg_atomic_init_u64(&wtc_shared->behind_since, 0);
-		pg_atomic_init_u32(&wtc_shared->identity_changes, 0);
-		wtc_shared->identity[0] = '\0';
+		pg_atomic_init_u32(&wtc_shared->worker_asleep, 0);
+		pg_atomic_init_u32(&wtc_shared->journal, 0);
+		pg_atomic_init_u32(&wtc_shared->take_over, 0);
 		pg_atomic_init_u32(&wtc_shared->worker_procno, PG_UINT32_MAX);
 		pg_atomic_init_u32(&wtc_shared->holding, 0);
 		pg_atomic_init_u32(&wtc_shared->released, 0);
@@ -114,8 +145,7 @@ shmem_startup(void)
 				pg_atomic_init_u64(&slot->counters[c], 0);
 		}
 	}
-	wtc_stats_attach((char *) wtc_shared + stats_offset(), !found);
-	wtc_prepared_attach((char *) wtc_shared + prepared_offset(), !found);
+	attach_parts(!found);
 	LWLockRelease(AddinShmemInitLock);
 	wtc_waits_init();
 }
@@ -123,6 +153,9 @@ shmem_startup(void)
 void
 wtc_shmem_init(void)
 {
+	wtc_shmem_add(wtc_stats_size, wtc_stats_attach);
+	wtc_shmem_add(wtc_prepared_size, wtc_prepared_attach);
+	wtc_shmem_add(wtc_holds_size, wtc_holds_attach);
 	prev_request = shmem_request_hook;
 	shmem_request_hook = shmem_request;
 	prev_startup = shmem_startup_hook;
@@ -141,6 +174,15 @@ wtc_my_shared_slot(void)
 	if (n < 0 || n >= wtc_shared->nslots - 1)
 		return NULL;
 	return &wtc_shared->slots[n];
+}
+
+int
+wtc_my_owner(void)
+{
+	WtcSlot    *slot = wtc_my_shared_slot();
+
+	Assert(slot != NULL);
+	return (int) (slot - wtc_shared->slots) + 1;
 }
 
 bool
@@ -245,7 +287,7 @@ wtc_worker_busy(void)
 static void
 settle_at_exit(int code, Datum arg)
 {
-	wtc_inflight_settle(false);
+	wtc_inflight_settle(false, InvalidXLogRecPtr);
 }
 
 void
@@ -261,12 +303,12 @@ wtc_inflight_publish(uint64 lsn)
 		exit_registered = true;
 	}
 	pg_atomic_write_u64(&slot->inflight, lsn);
-	/* before the message: else the worker could pass it by (R16) */
+	/* before the message is written: else the watermark could pass it */
 	pg_memory_barrier();
 }
 
 void
-wtc_inflight_settle(bool pushed)
+wtc_inflight_settle(bool pushed, uint64 invalidated)
 {
 	WtcSlot    *slot = wtc_my_shared_slot();
 	uint64		lsn;
@@ -290,7 +332,10 @@ wtc_inflight_settle(bool pushed)
 			pg_atomic_write_u64(&wtc_shared->behind_since,
 								GetCurrentTimestamp());
 	}
-	/* replay_from first, then the mark (R18) */
+	else if (invalidated != InvalidXLogRecPtr)
+		wtc_hold(lsn, invalidated);
+
+	/* then the mark: at every moment one of them holds the watermark back */
 	pg_memory_barrier();
 	pg_atomic_write_u64(&slot->inflight, InvalidXLogRecPtr);
 }
@@ -305,36 +350,16 @@ wtc_inflight_drop(void)
 }
 
 void
-wtc_identity_publish(const char *identity)
-{
-	pg_atomic_fetch_add_u32(&wtc_shared->identity_changes, 1);
-	strlcpy(wtc_shared->identity, identity, sizeof(wtc_shared->identity));
-	pg_memory_barrier();
-	pg_atomic_fetch_add_u32(&wtc_shared->identity_changes, 1);
-}
-
-void
-wtc_identity_read(char *buf)
-{
-	uint32		before;
-	uint32		after;
-
-	do
-	{
-		before = pg_atomic_read_u32(&wtc_shared->identity_changes);
-		pg_read_barrier();
-		memcpy(buf, wtc_shared->identity, WTC_IDENTITY_LEN + 1);
-		pg_read_barrier();
-		after = pg_atomic_read_u32(&wtc_shared->identity_changes);
-	} while (before != after || before % 2 != 0);
-	buf[WTC_IDENTITY_LEN] = '\0';
-}
-
-void
 wtc_worker_wake(void)
 {
-	uint32		procno = pg_atomic_read_u32(&wtc_shared->worker_procno);
+	uint32		procno;
 
+	/* what the worker is woken for has been written before this */
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&wtc_shared->worker_asleep) == 0 ||
+		pg_atomic_exchange_u32(&wtc_shared->worker_asleep, 0) == 0)
+		return;
+	procno = pg_atomic_read_u32(&wtc_shared->worker_procno);
 	if (procno != PG_UINT32_MAX)
 		SetLatch(&ProcGlobal->allProcs[procno].procLatch);
 }

@@ -1,11 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * shmem.h
- *	  The one shared memory struct of wtcache.
+ *	  The shared memory of wtcache: its parts, and the struct of the backends
+ *	  and the worker.
  *
- * There are no locks in it: every field is an atomic, and each says who
- * writes it.  Nothing here raises an error once start-up is over, so it may
- * be used on either side of the commit record.
+ * Parts with a charter of their own (statistics, token, versions, ...) are
+ * added by the files that own them.  In the struct below there are no locks:
+ * every field is an atomic, and each says which process writes it.  Nothing
+ * here raises an error once start-up is over, so it may be used on either
+ * side of the commit record.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,9 +19,6 @@
 
 /* Room for the failure classes of redis/status.h. */
 #define WTC_FAIL_CLASSES	24
-
-/* Room for the identity of a Redis server, see position.lua. */
-#define WTC_IDENTITY_LEN	255
 
 /* The counters of wtcache.stat, in the order of its columns. */
 typedef enum WtcCounter
@@ -31,7 +31,7 @@ typedef enum WtcCounter
 	WTC_DELETES,
 	WTC_INVALIDATIONS,
 	WTC_STORED,
-	WTC_REFUSED_OLDER,
+	WTC_OVERTAKEN,
 	WTC_DEGRADED,
 	WTC_BYTES_SENT,
 	WTC_ROLLBACKS,
@@ -40,7 +40,6 @@ typedef enum WtcCounter
 	WTC_SPILL_BATCHES,
 	WTC_REPLAYED,
 	WTC_REPLAY_BATCHES,
-	WTC_UNCONFIRMED,
 	WTC_COLD_STARTS,
 	WTC_UNLISTED,
 	WTC_FAIL_FIRST,				/* + status - 1 */
@@ -67,10 +66,11 @@ typedef enum WtcWorkerState
 	WTC_WORKER_REPLAYING,
 	WTC_WORKER_NO_REDIS,
 	WTC_WORKER_COLD,
+	WTC_WORKER_SUPERSEDED,		/* another server writes to Redis now */
 	WTC_WORKER_STATES
 } WtcWorkerState;
 
-/* Why the cache was last made cold. */
+/* Why the cache was last emptied. */
 typedef enum WtcColdReason
 {
 	WTC_COLD_NONE,
@@ -78,7 +78,8 @@ typedef enum WtcColdReason
 	WTC_COLD_SYSTEM,			/* Redis was written by another system */
 	WTC_COLD_TIMELINE,			/* on a timeline that is not in our history */
 	WTC_COLD_AHEAD,				/* Redis is ahead of our WAL */
-	WTC_COLD_PHANTOMS,			/* what a lost timeline wrote is not on record */
+	WTC_COLD_JOURNAL,			/* what a lost timeline wrote is not on record */
+	WTC_COLD_FORMAT,			/* Redis was written by an earlier release */
 	WTC_COLD_REASONS
 } WtcColdReason;
 
@@ -113,13 +114,6 @@ typedef struct WtcShared
 	pg_atomic_uint64 watermark;
 
 	/*
-	 * Which life of which Redis server the worker knows; 0: none.  A push
-	 * counts only if Redis names the same number in its reply (R23).  Written
-	 * by the worker before it reads the watermark that Redis holds.
-	 */
-	pg_atomic_uint64 generation;
-
-	/*
 	 * Asking the worker to look: whoever wants it counts wanted up, and waits
 	 * until done has reached that number.  Written by any backend, and by the
 	 * worker, which counts progress up with every batch that it has pushed.
@@ -148,12 +142,23 @@ typedef struct WtcShared
 	pg_atomic_uint64 behind_since;
 
 	/*
-	 * The identity of the Redis server that belongs to generation.  Written
-	 * by the worker, which counts identity_changes up before and after: it is
-	 * odd meanwhile.
+	 * 1: the worker sleeps, or is about to, and has to be woken when there is
+	 * work for it.  Set by the worker before it looks for work; taken back by
+	 * the first process that wakes it, so that the others need not.
 	 */
-	pg_atomic_uint32 identity_changes;
-	char		identity[WTC_IDENTITY_LEN + 1];
+	pg_atomic_uint32 worker_asleep;
+
+	/*
+	 * 1: what is stored is noted in Redis' journal, because a standby may be
+	 * promoted.  Written by the worker.
+	 */
+	pg_atomic_uint32 journal;
+
+	/*
+	 * 1: a superuser has asked to take Redis over from another server.  Set
+	 * by any backend, taken back by the worker.
+	 */
+	pg_atomic_uint32 take_over;
 
 	/* number of the worker's PGPROC, or -1; written by the worker */
 	pg_atomic_uint32 worker_procno;
@@ -169,11 +174,22 @@ typedef struct WtcShared
 
 extern WtcShared *wtc_shared;
 
+/*
+ * Adds a part of shared memory: how large it is, and what to do with its place
+ * in each process; initialise is true in the first one.  Both run during
+ * start-up and may raise errors.  From _PG_init only.
+ */
+extern void wtc_shmem_add(Size (*size) (void),
+						  void (*attach) (void *place, bool initialise));
+
 /* Installs the shared memory hooks; from _PG_init only. */
 extern void wtc_shmem_init(void);
 
 /* This backend's slot, or NULL in a process that has none. */
 extern WtcSlot *wtc_my_shared_slot(void);
+
+/* A number for this process, above 0; in a process that has a slot. */
+extern int	wtc_my_owner(void);
 
 /* How many backends have a batch under way. */
 extern int	wtc_inflight_count(void);
@@ -181,10 +197,12 @@ extern int	wtc_inflight_count(void);
 /*
  * In-flight marks.  Publish before the message is written; settle once its
  * push is known to have been good or bad.  A bad one lowers replay_from
- * first, so that at every moment one of the two names the batch.
+ * first, so that at every moment one of the two names the batch.  After a
+ * good one that has invalidated tags, invalidated is the end of its commit
+ * record (else 0), and the watermark is held back, see holds.h.
  */
 extern void wtc_inflight_publish(uint64 lsn);
-extern void wtc_inflight_settle(bool pushed);
+extern void wtc_inflight_settle(bool pushed, uint64 invalidated);
 extern void wtc_inflight_drop(void);
 
 /* Counting.  No-ops in a process without a slot. */
@@ -192,11 +210,7 @@ extern void wtc_count(WtcCounter counter, uint64 n);
 extern void wtc_count_failure(int status);
 extern uint64 wtc_counter_sum(WtcCounter counter);
 
-/* The identity in shared memory, of which readers get a copy. */
-extern void wtc_identity_publish(const char *identity);
-extern void wtc_identity_read(char *buf);	/* WTC_IDENTITY_LEN + 1 */
-
-/* Wakes the worker, if there is one. */
+/* Wakes the worker, if there is one and it sleeps. */
 extern void wtc_worker_wake(void);
 
 /*

@@ -282,8 +282,7 @@ begin_batch(StringInfo buf, TransactionId xid)
 {
 	initStringInfo(buf);
 	if (TransactionIdIsValid(xid))
-		wtc_put_message_head(buf, xid, 0, InvalidXLogRecPtr,
-							 InvalidXLogRecPtr);
+		wtc_put_message_head(buf, xid, InvalidXLogRecPtr);
 	appendStringInfoCharMacro(buf, WTC_BATCH_FORMAT);
 }
 

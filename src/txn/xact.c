@@ -8,9 +8,10 @@
  *				legal: the transaction aborts.
  * COMMIT		the commit record is written and the transaction visible.
  *				Only notes that; PREPARE never comes here, and so what runs
- *				below runs for commits only (F10).
- * AFTER_LOCKS	the push.  Locks are gone, so nobody who waited for a row of
- *				ours waits for Redis (F12); the client has no answer yet.
+ *				below runs for commits only.
+ * AFTER_LOCKS	the push.  Locks are gone, so a session that waited for one of
+ *				these rows does not wait for Redis; the client has no answer
+ *				yet.
  *
  * Three kinds of transactions leave the push to the worker, which reads the
  * messages in WAL: one in async mode, one that has been prepared, and one that
@@ -18,9 +19,9 @@
  * After the last kind, and after COMMIT PREPARED, the backend waits for the
  * worker in AFTER_LOCKS, so that it reads its own write there as well.
  *
- * From COMMIT on nothing may raise an error (F5), allocate with palloc, or
- * look at a catalog; interrupts are held off.  There is no PG_TRY: it would
- * not help, and it would break the holding off of interrupts (F6).
+ * From COMMIT on nothing may raise an error (it would be a PANIC), allocate
+ * with palloc, or look at a catalog; interrupts are held off.  There is no
+ * PG_TRY: it would not help, and errfinish() ends the holding off of interrupts.
  *
  *-------------------------------------------------------------------------
  */
@@ -33,6 +34,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "change/message.h"
+#include "push/link.h"
 #include "push/push.h"
 #include "redis/conn.h"
 #include "shared/breaker.h"
@@ -46,28 +48,31 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-/* One message in WAL, and its push. */
-typedef struct Batch
-{
-	WtcPush    *push;
-	struct Batch *next;
-} Batch;
-
 /* how often to look whether the worker is done, in microseconds */
 #define POLL_US		1000
 
-/* What we push ourselves; all of it lives in TopTransactionContext. */
-static MemoryContext batch_cxt = NULL;
-static Batch *first_batch = NULL;
-static Batch **last_link = &first_batch;
+/* Who takes the changes to Redis. */
+typedef enum Carrier
+{
+	CARRIER_SELF,				/* this backend, before COMMIT returns */
+	CARRIER_WORKER,				/* the worker, at some time */
+	CARRIER_WORKER_AWAITED		/* the worker, and COMMIT waits for it */
+} Carrier;
 
-static bool marked = false;		/* the in-flight mark is published */
-static bool spilled = false;	/* messages were written on the way */
-static bool leave = false;		/* the worker pushes */
-static bool await = false;		/* wait for it after the commit */
-static bool resolved = false;	/* COMMIT PREPARED has been run */
-static uint64 messages = 0;		/* how many have been written */
-static bool committed = false;
+/* The transaction, as far as its end is concerned. */
+typedef struct Xact
+{
+	Carrier		carrier;
+	bool		marked;			/* the in-flight mark is published */
+	bool		spilled;		/* messages were written on the way */
+	bool		resolved;		/* COMMIT PREPARED has been run */
+	bool		committed;		/* there is something to do after the commit */
+	uint64		messages;		/* how many have been written */
+	MemoryContext batch_cxt;	/* of what follows, or NULL */
+	WtcPush    *push;			/* NULL: nothing to push by this backend */
+} Xact;
+
+static Xact xact;
 
 /* of the last transaction that had a push; outlives it */
 static WtcPushOutcome last_outcome = WTC_PUSH_DONE;
@@ -75,16 +80,13 @@ static WtcPushOutcome last_outcome = WTC_PUSH_DONE;
 static void
 forget(void)
 {
-	batch_cxt = NULL;
-	first_batch = NULL;
-	last_link = &first_batch;
-	marked = false;
-	spilled = false;
-	leave = false;
-	await = false;
-	resolved = false;
-	messages = 0;
-	committed = false;
+	memset(&xact, 0, sizeof(xact));
+}
+
+static bool
+leave(void)
+{
+	return xact.carrier != CARRIER_SELF;
 }
 
 /*
@@ -94,10 +96,10 @@ forget(void)
 static void
 mark_in_flight(void)
 {
-	if (!marked)
+	if (!xact.marked)
 		wtc_inflight_publish(GetXLogInsertRecPtr());
-	marked = true;
-	messages++;
+	xact.marked = true;
+	xact.messages++;
 }
 
 /*
@@ -109,7 +111,7 @@ spill(char *message, size_t len)
 {
 	CHECK_FOR_INTERRUPTS();
 	mark_in_flight();
-	spilled = true;
+	xact.spilled = true;
 	wtc_count(WTC_SPILL_BATCHES, 1);
 	(void) wtc_log_named_message(wtc_message_prefix(), message, len);
 	pfree(message);
@@ -117,33 +119,25 @@ spill(char *message, size_t len)
 
 /*
  * Writes a batch to WAL and prepares its push.  The version of everything in
- * it is the end of its message: whoever changes the same rows later can do
- * so only once this transaction has ended, and so takes a later one (F17).
- * A giant transaction has several, and a key is in one of them only.
+ * it is the end of its message: a transaction that changes the same rows later
+ * can do so only once this one has ended, and so takes a later one.  A giant
+ * transaction has several, and a key is in one of them only.
  */
 static void
 emit(char *data, size_t len)
 {
-	Batch	   *batch;
-	int64		created;
 	XLogRecPtr	lsn;
 
 	mark_in_flight();
-	if (leave)
+	lsn = wtc_log_message(wtc_message_prefix(), data, len);
+	if (leave())
 	{
-		(void) wtc_log_message(wtc_message_prefix(), data, len);
 		pfree(data);
 		return;
 	}
-
-	batch = palloc(sizeof(Batch));
-	created = wtc_push_created();
-	lsn = wtc_log_message(wtc_message_prefix(), data, len);
-
-	batch->push = wtc_push_prepare(data, len, lsn, created);
-	batch->next = NULL;
-	*last_link = batch;
-	last_link = &batch->next;
+	if (xact.push == NULL)
+		xact.push = wtc_push_create();
+	wtc_push_add(xact.push, data, len, lsn);
 }
 
 /*
@@ -152,18 +146,18 @@ emit(char *data, size_t len)
 static void
 prepare_batches(void)
 {
-	if (batch_cxt != NULL)
+	if (xact.batch_cxt != NULL)
 		return;
-	if (!leave)
-		wtc_push_connect();
-	batch_cxt = AllocSetContextCreate(TopTransactionContext,
-									  "wtcache batch",
-									  ALLOCSET_SMALL_SIZES);
+	if (!leave())
+		wtc_link_connect();
+	xact.batch_cxt = AllocSetContextCreate(TopTransactionContext,
+										   "wtcache batch",
+										   ALLOCSET_SMALL_SIZES);
 }
 
 /*
  * What others can see but a crash takes back must not get into the cache,
- * neither through us nor through a reader's fill (R14).  In async mode the
+ * neither by a push nor through a reader's fill.  In async mode the
  * worker pushes what has been flushed, whenever that is.
  */
 static void
@@ -179,14 +173,14 @@ write_batches(void)
 	MemoryContext old;
 
 	prepare_batches();
-	old = MemoryContextSwitchTo(batch_cxt);
+	old = MemoryContextSwitchTo(xact.batch_cxt);
 	wtc_pending_encode(emit);
 	MemoryContextSwitchTo(old);
 }
 
 /*
- * Another extension's callback has changed a row after ours has been called
- * (R3).  Its batch follows, with a later version.  A subtransaction may yet
+ * Another extension's callback has changed a row after ours has been called.
+ * Its batch follows, with a later version.  A subtransaction may yet
  * be rolled back: the worker sees that, but a push that has been prepared
  * cannot be recalled, so there its rows are deleted and not stored.
  */
@@ -200,19 +194,18 @@ late_change(const char *op, size_t len)
 	prepare_batches();
 
 	/* more than may be kept: then the worker pushes all of it */
-	if (!leave && MemoryContextMemAllocated(batch_cxt, true) >
+	if (!leave() && MemoryContextMemAllocated(xact.batch_cxt, true) >
 		2 * (uint64) wtc_batch_memory * 1024)
 	{
-		leave = await = true;
-		first_batch = NULL;
-		last_link = &first_batch;
-		MemoryContextReset(batch_cxt);
+		xact.carrier = CARRIER_WORKER_AWAITED;
+		xact.push = NULL;
+		MemoryContextReset(xact.batch_cxt);
 	}
 
-	old = MemoryContextSwitchTo(batch_cxt);
+	old = MemoryContextSwitchTo(xact.batch_cxt);
 	initStringInfo(&buf);
 	appendStringInfoCharMacro(&buf, WTC_BATCH_FORMAT);
-	if (!leave && GetCurrentTransactionNestLevel() > 1)
+	if (!leave() && GetCurrentTransactionNestLevel() > 1)
 		wtc_put_deletion(&buf, op, len);
 	else
 		appendBinaryStringInfo(&buf, op, len);
@@ -223,9 +216,11 @@ late_change(const char *op, size_t len)
 static void
 pre_commit(void)
 {
-	leave = spilled || resolved || wtc_mode == WTC_MODE_ASYNC;
-	await = (spilled || resolved) && wtc_mode != WTC_MODE_ASYNC;
-	if (spilled || wtc_pending_any())
+	if (wtc_mode == WTC_MODE_ASYNC)
+		xact.carrier = CARRIER_WORKER;
+	else if (xact.spilled || xact.resolved)
+		xact.carrier = CARRIER_WORKER_AWAITED;
+	if (xact.spilled || wtc_pending_any())
 		flush_commit();
 	if (wtc_pending_any())
 		write_batches();
@@ -238,7 +233,7 @@ pre_commit(void)
 static void
 pre_prepare(void)
 {
-	leave = true;
+	xact.carrier = CARRIER_WORKER;
 	if (wtc_pending_any())
 		write_batches();
 	wtc_pending_seal(late_change);
@@ -249,10 +244,10 @@ abort_transaction(void)
 {
 	uint64		discarded = wtc_pending_reset();
 
-	if (discarded > 0 || messages > 0)
+	if (discarded > 0 || xact.messages > 0)
 		wtc_count(WTC_ROLLBACKS, 1);
 	wtc_count(WTC_DISCARDED, discarded);
-	if (marked)
+	if (xact.marked)
 		wtc_inflight_drop();
 	forget();
 }
@@ -267,9 +262,9 @@ hand_over_prepared(void)
 	WtcTally   *tally = wtc_pending_tally();
 	uint64		operations;
 
-	if (marked)
+	if (xact.marked)
 	{
-		wtc_inflight_settle(false);
+		wtc_inflight_settle(false, InvalidXLogRecPtr);
 		wtc_count(WTC_PUSHES_DEFERRED, 1);
 		wtc_worker_wake();
 	}
@@ -284,11 +279,12 @@ static void
 note_commit(void)
 {
 	/* late changes may have come to nothing, in a subtransaction */
-	committed = resolved || first_batch != NULL || (leave && marked);
-	if (committed)
+	xact.committed = xact.resolved || xact.push != NULL ||
+		(leave() && xact.marked);
+	if (xact.committed)
 		return;
 	wtc_pending_reset();
-	if (marked)
+	if (xact.marked)
 		wtc_inflight_drop();
 	forget();
 }
@@ -316,7 +312,7 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PARALLEL_ABORT:
-			/* parallel workers write no rows (F36) */
+			/* parallel workers write no rows */
 			break;
 	}
 }
@@ -355,7 +351,8 @@ hopeless(void)
 /*
  * Waits until the worker has pushed what has been left to it: as long as it
  * gets on, but no longer than max_us, and not once we are told to stop.  (The
- * flags stay, as with a push.)  No latch: see F11.
+ * flags stay, as with a push.)  Without a latch: a wait-event set needs a
+ * resource owner.
  */
 static void
 await_worker(int64 max_us)
@@ -384,71 +381,50 @@ await_worker(int64 max_us)
 static void
 leave_to_worker(void)
 {
-	last_outcome = WTC_PUSH_UNCONFIRMED;
-	if (marked)
+	last_outcome = WTC_PUSH_DEFERRED;
+	if (xact.marked)
 	{
-		wtc_inflight_settle(false);
+		wtc_inflight_settle(false, InvalidXLogRecPtr);
 		wtc_count(WTC_PUSHES_DEFERRED, 1);
 	}
 	else if (!wtc_worker_busy())
 		return;
 
-	if (await && !hopeless())
-		await_worker((int64) wtc_push_timeout * 1000 * Max(messages, 1));
+	if (xact.carrier == CARRIER_WORKER_AWAITED && !hopeless())
+		await_worker((int64) wtc_push_timeout * 1000 * Max(xact.messages, 1));
 	else
 		wtc_worker_wake();
-}
-
-/*
- * Pushes the batches until one cannot be pushed; says how the worst went.
- */
-static WtcPushOutcome
-push_batches(void)
-{
-	int64		deadline = wtc_push_deadline();
-	WtcPushOutcome outcome = WTC_PUSH_DONE;
-
-	for (Batch *batch = first_batch; batch != NULL; batch = batch->next)
-	{
-		WtcPushOutcome this = wtc_push_run(batch->push, deadline);
-
-		if (this == WTC_PUSH_FAILED || this == WTC_PUSH_SKIPPED)
-			return this;
-		if (this == WTC_PUSH_UNCONFIRMED || outcome == WTC_PUSH_DONE)
-			outcome = this;
-	}
-	return outcome;
 }
 
 static void
 settle(WtcPushOutcome outcome)
 {
+	XLogRecPtr	invalidated = wtc_push_invalidates(xact.push) ?
+	XactLastCommitEnd : InvalidXLogRecPtr;
+
 	last_outcome = outcome;
 	switch (outcome)
 	{
 		case WTC_PUSH_DONE:
-			wtc_inflight_settle(true);
+			wtc_inflight_settle(true, invalidated);
 			wtc_count(WTC_PUSHES_OK, 1);
 			break;
-		case WTC_PUSH_COLD:
+		case WTC_PUSH_REJECTED:
 			/* Redis has had its say: a replay would change nothing */
-			wtc_inflight_settle(true);
+			wtc_inflight_settle(true, invalidated);
 			wtc_count(WTC_PUSHES_FAILED, 1);
 			break;
 		case WTC_PUSH_SKIPPED:
-			/* the worker looks by itself, now and then */
-			wtc_inflight_settle(false);
+			wtc_inflight_settle(false, InvalidXLogRecPtr);
 			wtc_count(WTC_PUSHES_SKIPPED, 1);
+			wtc_worker_wake();
 			break;
 		case WTC_PUSH_FAILED:
-			wtc_inflight_settle(false);
+			wtc_inflight_settle(false, InvalidXLogRecPtr);
 			wtc_count(WTC_PUSHES_FAILED, 1);
 			wtc_worker_wake();
 			break;
-		case WTC_PUSH_UNCONFIRMED:
-			wtc_inflight_settle(false);
-			wtc_count(WTC_UNCONFIRMED, 1);
-			wtc_worker_wake();
+		case WTC_PUSH_DEFERRED:
 			break;
 	}
 }
@@ -457,8 +433,11 @@ static void
 push_and_settle(void)
 {
 	int64		begun = wtc_clock_us();
-	WtcPushOutcome outcome = push_batches();
+	WtcPushOutcome outcome;
 
+	/* the transaction that has just ended is this one */
+	Assert(XactLastCommitEnd != InvalidXLogRecPtr);
+	outcome = wtc_push_run(xact.push, XactLastCommitEnd, wtc_push_deadline());
 	settle(outcome);
 	if (outcome != WTC_PUSH_SKIPPED)
 		wtc_latency_note(outcome == WTC_PUSH_DONE ? WTC_LATENCY_OK :
@@ -467,7 +446,7 @@ push_and_settle(void)
 
 /*
  * Called for every resource owner in every phase, children first and with
- * the same flags, so it asks for the one call it is meant for (F9).
+ * the same flags, so it asks for the one call it is meant for.
  */
 static void
 release_callback(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
@@ -475,18 +454,18 @@ release_callback(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
 {
 	ResourceOwner owner = CurrentResourceOwner;
 
-	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !committed || !isCommit ||
+	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !xact.committed || !isCommit ||
 		!isTopLevel || owner != TopTransactionResourceOwner)
 		return;
 
-	/* here, for who finds a new table's numbers must find the table as well */
+	/* not earlier: the numbers of a new table are found with the table */
 	wtc_tally_publish(wtc_pending_tally(),
 					  GetCurrentTransactionStopTimestamp());
 
-	/* an owner being released takes nothing: better to have none (F11) */
+	/* an owner that is being released takes nothing: better to have none */
 	CurrentResourceOwner = NULL;
-	pgstat_report_wait_start(leave ? wtc_wait_await_worker : wtc_wait_push);
-	if (leave)
+	pgstat_report_wait_start(leave() ? wtc_wait_await_worker : wtc_wait_push);
+	if (leave())
 		leave_to_worker();
 	else
 		push_and_settle();
@@ -506,7 +485,7 @@ wtc_xact_outcome(void)
 void
 wtc_xact_resolved(void)
 {
-	resolved = true;
+	xact.resolved = true;
 }
 
 void

@@ -14,7 +14,7 @@
 extern void wtc_xact_init(void);
 
 /*
- * How the last push of this backend went; WTC_PUSH_UNCONFIRMED if it was left
+ * How the last push of this backend went; WTC_PUSH_DEFERRED if it was left
  * to the worker.
  */
 extern WtcPushOutcome wtc_xact_outcome(void);

@@ -80,7 +80,7 @@ wtc_is_parked(XLogRecPtr lsn)
 }
 
 void
-wtc_park(const WtcWalMessage *message, int64 created_us)
+wtc_park(const WtcWalMessage *message)
 {
 	WtcParked  *p;
 
@@ -101,9 +101,7 @@ wtc_park(const WtcWalMessage *message, int64 created_us)
 	p->start = p->open_at = message->start;
 	p->len = message->len;
 	p->xid = message->xid;
-	p->timeline = message->timeline;
 	p->lsn = message->lsn;
-	p->created_us = created_us;
 }
 
 static void
@@ -113,7 +111,7 @@ unpark(int i)
 }
 
 bool
-wtc_parked_examine(int64 created_us, bool *missed)
+wtc_parked_examine(bool *missed)
 {
 	bool		any = false;
 
@@ -124,7 +122,7 @@ wtc_parked_examine(int64 created_us, bool *missed)
 
 		if (p->lost && fate != WTC_FATE_OPEN)
 		{
-			/* nobody knows its keys any more */
+			/* its keys are not known any more */
 			*missed |= fate != WTC_FATE_DEAD;
 			unpark(i);
 			continue;
@@ -132,7 +130,6 @@ wtc_parked_examine(int64 created_us, bool *missed)
 		switch (fate)
 		{
 			case WTC_FATE_OPEN:
-				p->created_us = created_us;
 				break;
 			case WTC_FATE_COMMITTED:
 				p->due = any = true;
@@ -146,6 +143,16 @@ wtc_parked_examine(int64 created_us, bool *missed)
 		}
 	}
 	return any;
+}
+
+XLogRecPtr
+wtc_parked_open_at(void)
+{
+	XLogRecPtr	min = PG_UINT64_MAX;
+
+	for (int i = 0; i < nparked; i++)
+		min = Min(min, parked[i].open_at);
+	return min;
 }
 
 const WtcParked *
@@ -213,7 +220,7 @@ note_lost(void)
 		if (known || !TransactionIdIsNormal(message.xid) ||
 			!TransactionIdIsInProgress(message.xid))
 			continue;
-		wtc_park(&message, 0);
+		wtc_park(&message);
 		parked[nparked - 1].lost = true;
 	}
 }
@@ -244,7 +251,7 @@ carry(WtcParked *p)
 
 	wtc_parked_reopen(p, &message);
 	initStringInfo(&buf);
-	wtc_put_message_head(&buf, p->xid, p->timeline, p->lsn, message.commit);
+	wtc_put_message_head(&buf, p->xid, p->lsn);
 	appendBinaryStringInfo(&buf, message.batch, message.len);
 	wtc_wal_close();
 	wtc_wal_flush(wtc_log_named_message(wtc_message_prefix(),
@@ -278,7 +285,7 @@ wtc_parked_carry_far(uint64 most)
 		total += parked[i].len;
 	distance = Max(CARRY_BYTES, 4 * total);
 	if (most != PG_UINT64_MAX)
-		distance = Min(distance, Max(most / 2, 2 * total));
+		distance = Min(distance, Max(most / 3, 2 * total));
 	if (end <= distance)
 		return;
 	wtc_fate_horizon();

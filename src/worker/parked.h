@@ -24,8 +24,9 @@ typedef enum WtcFate
 } WtcFate;
 
 /*
- * Asks first whether it is in progress, and only then whether it committed
- * (R8).  wtc_fate_horizon() is due before a series of questions.
+ * Asks first whether it is in progress, and only then whether it committed:
+ * one that has its commit record may still be invisible to others, and must
+ * not be pushed yet.  wtc_fate_horizon() is due before a series of questions.
  */
 extern void wtc_fate_horizon(void);
 extern WtcFate wtc_fate_of(TransactionId xid);
@@ -36,24 +37,25 @@ typedef struct WtcParked
 	XLogRecPtr	open_at;		/* it had not been committed by then */
 	uint32		len;
 	TransactionId xid;
-	TimeLineID	timeline;
 	XLogRecPtr	lsn;
-	int64		created_us;		/* last seen in progress */
 	bool		lost;			/* its WAL is gone */
 	bool		due;			/* over, and to be pushed */
 	bool		blind;			/* nobody knows whether it committed */
 } WtcParked;
 
-extern void wtc_park(const WtcWalMessage *message, int64 created_us);
+extern void wtc_park(const WtcWalMessage *message);
 
 /* Is the batch with this version parked? */
 extern bool wtc_is_parked(XLogRecPtr lsn);
 
 /*
- * Looks at all of them; true if any is due.  The clock has been read before.
- * *missed: one was committed whose keys nobody knows any more.
+ * Looks at all of them; true if any is due.  *missed: one was committed whose
+ * keys are not known any more.
  */
-extern bool wtc_parked_examine(int64 created_us, bool *missed);
+extern bool wtc_parked_examine(bool *missed);
+
+/* What is parked has not been committed before this, or UINT64_MAX. */
+extern XLogRecPtr wtc_parked_open_at(void);
 
 /* The next one that is due, from *pos on, which begins as 0; NULL at the end. */
 extern const WtcParked *wtc_parked_due(int *pos);

@@ -1,128 +1,117 @@
 /*-------------------------------------------------------------------------
  *
  * position.c
- *	  How far Redis has come, and which Redis it is.
+ *	  Meeting Redis: taking it with a token, and finding out how far it is.
  *
- * The watermark in Redis is the text "system version identity": the system
- * identifier of the PostgreSQL server, the position as a version, and the
- * identity under which it was stored; or "cold" while the cache is emptied.
+ * First the token is set, then the position is read, in one step: what an old
+ * primary or a stalled connection pushes between the two would be lost
+ * otherwise.  Redis stays closed to the backends until everything has been
+ * deleted that must not be seen.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include <inttypes.h>
-
 #include "access/timeline.h"
 #include "access/xlog.h"
 #include "guc.h"
+#include "push/link.h"
 #include "push/push.h"
+#include "push/token.h"
+#include "read/ask.h"
+#include "redis/keys.h"
 #include "redis/script.h"
 #include "utils/timestamp.h"
+#include "worker/journal.h"
 #include "worker/position.h"
 #include "worker/replay.h"
 #include "worker/slot.h"
 #include "worker/wal.h"
 #include "worker/worker.h"
 
-#define COLD_MARK		"cold"
-/* of a server that does not let us ask */
-#define NO_IDENTITY		"/"
-/* how many positions with their times are kept in Redis, at most */
-#define MAX_POSITIONS	2000
-
-/* What position.lua answers. */
+/* What take.lua answers. */
 enum
 {
-	SAYS_DONE,
-	SAYS_NOW,
-	SAYS_IDENTITY,
-	SAYS_GENERATION,
-	SAYS_WATERMARK,
+	SAYS_VERDICT,
+	SAYS_FOUND,
+	SAYS_FIRST_FORMAT,
+	SAYS_SYSTEM,
+	SAYS_TIMELINE,
+	SAYS_LSN,
+	SAYS_JOURNAL,
 	SAYS_POLICY,
-	SAYS_BEAT,
 	SAYS_COUNT
 };
 
-typedef char Version[WTC_VERSION_LEN + 1];
-
-static char known_identity[WTC_IDENTITY_LEN + 1];
-static uint64 known_generation;
-static bool known = false;
-
-static void
-make_version(Version version, TimeLineID timeline, XLogRecPtr lsn)
-{
-	snprintf(version, sizeof(Version), WTC_VERSION_FORMAT, timeline,
-			 (uint64) lsn);
-}
+/* the token that the worker has set last */
+static uint64 number = 0;
+static char token[WTC_TOKEN_LEN];
+static bool superseded = false;
 
 bool
 wtc_position_known(void)
 {
-	return known;
+	return number != 0 && wtc_token() == number;
 }
 
-void
-wtc_position_doubt(void)
+bool
+wtc_position_superseded(void)
 {
-	known = false;
-	known_identity[0] = '\0';
+	return superseded;
 }
 
-/* Runs position.lua; the arguments that an act does not need are empty. */
-static WtcStatus
-say(const char *act, const char *identity, const char *mark, const char *more,
-	WtcAnswer *answer)
-{
-	char		generation[24];
-	char		limit[24];
-	const char *args[] = {
-		WTC_FENCE_0, WTC_FENCE_1, WTC_POSITION, WTC_POSITIONS,
-		act, generation, identity, mark, more, limit
-	};
-	WtcStatus	status;
-
-	snprintf(generation, sizeof(generation), UINT64_FORMAT, known_generation);
-	snprintf(limit, sizeof(limit), "%d",
-			 Min(MAX_POSITIONS, 2 * wtc_fence_ttl * 1000 / WTC_BEAT_MS + 2));
-	status = wtc_push_eval(wtc_position_text, 4, lengthof(args), args, answer);
-	if (status != WTC_OK)
-		return status;
-	if (answer->n != SAYS_COUNT)
-		return WTC_FAIL_PROTOCOL;
-	wtc_push_note_clock(strtoll(answer->text[SAYS_NOW], NULL, 10));
-	return WTC_OK;
-}
-
-/* The text of a watermark, palloc'd. */
+/* A number as text, palloc'd. */
 static char *
-mark_text(XLogRecPtr lsn, const char *identity)
+text_of(uint64 n)
 {
-	Version		version;
+	return psprintf(UINT64_FORMAT, n);
+}
 
-	make_version(version, wtc_wal_timeline(lsn), lsn);
-	return psprintf(UINT64_FORMAT " %s %s", GetSystemIdentifier(), version,
-					identity);
+/* --- the position --- */
+
+typedef struct Position
+{
+	bool		any;
+	bool		first_format;	/* of an earlier release */
+	uint64		system;
+	TimeLineID	timeline;
+	XLogRecPtr	lsn;
+	bool		journaled;
+	XLogRecPtr	journal;		/* complete from here on */
+} Position;
+
+static void
+parse_position(const WtcAnswer *answer, Position *p)
+{
+	memset(p, 0, sizeof(*p));
+	p->first_format = strcmp(answer->text[SAYS_FIRST_FORMAT], "0") != 0;
+	p->any = answer->text[SAYS_SYSTEM][0] != '\0' &&
+		answer->text[SAYS_LSN][0] != '\0';
+	p->system = strtoull(answer->text[SAYS_SYSTEM], NULL, 10);
+	p->timeline = (TimeLineID) strtoul(answer->text[SAYS_TIMELINE], NULL, 10);
+	p->lsn = strtoull(answer->text[SAYS_LSN], NULL, 10);
+	p->journaled = answer->text[SAYS_JOURNAL][0] != '\0';
+	p->journal = strtoull(answer->text[SAYS_JOURNAL], NULL, 10);
 }
 
 /*
- * Makes the server ours, if it is still the one with this identity; how is as
- * in position.lua.
+ * Stores the position, under the WATCH of the token.  *refused: Redis holds it no
+ * more.
  */
 static WtcStatus
-take_possession(const char *identity, const char *mark, const char *how)
+store(XLogRecPtr lsn, bool *refused)
 {
-	WtcAnswer	answer;
-	WtcStatus	status = say("adopt", identity, mark, how, &answer);
+	const char *args[] = {
+		"HSET", WTC_KEY_POSITION,
+		"system", text_of(GetSystemIdentifier()),
+		"timeline", text_of(wtc_wal_timeline(lsn)),
+		"lsn", text_of(lsn)
+	};
+	WtcFencedAnswer answer;
+	WtcStatus	status = wtc_command_fenced(lengthof(args), args, &answer);
 
-	if (status != WTC_OK)
-		return status;
-	if (strcmp(answer.text[SAYS_DONE], "1") != 0)
-		return WTC_FAIL_OTHER;	/* another server, all of a sudden */
-	/* what is replayed next has to have been created later than the fence */
-	pg_usleep(100);
-	return WTC_OK;
+	*refused = answer.refused || strcmp(wtc_link.watched, token) != 0;
+	return status;
 }
 
 /*
@@ -137,155 +126,85 @@ delete_by_steps(const char *script, int nkeys, int nargs, const char **args,
 	do
 	{
 		WtcAnswer	answer;
-		WtcStatus	status = wtc_push_eval(script, nkeys, nargs, args, &answer);
+		WtcStatus	status = wtc_eval(script, nkeys, nargs, args, &answer);
 
 		wtc_worker_check();
 		if (status != WTC_OK)
 			return status;
 		if (answer.n != 2)
 			return WTC_FAIL_PROTOCOL;
+		if (strcmp(answer.text[0], "-1") == 0)
+			return WTC_FAIL_OTHER;	/* the token does not hold any more */
 		args[nkeys] = answer.text[0];
 		*deleted += strtoull(answer.text[1], NULL, 10);
 	} while (strcmp(args[nkeys], "0") != 0);
 	return WTC_OK;
 }
 
-/* --- what the server's watermark means --- */
-
-typedef struct Mark
-{
-	bool		any;
-	bool		cold;			/* emptying the cache was not finished */
-	bool		rolled_back;	/* the server may have lost writes since */
-	uint64		system;
-	TimeLineID	timeline;
-	XLogRecPtr	lsn;
-} Mark;
-
-static void
-parse_mark(const char *text, const char *identity, Mark *mark)
-{
-	char		stored[256] = "";
-
-	memset(mark, 0, sizeof(*mark));
-	mark->cold = strcmp(text, COLD_MARK) == 0;
-	mark->any = mark->cold ||
-		sscanf(text, "%" SCNu64 " %8u%19" SCNu64 " %255s",
-			   &mark->system, &mark->timeline, &mark->lsn, stored) >= 3;
-	mark->rolled_back = strcmp(stored, identity) != 0 ||
-		strcmp(identity, NO_IDENTITY) == 0;
-}
-
-/* The first position that the server itself may still have to replay from. */
+/* Where the timeline of a position left this server's history. */
 static XLogRecPtr
-oldest_position(void)
+end_of(TimeLineID timeline)
 {
-	XLogRecPtr	watermark = pg_atomic_read_u64(&wtc_shared->watermark);
-	XLogRecPtr	slot = wtc_slot_position();
-
-	if (slot == InvalidXLogRecPtr && watermark == InvalidXLogRecPtr)
-		return GetXLogInsertRecPtr();
-	if (slot == InvalidXLogRecPtr || watermark == InvalidXLogRecPtr)
-		return Max(slot, watermark);
-	return Min(slot, watermark);
+	if (timeline == GetWALInsertionTimeLine())
+		return PG_UINT64_MAX;
+	return tliSwitchPoint(timeline, wtc_wal_history(), NULL);
 }
 
 /*
- * Where the replay has to begin for a server with this mark; or why that is
+ * Where the replay has to begin for a Redis with this position; or why that is
  * impossible.
  */
 static WtcColdReason
-find_start(const Mark *mark, XLogRecPtr *start)
+find_start(const Position *p, XLogRecPtr *start)
 {
 	TimeLineID	current = GetWALInsertionTimeLine();
 
-	if (mark->cold)
-		return WTC_COLD_GAP;
-	if (!mark->any)
-	{
-		/* empty, or never ours: what we still have does no harm */
-		*start = oldest_position();
-		return wtc_wal_exists(*start) ? WTC_COLD_NONE : WTC_COLD_GAP;
-	}
-	if (mark->system != GetSystemIdentifier())
+	if (p->first_format)
+		return WTC_COLD_FORMAT;
+	if (p->system != GetSystemIdentifier())
 		return WTC_COLD_SYSTEM;
-	if (mark->timeline > current ||
-		!tliInHistory(mark->timeline, wtc_wal_history()))
+	if (p->timeline > current ||
+		!tliInHistory(p->timeline, wtc_wal_history()))
 		return WTC_COLD_TIMELINE;
-	*start = mark->lsn;
-	if (mark->timeline == current && mark->lsn > GetXLogInsertRecPtr())
+	if (p->timeline == current && p->lsn > GetXLogInsertRecPtr())
 		return WTC_COLD_AHEAD;
-	if (mark->timeline < current)
-		*start = Min(mark->lsn, tliSwitchPoint(mark->timeline,
-											   wtc_wal_history(), NULL));
+	if (p->timeline < current &&
+		(!p->journaled || end_of(p->timeline) < p->journal))
+		return WTC_COLD_JOURNAL;
+	*start = Min(p->lsn, end_of(p->timeline));
 	return wtc_wal_exists(*start) ? WTC_COLD_NONE : WTC_COLD_GAP;
 }
 
-/* --- phantoms --- */
-
-static WtcStatus
-covers(const char *version, bool *yes)
-{
-	const char *args[] = {WTC_FENCE_0, WTC_FENCE_1, WTC_POSITIONS, version};
-	WtcAnswer	answer;
-	WtcStatus	status = wtc_push_eval(wtc_covers_text, 3, lengthof(args), args,
-									   &answer);
-
-	*yes = status == WTC_OK && strcmp(answer.text[0], "1") == 0;
-	return status;
-}
-
-/* Deletes what has a record between two versions. */
-static WtcStatus
-sweep(const char *low, const char *high, uint64 *deleted)
-{
-	const char *args[] = {WTC_FENCE_0, WTC_FENCE_1, NULL, low, high};
-	const char *other[] = {WTC_FENCE_1, WTC_FENCE_0, NULL, low, high};
-	WtcStatus	status = delete_by_steps(wtc_sweep_text, 2, lengthof(args), args,
-										 deleted);
-
-	if (status == WTC_OK)
-		status = delete_by_steps(wtc_sweep_text, 2, lengthof(other), other,
-								 deleted);
-	return status;
-}
-
 /*
- * What was pushed by transactions that this server's history does not have:
- * between the end of each former timeline and the beginning of the next one
- * (R25).  *all: the fence had a record of everything that may be a phantom.
+ * Deletes what was stored by transactions that this server's history does not
+ * have: those of a former timeline beyond the point at which it was left.
  */
 static WtcStatus
-remove_phantoms(TimeLineID from, bool *all)
+sweep_journal(void)
 {
-	ListCell   *cell;
-	TimeLineID	later = 0;
+	int			n = list_length(wtc_wal_history());
+	const char **args = palloc(sizeof(char *) * (3 + 2 * n));
+	int			nargs = 3;
 	uint64		deleted = 0;
+	ListCell   *cell;
 	WtcStatus	status;
-	Version		low;
-	Version		high;
 
-	/* the history begins with the newest */
+	args[0] = WTC_KEY_JOURNAL;
+	args[2] = token;
 	foreach(cell, wtc_wal_history())
 	{
 		TimeLineHistoryEntry *entry = lfirst(cell);
 
-		if (later != 0 && entry->tli >= from)
-		{
-			make_version(low, entry->tli, entry->end);
-			make_version(high, later, 0);
-			status = sweep(low, high, &deleted);
-			if (status != WTC_OK)
-				return status;
-		}
-		later = entry->tli;
+		if (entry->tli == GetWALInsertionTimeLine())
+			continue;
+		args[nargs++] = text_of(entry->tli);
+		args[nargs++] = text_of(entry->end);
 	}
-	make_version(low, from, tliSwitchPoint(from, wtc_wal_history(), NULL));
-	status = covers(low, all);
+	status = delete_by_steps(wtc_sweep_text, 1, nargs, args, &deleted);
 	if (status == WTC_OK)
 		ereport(LOG,
-				(errmsg("wtcache: this server was promoted, " UINT64_FORMAT " keys written by a lost part of timeline %u deleted from Redis",
-						deleted, from)));
+				(errmsg("wtcache: this server was promoted, " UINT64_FORMAT " keys deleted from Redis that were stored by a part of WAL that it does not have",
+						deleted)));
 	return status;
 }
 
@@ -297,7 +216,8 @@ static const char *const reasons[WTC_COLD_REASONS] = {
 	[WTC_COLD_SYSTEM] = "Redis was written by another PostgreSQL server",
 	[WTC_COLD_TIMELINE] = "Redis was written on a timeline that this server does not descend from",
 	[WTC_COLD_AHEAD] = "Redis is ahead of this server, which seems to be an older copy",
-	[WTC_COLD_PHANTOMS] = "Redis has no record of what was written before this server was promoted",
+	[WTC_COLD_JOURNAL] = "Redis has no journal of what was stored before this server was promoted",
+	[WTC_COLD_FORMAT] = "Redis was written by an earlier release of wtcache",
 };
 
 const char *
@@ -309,42 +229,23 @@ wtc_cold_reason_text(WtcColdReason reason)
 static WtcStatus
 delete_matching(const char *pattern, uint64 *deleted)
 {
-	const char *args[] = {NULL, pattern};
+	const char *args[] = {NULL, token, pattern};
 
 	return delete_by_steps(wtc_cold_text, 0, lengthof(args), args, deleted);
 }
 
 /*
- * First the fence is emptied, such that pushes only delete until it is emptied
- * again in the end: what is on its way cannot bring back what is deleted here
- * (R24), and no key can be stored whose tag's set is then deleted.  The replay
- * brings what has been pushed meanwhile.  The mark says "cold" until all is
- * done.
+ * Redis is closed to the backends meanwhile, so what they commit is replayed.
+ * The position is that of before until all is done.
  */
 static WtcStatus
-empty_cache(const char *identity, XLogRecPtr lsn, uint64 *deleted)
-{
-	WtcStatus	status = take_possession(identity, COLD_MARK, "2");
-
-	if (status == WTC_OK)
-		status = delete_matching(wtc_cold_pattern, deleted);
-	if (status == WTC_OK)
-		status = delete_matching("wtcache:*", deleted);
-	if (status != WTC_OK)
-		return status;
-
-	/* a batch whose transaction is not over is not dead */
-	wtc_replay_rescue(lsn);
-	return take_possession(identity, mark_text(lsn, identity), "3");
-}
-
-static WtcStatus
-go_cold(WtcColdReason reason, const char *identity)
+go_cold(WtcColdReason reason)
 {
 	XLogRecPtr	lsn = GetXLogInsertRecPtr();
 	uint64		mark;
 	bool		stranded = false;
 	uint64		deleted = 0;
+	bool		refused = false;
 	WtcStatus	status;
 
 	pg_atomic_write_u32(&wtc_shared->worker_state, WTC_WORKER_COLD);
@@ -356,9 +257,19 @@ go_cold(WtcColdReason reason, const char *identity)
 	else
 		stranded = mark < lsn;
 	wtc_wal_flush(lsn);
-	status = empty_cache(identity, lsn, &deleted);
+	status = delete_matching(wtc_cold_pattern, &deleted);
+	if (status == WTC_OK)
+		status = delete_matching("wtcache:*", &deleted);
+	if (status == WTC_OK)
+		status = wtc_journal_begin(false);
 	if (status != WTC_OK)
 		return status;
+
+	/* a batch whose transaction is not over is not dead */
+	wtc_replay_rescue(lsn);
+	status = store(lsn, &refused);
+	if (status != WTC_OK || refused)
+		return status != WTC_OK ? status : WTC_FAIL_OTHER;
 
 	wtc_count(WTC_COLD_STARTS, 1);
 	pg_atomic_write_u32(&wtc_shared->cold_reason, reason);
@@ -372,25 +283,17 @@ go_cold(WtcColdReason reason, const char *identity)
 	return WTC_OK;
 }
 
-WtcStatus
-wtc_position_go_cold(WtcColdReason reason)
-{
-	WtcStatus	status;
+/* --- meeting Redis --- */
 
-	if (known_identity[0] == '\0')
-		return WTC_FAIL_OTHER;
-	known = false;
-	status = go_cold(reason, known_identity);
-	known = status == WTC_OK;
-	return status;
-}
-
-/* --- meeting a server --- */
-
-/* Policies that evict tag sets before their members, or fences (F42). */
+/* Policies that evict tag sets before their members, or the token. */
 static void
 warn_of_policy(const char *policy)
 {
+	static char last[64] = "";
+
+	if (strcmp(policy, last) == 0)
+		return;
+	strlcpy(last, policy, sizeof(last));
 	if (strncmp(policy, "allkeys-", 8) == 0 ||
 		strcmp(policy, "volatile-ttl") == 0 ||
 		strcmp(policy, "volatile-random") == 0)
@@ -401,60 +304,84 @@ warn_of_policy(const char *policy)
 				 errhint("Use noeviction, volatile-lru or volatile-lfu.")));
 }
 
-/*
- * Two servers with one Redis would empty it by turns.  As long as the other one
- * stores its positions, and for two beats more, we stand back.
- */
-static bool
-others_alive(const char *now, const char *beat)
-{
-	static bool told = false;
-	int64		age_us = strtoll(now, NULL, 10) - strtoll(beat, NULL, 10);
-
-	if (beat[0] == '\0' || age_us < 0 || age_us > 2 * WTC_BEAT_MS * INT64CONST(1000))
-	{
-		told = false;
-		return false;
-	}
-	if (!told)
-		ereport(WARNING,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("wtcache: another PostgreSQL server writes to this Redis"),
-				 errhint("Give each server a Redis database of its own.")));
-	told = true;
-	return true;
-}
-
-/*
- * A new generation.  It is known to backends before the server's watermark is
- * read, so that no push counts that might not be covered by it (R23).
- */
 static void
-begin_generation(const char *identity)
+stand_back(const char *verdict, const char *found)
 {
-	if (strcmp(known_identity, identity) != 0)
-		strlcpy(known_identity, identity, sizeof(known_identity));
-	known_generation = Max(known_generation + 1,
-						   (uint64) GetCurrentTimestamp());
-	wtc_identity_publish(identity);
-	pg_atomic_write_u64(&wtc_shared->generation, known_generation);
-	pg_memory_barrier();
+	bool		later = strcmp(verdict, "superseded") == 0;
+
+	superseded = true;
+	number = 0;
+	pg_atomic_write_u32(&wtc_shared->worker_state, WTC_WORKER_SUPERSEDED);
+	ereport(WARNING,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 later ? errmsg("wtcache: a server that was promoted has taken Redis over") :
+			 errmsg("wtcache: another PostgreSQL server has taken Redis over"),
+			 errdetail("This server writes to Redis no more.  The token found there is \"%s\".",
+					   found),
+			 errhint("Give each server a Redis database of its own, or call wtcache.take_over().")));
 }
 
+/*
+ * Sets the token.  *kept: Redis has lost nothing since this connection watched
+ * the token last, because the EXEC that set the new one was not refused.
+ */
 static WtcStatus
-adopt(const char *identity, const Mark *mark, const char *text,
-	  XLogRecPtr start)
+set_token(bool fresh, WtcAnswer *answer, bool *kept)
 {
-	bool		promoted = mark->any &&
-	mark->timeline < GetWALInsertionTimeLine();
+	bool		told = pg_atomic_exchange_u32(&wtc_shared->take_over, 0) != 0;
+	bool		watched = !fresh && number != 0 &&
+	strcmp(wtc_link.watched, token) == 0;
+	const char *args[] = {
+		WTC_KEY_TOKEN, WTC_KEY_POSITION, WTC_KEY_JOURNAL,
+		text_of(GetSystemIdentifier()), text_of(GetWALInsertionTimeLine()),
+		text_of(wtc_token_started()), token,
+		told ? "2" : wtc_token_was_set() ? "0" : "1"
+	};
 	WtcStatus	status;
 
-	if (!mark->any || promoted)
-		text = mark_text(start, identity);
+	do
+	{
+		if (!pg_strong_random(&number, sizeof(number)))
+			number = (uint64) GetCurrentTimestamp();
+	} while (number == 0);
+	wtc_token_text(token, number);
+
+	*kept = false;
+	if (watched)
+	{
+		WtcFencedAnswer fenced;
+
+		status = wtc_eval_fenced(wtc_take_text, 3, lengthof(args), args,
+								 &fenced);
+		if (status != WTC_OK && status != WTC_FAIL_OOM)
+			return status;
+		*kept = status == WTC_OK && !fenced.refused;
+		*answer = fenced.answer;
+	}
+	if (!*kept)
+		status = wtc_eval(wtc_take_text, 3, lengthof(args), args, answer);
+	if (status == WTC_OK && answer->n != SAYS_COUNT && answer->n != 2)
+		return WTC_FAIL_PROTOCOL;
+	return status;
+}
+
+/* The replay begins here, or (kept) goes on where it was. */
+static WtcStatus
+adopt(const Position *p, XLogRecPtr start)
+{
+	bool		refused = false;
+	WtcStatus	status = WTC_OK;
+
 	wtc_wal_flush(start);
-	status = take_possession(identity, text,
-							 mark->rolled_back || promoted ? "1" : "0");
-	if (status != WTC_OK)
+	if (p->any && p->timeline < GetWALInsertionTimeLine())
+		status = sweep_journal();
+	if (status == WTC_OK)
+		status = wtc_journal_begin(p->journaled);
+	if (status == WTC_OK)
+		status = store(start, &refused);
+	if (status == WTC_OK && refused)
+		return WTC_FAIL_OTHER;	/* something else already: meet that */
+	if (status != WTC_OK && status != WTC_FAIL_OOM)
 		return status;
 	if (pg_atomic_read_u64(&wtc_shared->watermark) > start ||
 		pg_atomic_read_u64(&wtc_shared->watermark) == 0)
@@ -462,83 +389,93 @@ adopt(const char *identity, const Mark *mark, const char *text,
 	wtc_replay_restart(start);
 	ereport(LOG,
 			(errmsg("wtcache: replay begins at %X/%X", LSN_FORMAT_ARGS(start)),
-			 errdetail("Redis %s.", !mark->any ? "knows no position" :
-					   mark->rolled_back ? "has been restarted or failed over since" :
-					   "has kept its data")));
+			 p->any ? 0 : errdetail("Redis knows no position.")));
 	return WTC_OK;
 }
 
+/*
+ * Redis knows nothing of this server: it is new, or was emptied.  What had been
+ * pushed before is gone by choice; only the rest is pushed.
+ */
+static XLogRecPtr
+start_anew(void)
+{
+	XLogRecPtr	watermark = pg_atomic_read_u64(&wtc_shared->watermark);
+
+	return watermark != InvalidXLogRecPtr ? watermark : GetXLogInsertRecPtr();
+}
+
 WtcStatus
-wtc_position_meet(void)
+wtc_position_meet(bool fresh)
 {
 	WtcAnswer	answer;
-	WtcStatus	status = say("look", "", "", "", &answer);
-	const char *identity;
-	const char *text;
-	Mark		mark;
-	XLogRecPtr	start;
-	WtcColdReason reason;
-	bool		covered = true;
+	Position	p;
+	XLogRecPtr	start = InvalidXLogRecPtr;
+	WtcColdReason reason = WTC_COLD_NONE;
+	bool		kept;
+	WtcStatus	status;
 
+	/* from here on until it is opened again, nothing is pushed */
+	wtc_token_close();
+	status = set_token(fresh, &answer, &kept);
 	if (status != WTC_OK)
 		return status;
-	if (known && strcmp(known_identity, NO_IDENTITY) != 0 &&
-		strcmp(answer.text[SAYS_IDENTITY], known_identity) == 0 &&
-		strtoull(answer.text[SAYS_GENERATION], NULL, 10) == known_generation)
+	superseded = false;
+	if (strcmp(answer.text[SAYS_VERDICT], "taken") != 0)
+	{
+		stand_back(answer.text[SAYS_VERDICT], answer.text[SAYS_FOUND]);
 		return WTC_OK;
-
-	known = false;
-	if (strcmp(known_identity, answer.text[SAYS_IDENTITY]) != 0)
-	{
-		warn_of_policy(answer.text[SAYS_POLICY]);
-		if (strcmp(answer.text[SAYS_IDENTITY], NO_IDENTITY) == 0)
-			ereport(WARNING,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("wtcache: Redis does not allow INFO"),
-					 errdetail("A promotion of Redis that keeps its connections will not be noticed.")));
 	}
-	begin_generation(answer.text[SAYS_IDENTITY]);
-	status = say("look", "", "", "", &answer);
+	if (answer.n != SAYS_COUNT)
+		return WTC_FAIL_PROTOCOL;
+	warn_of_policy(answer.text[SAYS_POLICY]);
+	status = wtc_conn_watch(&wtc_link, wtc_push_deadline(),
+							wtc_link_told_to_stop);
 	if (status != WTC_OK)
 		return status;
-	identity = answer.text[SAYS_IDENTITY];
-	text = answer.text[SAYS_WATERMARK];
-	if (strcmp(identity, known_identity) != 0)
-		return WTC_FAIL_OTHER;	/* another one already: meet that */
+	if (strcmp(wtc_link.watched, token) != 0)
+		return WTC_FAIL_OTHER;	/* it has been set again meanwhile */
 
-	parse_mark(text, identity, &mark);
-	reason = find_start(&mark, &start);
-	if (reason == WTC_COLD_NONE && mark.any &&
-		mark.timeline < GetWALInsertionTimeLine())
+	parse_position(&answer, &p);
+	if (!kept || !p.any)
 	{
-		status = remove_phantoms(mark.timeline, &covered);
-		if (status != WTC_OK)
-			return status;
-		if (!covered)
-			reason = WTC_COLD_PHANTOMS;
+		if (p.any || p.first_format || answer.text[SAYS_FOUND][0] != '\0')
+			reason = find_start(&p, &start);
+		else
+			start = start_anew();
+		status = reason == WTC_COLD_NONE ? adopt(&p, start) : go_cold(reason);
 	}
-	if ((reason == WTC_COLD_SYSTEM || reason == WTC_COLD_TIMELINE) &&
-		others_alive(answer.text[SAYS_NOW], answer.text[SAYS_BEAT]))
+	if (status == WTC_OK)
+		wtc_token_open(number);
+	return status;
+}
+
+WtcStatus
+wtc_position_go_cold(WtcColdReason reason)
+{
+	WtcStatus	status;
+
+	if (!wtc_position_known())
 		return WTC_FAIL_OTHER;
-	status = reason == WTC_COLD_NONE ? adopt(identity, &mark, text, start) :
-		go_cold(reason, identity);
-	known = status == WTC_OK;
+	wtc_token_close();
+	status = go_cold(reason);
+	if (status == WTC_OK)
+		wtc_token_open(number);
 	return status;
 }
 
 WtcStatus
 wtc_position_store(XLogRecPtr watermark)
 {
-	XLogRecPtr	end = GetXLogInsertRecPtr();
-	WtcAnswer	answer;
-	WtcStatus	status;
-	Version		version;
+	bool		refused = false;
+	WtcStatus	status = store(watermark, &refused);
 
-	make_version(version, wtc_wal_timeline(end), end);
-	status = say("beat", known_identity, mark_text(watermark, known_identity),
-				 version, &answer);
-	if (status != WTC_OK)
+	if (refused)
+		wtc_token_close();
+	/* a server that is full keeps the old one */
+	if (status == WTC_FAIL_OOM)
+		return WTC_OK;
+	if (status != WTC_OK || refused)
 		return status;
-	known = strcmp(answer.text[SAYS_DONE], "1") == 0;
-	return WTC_OK;
+	return wtc_journal_beat(token);
 }

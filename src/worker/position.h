@@ -1,14 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * position.h
- *	  How far Redis has come, and which Redis it is.
+ *	  Meeting Redis: taking it with a token, and finding out how far it is.
  *
- * The worker stores the watermark in Redis.  After Redis has lost writes, by
- * a restart, a fail-over, or anything else, the one found there says where the
- * replay has to begin (R21).  It is stored and believed only as long as the
- * server is the same process with the same history (R22), which the worker
- * recognises by its identity and backends by a generation, a number that the
- * worker leaves in the fence (R23).
+ * The worker stores the watermark in Redis.  Wherever a replay may have to make
+ * good what Redis has lost, by a restart, a fail-over or anything else, the one
+ * found there says where it has to begin.
  *
  * For the worker; the connection must stand.  May raise errors.
  *
@@ -22,21 +19,22 @@
 #include "shared/shmem.h"
 
 /*
- * Looks whether this is still the server that was known.  If not, makes its
- * acquaintance: a new generation, and the replay begins where the server's
- * watermark is.  What cannot be replayed from there makes the cache cold.
+ * Sets a new token and opens Redis to the backends.  The replay begins where the
+ * position found there is; what cannot be replayed from there empties the
+ * cache.  fresh: the connection was made just now, so Redis may have lost
+ * anything since it was last talked to.
  */
-extern WtcStatus wtc_position_meet(void);
+extern WtcStatus wtc_position_meet(bool fresh);
 
-/* Is a server known?  False after wtc_position_meet() has failed half-way. */
+/* Is Redis open, under the token that the worker has set? */
 extern bool wtc_position_known(void);
 
-/* Not any more: wtc_position_meet() shall look at it as at a new one. */
-extern void wtc_position_doubt(void);
+/* Has another server taken Redis over?  Then this one writes no more. */
+extern bool wtc_position_superseded(void);
 
 /*
- * Stores the watermark, if the server is the one that it should be; if not, it
- * is not known any more.
+ * Stores the watermark, and trims the journal.  If Redis holds the token no more
+ * it is closed, and has to be met again.
  */
 extern WtcStatus wtc_position_store(XLogRecPtr watermark);
 

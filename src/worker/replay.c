@@ -3,18 +3,11 @@
  * replay.c
  *	  Pushing what backends have not pushed, from WAL.
  *
- * A round reads WAL from where something may be missing up to its end P, and
- * pushes what is committed, see round.c.  The rules, see CORRECTNESS:
- *
- * - A transaction is asked first whether it is in progress and only then
- *	 whether it committed (R8).  In progress, prepared included: its batch is
- *	 parked, and looked at again in later rounds.
- * - It is pushed with the version of its message, and as created at a time t
- *	 of Redis' clock that was read before P: who was pushed before t was
- *	 flushed before P, so nothing newer than what is pushed here can have
- *	 been recorded in a fence that was lost before t.  For a parked batch it is
- *	 the time at which it was last seen in progress: whoever changes the same
- *	 row is pushed after that.
+ * A round reads WAL from where something may be missing up to its end, and
+ * pushes what is committed, see round.c.  A transaction is asked first whether
+ * it is in progress and only then whether it committed: it must not be seen in
+ * Redis before it is visible in tables.  In progress, prepared included: its
+ * batch is parked, and looked at again in later rounds.
  *
  * What has been read, from first up to next, is either settled or parked.  So
  * when backends name a position in between there is nothing to read again.
@@ -105,8 +98,6 @@ wtc_replay_wanted(void)
 static void
 round_over(const WtcRound *r)
 {
-	if (r->repeated != InvalidXLogRecPtr)
-		wtc_wal_flush(r->repeated);
 	/* first what is parked, then what is not to be replayed any more */
 	wtc_parked_settle();
 	pg_write_barrier();
@@ -126,9 +117,8 @@ run_round(WtcStatus *status)
 	bool		any;
 	WtcReplayResult result = WTC_REPLAY_DONE;
 
-	r.created_us = wtc_push_created();
 	wtc_fate_horizon();
-	any = wtc_parked_examine(r.created_us, &gap);
+	any = wtc_parked_examine(&gap);
 	r.from = replaying();
 	if (r.from != PG_UINT64_MAX)
 	{
@@ -262,7 +252,7 @@ wtc_replay_rescue(XLogRecPtr lsn)
 		{
 			if (!wtc_is_parked(message.lsn) &&
 				wtc_fate_of(message.xid) == WTC_FATE_OPEN)
-				wtc_park(&message, 0);
+				wtc_park(&message);
 		}
 		wtc_wal_close();
 	}

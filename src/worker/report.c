@@ -3,8 +3,8 @@
  * report.c
  *	  Says in the server log what backends may not.
  *
- * A backend that fails to push is past its commit and must not call ereport
- * (F7), so it counts and wakes the worker.
+ * A backend that fails to push is past its commit and must not call ereport,
+ * which runs hooks of other extensions; it counts and wakes the worker.
  *
  *-------------------------------------------------------------------------
  */

@@ -7,9 +7,13 @@
  *	 history pass by.  So all of WAL up to the end is read before the first
  *	 push.
  * - What is committed may not be flushed yet where synchronous_commit is off:
- *	 WAL is flushed before anything is pushed (R14).
+ *	 WAL is flushed before anything is pushed, so that a crash cannot take back
+ *	 what has been seen in Redis.
  * - Tags are invalidated before anything is stored, and nothing is stored
  *	 that was committed before one of its tags was invalidated, see order.h.
+ * - An invalidation that is pushed late deletes what has been stored under its
+ *	 tag since, by backends that push at the same time.  So what is stored
+ *	 afterwards is read up to the end of WAL as it is then.
  *
  * Everything is in the caller's memory context.
  *
@@ -24,7 +28,9 @@
 #include "change/batch.h"
 #include "change/message.h"
 #include "push/push.h"
+#include "shared/holds.h"
 #include "shared/shmem.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "worker/order.h"
 #include "worker/parked.h"
@@ -60,8 +66,7 @@ typedef struct LastEntry
 typedef struct Piece
 {
 	WtcWalMessage message;
-	int64		created_us;
-	bool		blind;			/* nobody knows whether it committed */
+	bool		blind;			/* it is not known whether it committed */
 	bool		parked;
 } Piece;
 
@@ -69,10 +74,12 @@ typedef struct Piece
 typedef struct Round
 {
 	WtcRound   *about;
+	XLogRecPtr	upto;			/* read up to here */
 	uint32		part;
 	uint32		parts;
 	bool		known;			/* in-progress transactions are parked already */
 	bool		invalidations;	/* there are some */
+	bool		journal;		/* what is stored is noted */
 	XLogRecPtr	committed_by;	/* what is pushed was committed before this */
 	last_hash  *last;
 
@@ -88,7 +95,17 @@ typedef struct Round
 	bool		reading;
 	int			kept_pos;
 	int			parked_pos;
-	StringInfoData out;
+
+	/* what is about to be pushed */
+	WtcChunk   *chunk;
+	MemoryContext chunk_cxt;	/* copies of its operations */
+	StringInfoData deletion;
+	XLogRecPtr	begun;			/* message of the last operation gathered, if it
+								 * is a place to begin again from */
+
+	/* invalidations that this pass has gathered */
+	XLogRecPtr	first_message;
+	XLogRecPtr	last_commit;
 } Round;
 
 /* Makes a copy in memory, as long as there is room for all of them. */
@@ -127,8 +144,7 @@ wanted(Round *r, Piece *piece)
 		return false;
 	fate = wtc_fate_of(piece->message.xid);
 	if (fate == WTC_FATE_OPEN && !r->known)
-		wtc_park(&piece->message, r->about->created_us);
-	piece->created_us = r->about->created_us;
+		wtc_park(&piece->message);
 	piece->blind = fate == WTC_FATE_UNKNOWN;
 	piece->parked = false;
 	return fate == WTC_FATE_COMMITTED || fate == WTC_FATE_UNKNOWN;
@@ -142,7 +158,7 @@ rewind_round(Round *r)
 	r->kept_pos = r->parked_pos = 0;
 	r->reading = r->about->from != PG_UINT64_MAX && !r->all_kept;
 	if (r->reading)
-		wtc_wal_open(r->about->from, r->about->upto);
+		wtc_wal_open(r->about->from, r->upto);
 }
 
 /*
@@ -171,7 +187,6 @@ next_piece(Round *r, Piece *piece)
 	if (p == NULL)
 		return false;
 	wtc_parked_reopen(p, &piece->message);
-	piece->created_us = p->created_us;
 	piece->blind = p->blind;
 	piece->parked = true;
 	return true;
@@ -183,7 +198,7 @@ hash_name(WtcSpan name, bool tag)
 {
 	static uint64 seed = 0;
 
-	/* whoever could choose keys that collide could keep others from Redis */
+	/* keys that were chosen to collide could keep others from Redis */
 	if (seed == 0 && !pg_strong_random(&seed, sizeof(seed)))
 		seed = (uint64) GetCurrentTimestamp();
 	return hash_bytes_extended((const unsigned char *) name.data, name.len,
@@ -214,8 +229,8 @@ note_keys(Round *r, const Piece *piece)
 		LastEntry  *entry;
 		bool		found;
 
-		if ((invalidation || op.tags.count > 0) &&
-			message->commit == InvalidXLogRecPtr)
+		/* the journal wants the commit of everything that is stored */
+		if (invalidation || op.tags.count > 0 || r->journal)
 			wtc_order_want(message->xid);
 		r->invalidations |= invalidation;
 		if (invalidation)
@@ -266,7 +281,7 @@ first_pass(Round *r)
 static void
 find_commits(Round *r)
 {
-	XLogRecPtr	from = Min(r->about->upto, r->committed_by);
+	XLogRecPtr	from = Min(r->upto, r->committed_by);
 	const WtcParked *p;
 	WtcWalMessage message;
 	int			pos = 0;
@@ -288,8 +303,6 @@ find_commits(Round *r)
 static XLogRecPtr
 commit_of(const Round *r, const Piece *piece, bool invalidation)
 {
-	if (piece->message.commit != InvalidXLogRecPtr)
-		return piece->message.commit;
 	return wtc_order_commit(piece->message.xid, invalidation ?
 							r->committed_by : piece->message.lsn);
 }
@@ -312,130 +325,159 @@ invalidated_later(const WtcOperation *op, XLogRecPtr commit)
 	return false;
 }
 
-/* Writes an operation to out, if it is one of the last of its tag or key. */
-static void
-put_if_last(Round *r, const Piece *piece, XLogRecPtr commit,
-			const WtcOperation *op)
+/* --- gathering operations, and pushing them --- */
+
+static WtcReplayResult
+push_gathered(Round *r, WtcStatus *status)
+{
+	WtcStatus	rejected = WTC_OK;
+	int			n = r->chunk->nall;
+	WtcPushOutcome outcome;
+
+	if (n == 0)
+		return WTC_REPLAY_DONE;
+	wtc_worker_check();
+	outcome = wtc_chunk_push(r->chunk, wtc_push_deadline(), status, &rejected);
+	wtc_chunk_clear(r->chunk);
+	MemoryContextReset(r->chunk_cxt);
+	if (rejected != WTC_OK)
+		wtc_count_failure(rejected);
+	if (outcome == WTC_PUSH_SKIPPED)
+		return WTC_REPLAY_CLOSED;
+	if (outcome == WTC_PUSH_FAILED)
+		return WTC_REPLAY_FAILED;
+
+	/* what is in Redis need not be pushed again, if it was all of the keys */
+	if (r->parts == 1 && r->begun != InvalidXLogRecPtr)
+		r->about->settled = r->begun;
+	pg_atomic_fetch_add_u64(&wtc_shared->progress, 1);
+	wtc_count(WTC_REPLAYED, n);
+	wtc_count(WTC_REPLAY_BATCHES, 1);
+	return WTC_REPLAY_DONE;
+}
+
+/* Adds a copy of an operation to what is about to be pushed. */
+static WtcReplayResult
+gather(Round *r, WtcSpan whole, XLogRecPtr version, XLogRecPtr commit,
+	   WtcStatus *status)
+{
+	char	   *copy = MemoryContextAllocHuge(r->chunk_cxt, whole.len);
+	WtcCursor	cursor = {copy, copy + whole.len};
+	WtcOperation op;
+	WtcReplayResult result;
+
+	memcpy(copy, whole.data, whole.len);
+	if (!wtc_get_operation(&cursor, &op))
+		elog(ERROR, "operation in WAL is malformed");
+	wtc_chunk_reserve_operation(r->chunk, &op);
+	if (wtc_chunk_add(r->chunk, &op, version, commit))
+		return WTC_REPLAY_DONE;
+	/* the copy goes with the others */
+	result = push_gathered(r, status);
+	return result != WTC_REPLAY_DONE ? result :
+		gather(r, whole, version, commit, status);
+}
+
+/* Gathers an operation, if it is the last one of its key. */
+static WtcReplayResult
+gather_if_last(Round *r, const Piece *piece, XLogRecPtr commit,
+			   const WtcOperation *op, WtcStatus *status)
 {
 	uint64		hash = hash_name(op->key, false);
 	LastEntry  *entry;
+	WtcSpan		whole = op->whole;
 
 	if (!in_part(r, hash))
-		return;
+		return WTC_REPLAY_DONE;
 	entry = last_lookup(r->last, hash);
 	if (entry != NULL && entry->lsn > piece->message.lsn)
+		return WTC_REPLAY_DONE;
+	if (piece->blind || invalidated_later(op, commit))
 	{
-		/* it may have taken the key out of tags, and does that still */
-		if (op->removed.count > 0)
-			wtc_put_deletion(&r->out, op->whole.data, op->whole.len);
+		resetStringInfo(&r->deletion);
+		wtc_put_deletion(&r->deletion, whole.data, whole.len);
+		whole.data = r->deletion.data;
+		whole.len = r->deletion.len;
 	}
-	else if (piece->blind || invalidated_later(op, commit))
-		wtc_put_deletion(&r->out, op->whole.data, op->whole.len);
-	else
-		appendBinaryStringInfo(&r->out, op->whole.data, op->whole.len);
+	return gather(r, whole, piece->message.lsn, commit, status);
 }
 
-/*
- * A later replay may begin in between an invalidation's message and its commit:
- * at the mark of a backend whose push is under way.  It must know of the
- * invalidation all the same, or what that backend has stored under the tag
- * would count as newer, should Redis have lost all else that says so.
- */
-static void
-repeat_behind_commit(Round *r, const WtcWalMessage *message, XLogRecPtr commit)
-{
-	StringInfoData buf;
-
-	if (message->commit != InvalidXLogRecPtr ||
-		Min(wtc_inflight_min(),
-			pg_atomic_read_u64(&wtc_shared->replay_from)) >= commit)
-		return;
-	initStringInfo(&buf);
-	wtc_put_message_head(&buf, message->xid, message->timeline, message->lsn,
-						 commit);
-	appendBinaryStringInfo(&buf, r->out.data, r->out.len);
-	r->about->repeated = wtc_log_named_message(wtc_message_prefix(), buf.data, buf.len);
-	pfree(buf.data);
-}
-
-/*
- * What is to be pushed of a batch in this pass, if anything.
- */
-static bool
-hand_out(Round *r, const Piece *piece, WtcStreamBatch *batch)
+/* Gathers what is to be pushed of a batch in this pass. */
+static WtcReplayResult
+gather_piece(Round *r, const Piece *piece, WtcStatus *status)
 {
 	const WtcWalMessage *message = &piece->message;
 	XLogRecPtr	commit = commit_of(r, piece, r->invalidating);
+	WtcReplayResult result = WTC_REPLAY_DONE;
 	WtcCursor	cursor;
 	WtcOperation op;
 
-	resetStringInfo(&r->out);
-	appendStringInfoCharMacro(&r->out, WTC_BATCH_FORMAT);
+	/* what was parked is not a place to begin again from */
+	r->begun = piece->parked || r->invalidating ? InvalidXLogRecPtr :
+		message->start;
 	if (!wtc_batch_open(&cursor, message->batch, message->len))
-		return false;
-	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op))
+		return WTC_REPLAY_DONE;
+	while (result == WTC_REPLAY_DONE && !wtc_cursor_done(&cursor) &&
+		   wtc_get_operation(&cursor, &op))
 	{
 		if ((op.kind == WTC_OP_INVALIDATE) != r->invalidating)
 			continue;
 		if (!r->invalidating)
-			put_if_last(r, piece, commit, &op);
-		else if (wtc_order_invalidate(hash_name(op.key, true), commit))
-			appendBinaryStringInfo(&r->out, op.whole.data, op.whole.len);
+			result = gather_if_last(r, piece, commit, &op, status);
+		else
+		{
+			r->first_message = Min(r->first_message, message->start);
+			r->last_commit = Max(r->last_commit, commit);
+			if (wtc_order_invalidate(hash_name(op.key, true), commit))
+				result = gather(r, op.whole, message->lsn, commit, status);
+		}
 	}
-	if (r->out.len <= 1)
-		return false;
-	if (r->invalidating)
-		repeat_behind_commit(r, message, commit);
-
-	batch->data = r->out.data;
-	batch->len = r->out.len;
-	batch->timeline = message->timeline;
-	batch->lsn = message->lsn;
-	/* the position is where the record ends */
-	batch->commit_timeline = wtc_wal_timeline(commit - 1);
-	batch->commit = commit;
-	/* what was parked is not a place to begin again from */
-	batch->start = piece->parked || r->invalidating ? InvalidXLogRecPtr :
-		message->start;
-	batch->created_us = piece->created_us;
-	return true;
-}
-
-/* The next batch to be pushed; the callback of the stream. */
-static bool
-next_batch(void *arg, WtcStreamBatch *batch)
-{
-	Round	   *r = arg;
-	Piece		piece;
-
-	wtc_worker_check();
-	while (next_piece(r, &piece))
-	{
-		if (hand_out(r, &piece, batch))
-			return true;
-	}
-	return false;
+	return result;
 }
 
 /* One pass over the round, to Redis. */
 static WtcReplayResult
 push_pass(Round *r, bool invalidating, WtcStatus *status)
 {
-	WtcStream	stream = {.next = next_batch,.arg = r};
+	WtcReplayResult result = WTC_REPLAY_DONE;
+	Piece		piece;
 
 	r->invalidating = invalidating;
+	r->begun = InvalidXLogRecPtr;
+	r->first_message = PG_UINT64_MAX;
+	r->last_commit = InvalidXLogRecPtr;
+	wtc_chunk_clear(r->chunk);
+	MemoryContextReset(r->chunk_cxt);
 	rewind_round(r);
-	*status = wtc_push_stream(&stream);
+	while (result == WTC_REPLAY_DONE && next_piece(r, &piece))
+		result = gather_piece(r, &piece, status);
+	if (result == WTC_REPLAY_DONE)
+		result = push_gathered(r, status);
 	wtc_wal_close();
-	if (stream.stranger)
-		return WTC_REPLAY_STRANGER;
-	if (*status == WTC_OK)
-		return WTC_REPLAY_DONE;
+	if (result == WTC_REPLAY_DONE && r->last_commit != InvalidXLogRecPtr)
+		wtc_hold(r->first_message, r->last_commit);
+	return result;
+}
 
-	/* what is in Redis need not be pushed again, if it was all of the keys */
-	if (r->parts == 1)
-		r->about->settled = stream.settled;
-	return WTC_REPLAY_FAILED;
+/*
+ * Reads a part: which batches there are, and which operation is the last of each
+ * key.
+ */
+static void
+read_part(Round *r)
+{
+	while (!first_pass(r))
+	{
+		/* begin again; what has been pushed already does no harm */
+		r->part = 0;
+		r->parts *= 2;
+	}
+	r->known = true;
+
+	/* what is written from here on comes after all these commits */
+	r->committed_by = GetXLogInsertRecPtr();
+	wtc_wal_flush(r->committed_by);
+	find_commits(r);
 }
 
 /* Part by part, as the keys fit into memory. */
@@ -449,29 +491,19 @@ push_parts(Round *r, WtcStatus *status)
 	{
 		WtcReplayResult result;
 
-		while (!first_pass(r))
-		{
-			/* begin again; what has been pushed already does no harm */
-			r->part = 0;
-			r->parts *= 2;
-		}
-		r->known = true;
-
-		/*
-		 * Nobody may see what a crash would take back (R14).  And what is
-		 * written from here on comes after all these commits.
-		 */
-		r->committed_by = GetXLogInsertRecPtr();
-		wtc_wal_flush(r->committed_by);
-		find_commits(r);
-
-		/* the images of the same transactions stay */
+		read_part(r);
 		if (r->invalidations && !invalidated)
 		{
 			result = push_pass(r, true, status);
 			if (result != WTC_REPLAY_DONE)
 				return result;
 			invalidated = true;
+
+			/* what has been stored meanwhile may have been deleted */
+			r->upto = Max(r->upto, GetXLogInsertRecPtr());
+			wtc_wal_flush(r->upto);
+			r->known = false;
+			read_part(r);
 		}
 		result = push_pass(r, false, status);
 		if (result != WTC_REPLAY_DONE)
@@ -483,11 +515,16 @@ push_parts(Round *r, WtcStatus *status)
 WtcReplayResult
 wtc_round_push(WtcRound *about, WtcStatus *status)
 {
-	Round		r = {.about = about};
+	Round		r = {.about = about,.upto = about->upto};
 	WtcReplayResult result;
 
+	r.journal = pg_atomic_read_u32(&wtc_shared->journal) != 0;
 	r.last = last_create(CurrentMemoryContext, 256, NULL);
-	initStringInfo(&r.out);
+	r.chunk = wtc_chunk_create();
+	r.chunk_cxt = AllocSetContextCreate(CurrentMemoryContext,
+										"wtcache replay chunk",
+										ALLOCSET_DEFAULT_SIZES);
+	initStringInfo(&r.deletion);
 	wtc_order_begin(CurrentMemoryContext);
 	result = push_parts(&r, status);
 	wtc_order_end();

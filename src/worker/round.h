@@ -19,12 +19,10 @@ typedef struct WtcRound
 	XLogRecPtr	from;			/* WAL to read; UINT64_MAX: only what is
 								 * parked */
 	XLogRecPtr	upto;
-	int64		created_us;		/* Redis' clock, read before upto */
 
 	/* what comes of it */
 	XLogRecPtr	settled;		/* if it failed: before this all is in Redis,
 								 * or InvalidXLogRecPtr */
-	XLogRecPtr	repeated;		/* invalidations have been written up to here */
 } WtcRound;
 
 /*

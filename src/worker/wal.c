@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "change/message.h"
 #include "utils/memutils.h"
+#include "walpos.h"
 #include "worker/order.h"
 #include "worker/wal.h"
 #include "worker/worker.h"
@@ -51,31 +52,16 @@ wtc_wal_timeline(XLogRecPtr lsn)
 	return tliOfPointInHistory(lsn, wtc_wal_history());
 }
 
-/*
- * An insert position at the beginning of a page is behind a page header that
- * nobody has written yet, and which cannot be flushed.
- */
-static XLogRecPtr
-end_of_written(XLogRecPtr lsn)
-{
-	uint32		offset = lsn % XLOG_BLCKSZ;
-
-	if (offset == SizeOfXLogShortPHD ||
-		lsn % wal_segment_size == SizeOfXLogLongPHD)
-		return lsn - offset;
-	return lsn;
-}
-
 void
 wtc_wal_flush(XLogRecPtr lsn)
 {
-	XLogFlush(end_of_written(lsn));
+	XLogFlush(wtc_flushable(lsn));
 }
 
 bool
 wtc_wal_flushed(XLogRecPtr lsn)
 {
-	return GetFlushRecPtr(NULL) >= end_of_written(lsn);
+	return GetFlushRecPtr(NULL) >= wtc_flushable(lsn);
 }
 
 static bool
@@ -93,7 +79,7 @@ wtc_wal_exists(XLogRecPtr lsn)
 	XLogSegNo	segno;
 
 	/* what has not been written yet cannot be missing */
-	if (end_of_written(lsn) >= GetFlushRecPtr(NULL))
+	if (wtc_flushable(lsn) >= GetFlushRecPtr(NULL))
 		return true;
 	XLByteToSeg(lsn, segno, wal_segment_size);
 	/* a segment in which the timeline changed goes by the name of the later */
@@ -181,6 +167,12 @@ take_record(WtcWalMessage *message)
 		record->message_size != len - record->prefix_size ||
 		memcmp(record->message, prefix, record->prefix_size) != 0)
 		return false;
+	if (record->message_size > 0 &&
+		record->message[record->prefix_size] == WTC_MESSAGE_FORMER)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("message in WAL at %X/%X was written by an earlier release of wtcache",
+						LSN_FORMAT_ARGS(reader->ReadRecPtr))));
 	if (!wtc_get_message(record->message + record->prefix_size,
 						 record->message_size, &content))
 	{
@@ -193,14 +185,8 @@ take_record(WtcWalMessage *message)
 	message->start = reader->ReadRecPtr;
 	message->xid = content.xid != InvalidTransactionId ? content.xid :
 		XLogRecGetXid(reader);
-	message->lsn = content.lsn;
-	message->timeline = content.timeline;
-	message->commit = content.commit;
-	if (content.lsn == InvalidXLogRecPtr)
-	{
-		message->lsn = reader->EndRecPtr;
-		message->timeline = wtc_wal_timeline(reader->ReadRecPtr);
-	}
+	message->lsn = content.lsn != InvalidXLogRecPtr ? content.lsn :
+		reader->EndRecPtr;
 	message->batch = content.batch.data;
 	message->len = content.batch.len;
 	return TransactionIdIsNormal(message->xid);

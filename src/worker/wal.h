@@ -18,9 +18,7 @@ typedef struct WtcWalMessage
 {
 	XLogRecPtr	start;			/* where its record begins */
 	TransactionId xid;			/* whose it is, may be a subtransaction */
-	TimeLineID	timeline;		/* version */
-	XLogRecPtr	lsn;
-	XLogRecPtr	commit;			/* 0: the message does not tell */
+	XLogRecPtr	lsn;			/* version */
 	const char *batch;			/* until the next call */
 	uint32		len;
 } WtcWalMessage;
@@ -33,7 +31,8 @@ extern void wtc_wal_open(XLogRecPtr from, XLogRecPtr upto);
 
 /*
  * The next message; false at the end.  What is not a message of ours, or is
- * malformed, is passed over.
+ * malformed, is passed over.  One that an earlier release has written in a form
+ * that is not read any more is an error like WAL that is missing.
  */
 extern bool wtc_wal_next(WtcWalMessage *message);
 

@@ -10,12 +10,16 @@
 #include "access/xlog.h"
 #include "guc.h"
 #include "redis/conn.h"
+#include "shared/holds.h"
 #include "shared/shmem.h"
 #include "worker/parked.h"
 #include "worker/slot.h"
 #include "worker/wal.h"
 #include "worker/watermark.h"
 #include "worker/worker.h"
+
+/* where it was heal_window ago, as of the last beat */
+static XLogRecPtr healing = InvalidXLogRecPtr;
 
 /* where the watermark was, for heal_window */
 #define SAMPLES		512
@@ -28,19 +32,28 @@ typedef struct Sample
 
 /*
  * First the end of WAL, then the marks of the backends, then what they have
- * left to be replayed (R17, R19): a batch that is written after the first look
- * begins behind it, and one that moves on meanwhile is seen where it arrives.
+ * left to be replayed and what they hold: a batch that is written after the
+ * first look begins behind it, and one that moves on meanwhile is seen where it
+ * arrives.
+ *
+ * An invalidation is held until everything that may have been committed before
+ * it is settled: pushes under way, what is to be replayed, and what is parked.
  */
 static XLogRecPtr
 candidate(void)
 {
 	uint64		lsn = GetXLogInsertRecPtr();
+	uint64		left;
 
 	pg_memory_barrier();
 	lsn = Min(lsn, wtc_inflight_min());
 	pg_memory_barrier();
-	lsn = Min(lsn, pg_atomic_read_u64(&wtc_shared->replay_from));
-	lsn = Min(lsn, pg_atomic_read_u64(&wtc_shared->replaying));
+	left = Min(pg_atomic_read_u64(&wtc_shared->replay_from),
+			   pg_atomic_read_u64(&wtc_shared->replaying));
+	if (left == PG_UINT64_MAX)
+		wtc_holds_release(Min(lsn, wtc_parked_open_at()));
+	lsn = Min(lsn, left);
+	lsn = Min(lsn, wtc_holds_min());
 	return Min(lsn, pg_atomic_read_u64(&wtc_shared->parked_from));
 }
 
@@ -72,9 +85,9 @@ wtc_watermark_move(void)
 }
 
 /*
- * Where the watermark was heal_window ago; InvalidXLogRecPtr: not known.  Who has
- * not been there for so long goes by the age of the segments, or WAL would pile up
- * where the server is restarted again and again.
+ * Where the watermark was heal_window ago; InvalidXLogRecPtr: not known.  A worker
+ * that has not been there for so long goes by the age of the segments, or WAL
+ * would pile up where the server is restarted again and again.
  */
 static XLogRecPtr
 healing_position(XLogRecPtr watermark)
@@ -138,7 +151,14 @@ wtc_watermark_retain(void)
 				 errdetail("The cache will be emptied as soon as Redis can be reached.")));
 		told = true;
 	}
-	lsn = Max(healing_position(watermark), limit);
+	healing = healing_position(watermark);
+	lsn = Max(healing, limit);
 	if (lsn > wtc_slot_position())
 		wtc_slot_advance(lsn);
+}
+
+XLogRecPtr
+wtc_watermark_healing(void)
+{
+	return healing;
 }

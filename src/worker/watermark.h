@@ -24,4 +24,10 @@ extern XLogRecPtr wtc_watermark_move(void);
  */
 extern void wtc_watermark_retain(void);
 
+/*
+ * Where the watermark was heal_window ago, as of the last beat;
+ * InvalidXLogRecPtr: not known.
+ */
+extern XLogRecPtr wtc_watermark_healing(void);
+
 #endif							/* WTC_WORKER_WATERMARK_H */

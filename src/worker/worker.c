@@ -15,7 +15,8 @@
  *	round.c		pushing that
  *	order.c		in the order of the commits
  *	parked.c	those whose transactions are not over
- *	position.c	which Redis it is, and how far it has come
+ *	position.c	taking Redis with a token, and how far it has come
+ *	journal.c	what was stored lately, for a promotion
  *	watermark.c	how far everything is in Redis
  *	lag.c		and since when it is not
  *
@@ -34,7 +35,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
-#include "push/push.h"
+#include "push/link.h"
 #include "redis/conn.h"
 #include "shared/waits.h"
 #include "storage/condition_variable.h"
@@ -76,6 +77,7 @@ static const char *const states[WTC_WORKER_STATES] = {
 	[WTC_WORKER_REPLAYING] = "replaying WAL",
 	[WTC_WORKER_NO_REDIS] = "waiting for Redis",
 	[WTC_WORKER_COLD] = "emptying the cache",
+	[WTC_WORKER_SUPERSEDED] = "standing back: another server writes to Redis",
 };
 
 const char *
@@ -94,7 +96,7 @@ void
 wtc_worker_check(void)
 {
 	CHECK_FOR_INTERRUPTS();
-	/* not 0: whoever is terminated by hand shall be started again */
+	/* not 0: a worker that is terminated by hand is to be started again */
 	if (ShutdownRequestPending)
 		proc_exit(1);
 }
@@ -170,14 +172,8 @@ run_round(void)
 			news = false;
 			break;
 		case WTC_REPLAY_FAILED:
-			/* scripts were flushed and are there again */
-			if (status == WTC_NOSCRIPT)
-				status = WTC_OK;
 			break;
-		case WTC_REPLAY_STRANGER:
-			wtc_position_doubt();
-			status = WTC_OK;
-			break;
+		case WTC_REPLAY_CLOSED:
 		case WTC_REPLAY_GAP:
 			status = WTC_OK;	/* the next turn sees to it */
 			break;
@@ -190,20 +186,22 @@ static WtcStatus
 talk(int64 now)
 {
 	bool		fresh = false;
-	WtcStatus	status = wtc_push_reach(&fresh);
+	WtcStatus	status = wtc_link_open(&fresh);
 
 	broken = false;
 	if (status == WTC_OK && (fresh || !wtc_position_known()))
 	{
-		status = wtc_position_meet();
+		status = wtc_position_meet(fresh);
 		news = true;
 	}
-	if (status == WTC_OK && wtc_replay_has_gap() && wtc_position_known())
+	if (status != WTC_OK || !wtc_position_known())
+		return status;
+	if (wtc_replay_has_gap())
 		status = wtc_position_go_cold(WTC_COLD_GAP);
-	if (status == WTC_OK &&
+	if (status == WTC_OK && wtc_position_known() &&
 		(wtc_replay_wanted() || round_asked() || look_wanted(now)))
 		status = run_round();
-	if (status == WTC_OK && now >= beat_due && wtc_position_known())
+	if (status == WTC_OK && wtc_position_known() && now >= beat_due)
 		status = wtc_position_store(wtc_watermark_move());
 	return status;
 }
@@ -232,10 +230,18 @@ note_status(WtcStatus status, int64 now)
 			set_state(WTC_WORKER_IDLE);
 		return;
 	}
-	wtc_push_hang_up();
+	wtc_link_hang_up();
 	set_state(WTC_WORKER_NO_REDIS);
 	pause_ms = pause_ms == 0 ? FIRST_PAUSE_MS : Min(pause_ms * 2, LAST_PAUSE_MS);
 	retry_due = wtc_clock_us() + pause_ms * 1000;
+}
+
+/* Another server has Redis. */
+static bool
+standing_back(void)
+{
+	return wtc_position_superseded() &&
+		pg_atomic_read_u32(&wtc_shared->take_over) == 0;
 }
 
 static bool
@@ -260,7 +266,7 @@ turn(void)
 			return (long) ((retry_due - now) / 1000) + 1;
 		begin();
 	}
-	if (now >= retry_due &&
+	if (now >= retry_due && !standing_back() &&
 		(retry_due > 0 || now >= beat_due || reason_to_talk(now)))
 		note_status(talk(now), now);
 	if (now >= beat_due)
@@ -276,6 +282,8 @@ turn(void)
 	due = beat_due;
 	if (retry_due > 0)
 		due = Min(due, retry_due);
+	else if (standing_back())
+		 /* nothing but the beat */ ;
 	else if (reason_to_talk(now))
 		due = 0;
 	else if (pg_atomic_read_u32(&wtc_shared->parked) > 0)
@@ -314,7 +322,7 @@ guarded_turn(MemoryContext turn_cxt)
 		XLogResetInsertion();
 		ConditionVariableCancelSleep();
 		pgstat_report_wait_end();
-		wtc_push_hang_up();
+		wtc_link_hang_up();
 		wtc_replay_reset(wtc_wal_is_open() && is_gap(error));
 		set_state(WTC_WORKER_NO_REDIS);
 		retry_due = wtc_clock_us() + 2 * LAST_PAUSE_MS * INT64CONST(1000);
@@ -342,7 +350,7 @@ wtc_worker_main(Datum arg)
 	MemoryContextSwitchTo(turn_cxt);
 
 	/*
-	 * Nobody does this for a worker without a database; without it
+	 * This is not done for a worker without a database; without it
 	 * TransactionIdIsInProgress() takes another backend's entry for ours, and
 	 * its transaction for not running.
 	 */
@@ -370,6 +378,8 @@ wtc_worker_main(Datum arg)
 			retry_due = beat_due = 0;	/* it may be about Redis */
 		}
 
+		/* what is left to the worker from here on wakes it */
+		pg_atomic_exchange_u32(&wtc_shared->worker_asleep, 1);
 		report = wtc_report();
 		wait = guarded_turn(turn_cxt);
 		if (report >= 0 && (wait < 0 || report < wait))
@@ -378,9 +388,9 @@ wtc_worker_main(Datum arg)
 		if (wait >= 0)
 			events |= WL_TIMEOUT;
 		/* a server that has gone may be back without its data */
-		if (wtc_push_socket() >= 0)
+		if (wtc_link_socket() >= 0)
 			events |= WL_SOCKET_READABLE;
-		events = WaitLatchOrSocket(MyLatch, events, wtc_push_socket(), wait,
+		events = WaitLatchOrSocket(MyLatch, events, wtc_link_socket(), wait,
 								   wtc_wait_worker_main);
 		broken |= (events & WL_SOCKET_READABLE) != 0;
 		ResetLatch(MyLatch);

@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * keys.h
+ *	  The keys in Redis that are wtcache's own.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_REDIS_KEYS_H
+#define WTC_REDIS_KEYS_H
+
+/* who may write: see push/token.h */
+#define WTC_KEY_TOKEN		"wtcache:token"
+
+/*
+ * A hash: everything that was written before "lsn" (decimal) of "timeline" of
+ * the server "system" is in Redis; what was committed after "journal" is in
+ * the journal, if there is that field.
+ */
+#define WTC_KEY_POSITION	"wtcache:position"
+
+/*
+ * A list of "timeline lsn key": what was stored, and where it was committed;
+ * nearly in that order.  Kept only where a standby may be promoted.
+ */
+#define WTC_KEY_JOURNAL		"wtcache:journal"
+
+#endif							/* WTC_REDIS_KEYS_H */

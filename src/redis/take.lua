@@ -1,0 +1,61 @@
+-- take.lua: sets this server's token and, in the same step, looks how far Redis
+-- has come.  From then on no older request can take effect.
+--
+--   KEYS[1..3]  token, position, journal
+--   ARGV[1]  system identifier of the PostgreSQL server
+--   ARGV[2]  its timeline
+--   ARGV[3]  when its shared memory was made
+--   ARGV[4]  the token to set
+--   ARGV[5]  0: this server has set a token before; 1: it has not, and takes
+--            Redis over from any other but one that has superseded it; 2: from
+--            that one as well
+--
+-- Another timeline of the same system that is later has superseded this server.
+-- Any other server that has begun later has taken Redis over on purpose.
+--
+-- Keys of the first format (fences and watermark) are removed.
+--
+-- Returns { verdict, token found, first format, system, timeline, lsn, journal,
+-- maxmemory_policy }; verdict is taken, superseded or stranger.  What is not
+-- there is empty.
+
+local try, how = redis.pcall, ARGV[5]
+
+local function text(value)
+  return type(value) == 'string' and value or ''
+end
+
+local found = text(try('GET', KEYS[1]))
+local system, timeline, started = string.match(found, '^(%d+) (%d+) (%d+) %d+$')
+if system and how ~= '2' then
+  if system == ARGV[1] and tonumber(timeline) > tonumber(ARGV[2]) then
+    return {'superseded', found}
+  elseif how == '0' and tonumber(started) > tonumber(ARGV[3]) then
+    return {'stranger', found}
+  end
+end
+
+-- a full server takes a script whose first write frees memory
+redis.call('UNLINK', 'wtcache:lease:')
+redis.call('SET', KEYS[1], ARGV[4])
+
+local old = redis.call('UNLINK', 'wtcache:fence:0', 'wtcache:fence:1',
+  'wtcache:watermark', 'wtcache:positions')
+local position = try('HMGET', KEYS[2], 'system', 'timeline', 'lsn', 'journal')
+if position.err then
+  redis.call('UNLINK', KEYS[2])
+  position = {}
+end
+if type(try('LLEN', KEYS[3])) == 'table' then
+  redis.call('UNLINK', KEYS[3])
+  position[4] = false
+end
+
+-- INFO may be forbidden to us
+local info = try('INFO', 'memory')
+if type(info) == 'table' and info.ok then
+  info = info.ok
+end
+return {'taken', found, old, text(position[1]), text(position[2]),
+  text(position[3]), text(position[4]),
+  string.match(text(info), 'maxmemory_policy:([^\r\n]*)') or ''}
