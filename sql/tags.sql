@@ -54,7 +54,7 @@ UPDATE tt SET price = 3 WHERE id = 2;
 \! $REDIS smembers tag:tt:all
 -- dead members are harmless, and swept as the set is used
 \! $REDIS smembers tag:tt:cat:b
-INSERT INTO tt SELECT i, 'b', 'y', i FROM generate_series(100, 129) i;
+INSERT INTO tt SELECT i, 'b', 'y', i FROM generate_series(100, 199) i;
 \! $REDIS sismember tag:tt:cat:b tt:4
 \! $REDIS scard tag:tt:cat:b
 
@@ -78,7 +78,7 @@ BEGIN;
 SELECT wtcache.set('tl:a', '1', '20 s', '{tl}'), wtcache.set('tl:b', '1', '2000 s', '{tl}'), wtcache.set('tl:c', '1', '2 s', '{tl}');
 COMMIT;
 \! $REDIS eval "$LIFE" 0
--- a set that does not expire stays so
+-- a set without a time to live is given one
 SELECT wtcache.invalidate_tag('tl');
 \! $REDIS sadd tag:tl other
 SELECT wtcache.set('tl:a', '1', '20 s', '{tl}');

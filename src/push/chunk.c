@@ -128,7 +128,7 @@ tag_of(WtcChunk *chunk, WtcSpan name, bool left)
 	tag->name = name;
 	tag->hash = hash;
 	tag->left = left;
-	tag->bad = false;
+	tag->prune = 0;
 	tag->first = tag->last = -1;
 	return chunk->ntags++;
 }

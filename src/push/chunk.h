@@ -60,7 +60,7 @@ typedef struct WtcTag
 	WtcSpan		name;
 	uint64		hash;
 	bool		left;
-	bool		bad;			/* its key in Redis is no set */
+	int			prune;			/* so many members are looked at, see request.c */
 	int			first;			/* use; at least one */
 	int			last;
 } WtcTag;

@@ -193,9 +193,8 @@ reject_item(Exchange *x, int index, WtcStatus why)
 }
 
 static void
-reject_tag(Exchange *x, WtcTag *tag, WtcStatus why)
+reject_tag(Exchange *x, const WtcTag *tag, WtcStatus why)
 {
-	tag->bad = true;
 	for (int u = tag->first; u >= 0; u = x->chunk->uses[u].next)
 	{
 		int			i = x->chunk->uses[u].item;

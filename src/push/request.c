@@ -17,8 +17,11 @@
 /* a tag's set outlives its longest member by this */
 #define TAG_OUTLIVES_MS	60000
 
-/* after so many members have been put under tags, one tag is looked at */
-#define PRUNE_EVERY		64
+/*
+ * After so many members have been put under tags, one tag is looked at; a prime,
+ * so that it is not always the same one of a row.
+ */
+#define PRUNE_EVERY		61
 #define PRUNE_MOST		1000
 
 /* a number of 20 digits as an argument */
@@ -59,8 +62,11 @@ wtc_request_bytes(const WtcOperation *op)
 int
 wtc_request_commands(int items, int uses)
 {
-	/* SET or HSET, PEXPIRE; SADD, two PEXPIRE; the others are one of each */
-	return 2 * items + 3 * uses + 4;
+	/*
+	 * SET or HSET, PEXPIRE; SADD, two PEXPIRE, prune.lua; the others are one of
+	 * each
+	 */
+	return 2 * items + 4 * uses + 4;
 }
 
 /* Begins a command, and remembers what it is about. */
@@ -177,8 +183,26 @@ write_expiry(Writer *w, int t, uint64 life_ms, const char *when, size_t len)
 	w->p = wtc_resp_arg(w->p, when, len);
 }
 
-/* Returns how many members it has been given. */
+/*
+ * How many members of a tag are to be looked at that has got n new ones: twice as
+ * many as have been put under tags since the last look, so that there is one in
+ * proportion for each tag.
+ */
 static int
+plan_prune(int n)
+{
+	static int	since = 0;
+	int			look;
+
+	since += n;
+	if (since < PRUNE_EVERY)
+		return 0;
+	look = Min(2 * since, PRUNE_MOST);
+	since = 0;
+	return look;
+}
+
+static void
 write_tag(Writer *w, int t)
 {
 	WtcChunk   *chunk = w->chunk;
@@ -195,8 +219,9 @@ write_tag(Writer *w, int t)
 		n++;
 		life_ms = Max(life_ms, item->op.ttl_ms + TAG_OUTLIVES_MS);
 	}
+	tag->prune = tag->left ? 0 : plan_prune(n);
 	if (n == 0)
-		return 0;
+		return;
 	begin(w, tag->left ? WTC_COMMAND_LEAVE : WTC_COMMAND_TAG, t, 2 + n);
 	w->p = tag->left ? PUT(w->p, "SREM") : PUT(w->p, "SADD");
 	put_span(w, tag->name);
@@ -208,11 +233,10 @@ write_tag(Writer *w, int t)
 			put_span(w, item->op.key);
 	}
 	if (tag->left)
-		return 0;
+		return;
 	/* a set that has no time to live gets one; one that has, only a longer */
 	write_expiry(w, t, life_ms, "NX", 2);
 	write_expiry(w, t, life_ms, "GT", 2);
-	return n;
 }
 
 static void
@@ -244,28 +268,16 @@ write_value(Writer *w, int i)
 	w->p = wtc_resp_number(w->p, op->ttl_ms);
 }
 
-/*
- * Looks for dead members of the tag that has got the last of so many new ones:
- * by chance a tag that gets many.  Twice as many as have come since.
- */
+/* Looks for dead members of a tag that has got so many new ones. */
 static void
 write_prune(Writer *w, int t)
 {
-	static int	since = 0;
-
-	if (since + w->chunk->nitems < PRUNE_EVERY)
-	{
-		since += w->chunk->nitems;
-		return;
-	}
 	begin(w, WTC_COMMAND_PRUNE, t, 5);
 	w->p = PUT(w->p, "EVALSHA");
 	w->p = wtc_resp_arg(w->p, wtc_prune_sha, WTC_SHA_LEN);
 	w->p = PUT(w->p, "1");
 	put_span(w, w->chunk->tags[t].name);
-	w->p = wtc_resp_number(w->p, Min(2 * (since + w->chunk->nitems),
-									 PRUNE_MOST));
-	since = 0;
+	w->p = wtc_resp_number(w->p, w->chunk->tags[t].prune);
 }
 
 static void
@@ -307,7 +319,6 @@ size_t
 wtc_request_write(WtcChunk *chunk, const char *token, bool journal)
 {
 	Writer		w = {.chunk = chunk,.p = chunk->request};
-	int			pruned = -1;
 
 	chunk->ncommands = 0;
 	w.p = wtc_resp_begin(w.p, 1);
@@ -317,20 +328,23 @@ wtc_request_write(WtcChunk *chunk, const char *token, bool journal)
 	for (int t = 0; t < chunk->ntags; t++)
 	{
 		if (chunk->tags[t].left)
-			(void) write_tag(&w, t);
+			write_tag(&w, t);
 	}
 	for (int t = 0; t < chunk->ntags; t++)
 	{
-		if (!chunk->tags[t].left && write_tag(&w, t) > 0)
-			pruned = t;
+		if (!chunk->tags[t].left)
+			write_tag(&w, t);
 	}
 	for (int i = 0; i < chunk->nitems; i++)
 	{
 		if (is_live_store(&chunk->items[i]))
 			write_value(&w, i);
 	}
-	if (pruned >= 0)
-		write_prune(&w, pruned);
+	for (int t = 0; t < chunk->ntags; t++)
+	{
+		if (chunk->tags[t].prune > 0)
+			write_prune(&w, t);
+	}
 	if (journal)
 		write_journal(&w);
 	if (chunk->ncommands == 0)

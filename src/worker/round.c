@@ -74,7 +74,8 @@ typedef struct Piece
 typedef struct Round
 {
 	WtcRound   *about;
-	XLogRecPtr	upto;			/* read up to here */
+	XLogRecPtr	from;			/* WAL to read, like about's at first */
+	XLogRecPtr	upto;
 	uint32		part;
 	uint32		parts;
 	bool		known;			/* in-progress transactions are parked already */
@@ -105,6 +106,7 @@ typedef struct Round
 
 	/* invalidations that this pass has gathered */
 	XLogRecPtr	first_message;
+	XLogRecPtr	first_commit;
 	XLogRecPtr	last_commit;
 } Round;
 
@@ -156,9 +158,9 @@ rewind_round(Round *r)
 {
 	wtc_wal_close();
 	r->kept_pos = r->parked_pos = 0;
-	r->reading = r->about->from != PG_UINT64_MAX && !r->all_kept;
+	r->reading = r->from != PG_UINT64_MAX && !r->all_kept;
 	if (r->reading)
-		wtc_wal_open(r->about->from, r->upto);
+		wtc_wal_open(r->from, r->upto);
 }
 
 /*
@@ -427,6 +429,7 @@ gather_piece(Round *r, const Piece *piece, WtcStatus *status)
 		else
 		{
 			r->first_message = Min(r->first_message, message->start);
+			r->first_commit = Min(r->first_commit, commit);
 			r->last_commit = Max(r->last_commit, commit);
 			if (wtc_order_invalidate(hash_name(op.key, true), commit))
 				result = gather(r, op.whole, message->lsn, commit, status);
@@ -444,7 +447,7 @@ push_pass(Round *r, bool invalidating, WtcStatus *status)
 
 	r->invalidating = invalidating;
 	r->begun = InvalidXLogRecPtr;
-	r->first_message = PG_UINT64_MAX;
+	r->first_message = r->first_commit = PG_UINT64_MAX;
 	r->last_commit = InvalidXLogRecPtr;
 	wtc_chunk_clear(r->chunk);
 	MemoryContextReset(r->chunk_cxt);
@@ -480,6 +483,23 @@ read_part(Round *r)
 	find_commits(r);
 }
 
+/*
+ * What has been stored since an invalidation was committed, and before it was
+ * pushed, has been deleted by it.  So that is read as well, and stored again.
+ */
+static void
+read_what_was_deleted(Round *r)
+{
+	if (wtc_wal_exists(r->first_commit))
+		r->from = Min(r->from, r->first_commit);
+	if (r->from == PG_UINT64_MAX)
+		return;
+	r->upto = GetXLogInsertRecPtr();
+	wtc_wal_flush(r->upto);
+	r->known = false;
+	read_part(r);
+}
+
 /* Part by part, as the keys fit into memory. */
 static WtcReplayResult
 push_parts(Round *r, WtcStatus *status)
@@ -498,12 +518,7 @@ push_parts(Round *r, WtcStatus *status)
 			if (result != WTC_REPLAY_DONE)
 				return result;
 			invalidated = true;
-
-			/* what has been stored meanwhile may have been deleted */
-			r->upto = Max(r->upto, GetXLogInsertRecPtr());
-			wtc_wal_flush(r->upto);
-			r->known = false;
-			read_part(r);
+			read_what_was_deleted(r);
 		}
 		result = push_pass(r, false, status);
 		if (result != WTC_REPLAY_DONE)
@@ -515,7 +530,7 @@ push_parts(Round *r, WtcStatus *status)
 WtcReplayResult
 wtc_round_push(WtcRound *about, WtcStatus *status)
 {
-	Round		r = {.about = about,.upto = about->upto};
+	Round		r = {.about = about,.from = about->from,.upto = about->upto};
 	WtcReplayResult result;
 
 	r.journal = pg_atomic_read_u32(&wtc_shared->journal) != 0;
