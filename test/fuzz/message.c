@@ -14,14 +14,64 @@
 #include "postgres.h"
 
 #include "access/transam.h"
-#include "fuzz.h"
+#include "access/xlog.h"
 #include "change/message.h"
+#include "common/hashfn.h"
+#include "fuzz.h"
 #include "push/request.h"
+#include "push/versions.h"
 #include "redis/script.h"
 
 /* script.c would need what the Makefile makes of the scripts */
-const char	wtc_apply_sha[] = "0123456789012345678901234567890123456789";
-const char	wtc_drain_sha[] = "0123456789012345678901234567890123456789";
+const char	wtc_forget_sha[] = "0123456789012345678901234567890123456789";
+const char	wtc_prune_sha[] = "0123456789012345678901234567890123456789";
+
+TimeLineID
+GetWALInsertionTimeLine(void)
+{
+	return PG_UINT32_MAX;
+}
+
+/* the version table is in shared memory; nothing here asks for more of it */
+uint64
+wtc_hash_key(WtcSpan key)
+{
+	return hash_bytes_extended((const unsigned char *) key.data, key.len, 1);
+}
+
+uint64
+wtc_hash_tag(WtcSpan tag)
+{
+	return hash_bytes_extended((const unsigned char *) tag.data, tag.len, 2);
+}
+
+WtcMark
+wtc_versions_mark(uint64 key, int owner, XLogRecPtr *sent, XLogRecPtr *floor)
+{
+	*sent = *floor = InvalidXLogRecPtr;
+	return WTC_MARK_SET;
+}
+
+void
+wtc_versions_send(uint64 key, XLogRecPtr version)
+{
+}
+
+void
+wtc_versions_unmark(uint64 key, int owner)
+{
+}
+
+void
+wtc_versions_invalidate(uint64 tag, XLogRecPtr commit)
+{
+}
+
+XLogRecPtr
+wtc_versions_invalidated(uint64 tag)
+{
+	return InvalidXLogRecPtr;
+}
 
 /* comparing all members with all is dear in a long list */
 #define FEW		32
@@ -224,12 +274,10 @@ check_head(const WtcMessage *message)
 	if (xid == InvalidTransactionId)
 		xid = FirstNormalTransactionId;
 	initStringInfo(&buf);
-	wtc_put_message_head(&buf, xid, message->timeline, message->lsn,
-						 message->commit);
+	wtc_put_message_head(&buf, xid, message->lsn);
 	appendBinaryStringInfo(&buf, message->batch.data, message->batch.len);
 	CHECK(wtc_get_message(buf.data, buf.len, &again));
-	CHECK(again.xid == xid && again.timeline == message->timeline &&
-		  again.lsn == message->lsn && again.commit == message->commit);
+	CHECK(again.xid == xid && again.lsn == message->lsn);
 	CHECK(wtc_span_equal(again.batch, message->batch));
 	pfree(buf.data);
 }
@@ -246,48 +294,68 @@ resp_number(const char *p, const char *end, char type, uint64 *n)
 	return p + 2;
 }
 
-/* One command, with the arguments that it says, and nothing behind it. */
+/* So many commands, with the arguments that they say, and nothing behind. */
 static void
-check_command(const char *p, const char *end)
+check_commands(const char *p, const char *end, int commands)
 {
 	uint64		args;
 	uint64		len;
 
-	p = resp_number(p, end, '*', &args);
-	while (args-- > 0)
+	while (commands-- > 0)
 	{
-		p = resp_number(p, end, '$', &len);
-		CHECK(len <= (uint64) (end - p) && end - p - len >= 2);
-		p += len;
-		CHECK(p[0] == '\r' && p[1] == '\n');
-		p += 2;
+		p = resp_number(p, end, '*', &args);
+		while (args-- > 0)
+		{
+			p = resp_number(p, end, '$', &len);
+			CHECK(len <= (uint64) (end - p) && end - p - len >= 2);
+			p += len;
+			CHECK(p[0] == '\r' && p[1] == '\n');
+			p += 2;
+		}
 	}
 	CHECK(p == end);
 }
 
 static void
+check_request(WtcChunk *chunk)
+{
+	const char *token = "18446744073709551615 4294967295 18446744073709551615 18446744073709551615";
+	size_t		len = wtc_request_write(chunk, token, true);
+
+	CHECK(len <= chunk->size && chunk->ncommands <= chunk->max_commands);
+	CHECK((len == 0) == (chunk->ncommands == 0));
+	if (len > 0)
+		check_commands(chunk->request, chunk->request + len,
+					   chunk->ncommands + 4);
+	len = wtc_request_write_forget(chunk, token, true);
+	CHECK(len <= chunk->size);
+	check_commands(chunk->request, chunk->request + len, 1);
+}
+
+static void
 check_requests(WtcSpan batch, uint32 operations)
 {
-	WtcRequest	request = {
-		.version = "000000010000000000123456789",
-		.created_us = INT64_MAX,.fence_us = INT64_MAX,
-		.commit = "999999999999999999999999999",.replay = true
-	};
-	size_t		len;
+	WtcChunk   *chunk = wtc_chunk_create();
+	WtcCursor	cursor;
+	WtcOperation op;
 	uint32		n = 0;
 
-	request.size = wtc_request_room(batch.data, batch.len);
-	request.buf = palloc(request.size);
-	CHECK(wtc_batch_open(&request.cursor, batch.data, batch.len));
-	while ((len = wtc_request_next(&request)) > 0)
+	wtc_chunk_reserve(chunk, batch.data, batch.len);
+	CHECK(wtc_batch_open(&cursor, batch.data, batch.len));
+	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op))
 	{
-		CHECK(len <= request.size);
-		check_command(request.buf, request.buf + len);
+		if (!wtc_chunk_add(chunk, &op, ~UINT64CONST(0), ~UINT64CONST(0)))
+		{
+			CHECK(chunk->nitems > 0);
+			check_request(chunk);
+			wtc_chunk_clear(chunk);
+			CHECK(wtc_chunk_add(chunk, &op, ~UINT64CONST(0), ~UINT64CONST(0)));
+		}
 		n++;
 	}
-	CHECK(wtc_cursor_done(&request.cursor));
-	CHECK(n <= operations && (n > 0) == (operations > 0));
-	pfree(request.buf);
+	CHECK(n == operations);
+	if (chunk->nitems > 0)
+		check_request(chunk);
 }
 
 int

@@ -37,7 +37,7 @@ sub varint
 
 sub text { return varint(length $_[0]) . $_[0]; }
 sub list { return varint(scalar @_) . join '', map { text($_) } @_; }
-sub named { return "\2" . join '', map { varint($_) } @_; }
+sub named { return "\3" . join '', map { varint($_) } @_; }
 
 my $tag = 't' . text('tag:products');
 my $delete = 'd' . text('products:1') . list();
@@ -49,7 +49,7 @@ my $set = 's' . text('products:1') . varint(3_600_000) . text($image)
 my $set_plain = 's' . text('k') . varint(0) . text('') . list() . list();
 my $hash = 'h' . text('products:2') . varint(60_000)
   . list('id', '2', 'name', "\xc3\xa9", 'note', '') . list('t') . list();
-my $head = named(741, 1, 0x1_2345_6789, 0);
+my $head = named(741, 0x1_2345_6789);
 my %message = (
 	'good-empty' => "\1",
 	'good-tag' => "\1$tag",
@@ -67,19 +67,19 @@ my %message = (
 	'good-tags' => "\1s" . text('k') . varint(1) . text('v')
 	  . list(map { "t:$_" } 1 .. 256) . list(map { "r:$_" } 1 .. 200),
 	'good-named' => $head . "\1$set",
-	'good-repeated' => named(741, 1, 0x1_2345_6789, 0x1_2345_9999) . "\1$tag",
-	'good-spilled' => named(3, 0, 0, 0) . "\1$tag$delete",
-	'good-limits' => named(0xffffffff, 0xffffffff, ~0, ~0) . "\1s" . text('k')
+	'good-carried' => named(741, 0x1_2345_9999) . "\1$tag",
+	'good-spilled' => named(3, 0) . "\1$tag$delete",
+	'good-limits' => named(0xffffffff, ~0) . "\1s" . text('k')
 	  . varint(~0) . text('v') . list() . list(),
 	'bad-nothing' => '',
-	'bad-format' => "\3$set",
+	'bad-format' => "\4$set",
+	'bad-former' => "\2" . varint(741) . varint(1) . varint(1) . varint(0) . "\1$set",
 	'bad-format-0' => "\0",
-	'bad-head' => "\2",
+	'bad-head' => "\3",
 	'bad-head-only' => $head,
 	'bad-head-twice' => $head . $head . "\1",
-	'bad-xid-special' => named(2, 1, 1, 0) . "\1$set",
-	'bad-xid-large' => named(0x1_0000_02e5, 1, 1, 0) . "\1$set",
-	'bad-timeline' => named(741, 0x1_0000_0000, 1, 0) . "\1$set",
+	'bad-xid-special' => named(2, 1) . "\1$set",
+	'bad-xid-large' => named(0x1_0000_02e5, 1) . "\1$set",
 	'bad-kind' => "\1x" . text('k'),
 	'bad-cut' => "\1" . substr($set, 0, -1),
 	'bad-cut-key' => "\1s" . varint(100) . 'short',

@@ -24,6 +24,8 @@ jmp_buf    *fuzz_on_error = NULL;
  * Memory
  * ------------------------------------------------------------------------
  */
+MemoryContext CurrentMemoryContext = NULL;
+
 static void **pieces = NULL;
 static size_t npieces = 0;
 static size_t room = 0;
@@ -84,6 +86,18 @@ pfree(void *piece)
 	pieces[find(piece)] = pieces[npieces - 1];
 	npieces--;
 	free(piece);
+}
+
+void *
+MemoryContextAllocHuge(MemoryContext context, Size size)
+{
+	return palloc(size);
+}
+
+void *
+repalloc_huge(void *piece, Size size)
+{
+	return repalloc(piece, size);
 }
 
 void *
