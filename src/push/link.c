@@ -120,6 +120,7 @@ open_connection(void)
 	}
 	pgstat_report_wait_start(wtc_wait_connect);
 	status = wtc_conn_open(&wtc_link, &ep, password,
+						   wtc_am_worker() ? "wtcache-worker" : "wtcache",
 						   wtc_clock_us() + (int64) wtc_connect_timeout * 1000,
 						   wtc_link_told_to_stop);
 	pgstat_report_wait_end();

@@ -203,6 +203,9 @@ converse(WtcConn *conn, WtcTalk *talk, WtcStatus *outcome)
 			status = WTC_FAIL_CANCELLED;
 		if (status == WTC_OK && (revents & (POLLIN | POLLHUP | POLLERR)))
 			status = read_replies(conn, talk, &underway, &nread, outcome);
+		/* what comes behind cannot be told apart any more */
+		if (*outcome == WTC_FAIL_PROTOCOL)
+			return *outcome;
 		if (status != WTC_OK)
 			return status;
 	}
@@ -446,7 +449,7 @@ wtc_conn_watch(WtcConn *conn, int64_t deadline_us, bool (*stop) (void))
 
 static WtcStatus
 shake_hands(WtcConn *conn, const WtcEndpoint *ep, const char *password,
-			int64_t deadline_us, bool (*stop) (void))
+			const char *name, int64_t deadline_us, bool (*stop) (void))
 {
 	Handshake	h = {.conn = conn,.tolerated = -1,.executes = -1};
 	WtcTalk		talk = {
@@ -475,7 +478,7 @@ shake_hands(WtcConn *conn, const WtcEndpoint *ep, const char *password,
 	}
 	/* a name for CLIENT LIST; an ACL may forbid it */
 	h.tolerated = h.commands;
-	SAY(&h, "CLIENT", "SETNAME", "wtcache");
+	SAY(&h, "CLIENT", "SETNAME", name);
 	memcpy(h.data + h.len, load_request, load_request_len);
 	h.len += load_request_len;
 	h.commands += LOAD_COMMANDS;
@@ -493,14 +496,14 @@ shake_hands(WtcConn *conn, const WtcEndpoint *ep, const char *password,
 
 WtcStatus
 wtc_conn_open(WtcConn *conn, const WtcEndpoint *ep, const char *password,
-			  int64_t deadline_us, bool (*stop) (void))
+			  const char *name, int64_t deadline_us, bool (*stop) (void))
 {
 	WtcStatus	status;
 
 	memset(conn, 0, sizeof(*conn));
 	status = connect_socket(conn, ep, deadline_us, stop);
 	if (status == WTC_OK)
-		status = shake_hands(conn, ep, password, deadline_us, stop);
+		status = shake_hands(conn, ep, password, name, deadline_us, stop);
 	if (status != WTC_OK)
 		wtc_conn_reset(conn);
 	return status;

@@ -68,12 +68,12 @@ extern int64_t wtc_clock_us(void);
 /*
  * Connects, authenticates, selects the database, loads the scripts, makes sure
  * that transactions are allowed, and WATCHes and reads the token's key.
- * password overrides the endpoint's when it is not NULL.  On failure *conn is
- * closed.
+ * password overrides the endpoint's when it is not NULL; name is what CLIENT LIST
+ * shows.  On failure *conn is closed.
  */
 extern WtcStatus wtc_conn_open(WtcConn *conn, const WtcEndpoint *ep,
-							   const char *password, int64_t deadline_us,
-							   bool (*stop) (void));
+							   const char *password, const char *name,
+							   int64_t deadline_us, bool (*stop) (void));
 
 /*
  * Is the connection there, open, and silent?  One system call.  A peer that

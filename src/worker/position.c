@@ -415,11 +415,16 @@ wtc_position_meet(bool fresh)
 	bool		kept;
 	WtcStatus	status;
 
-	/* from here on until it is opened again, nothing is pushed */
-	wtc_token_close();
+	/*
+	 * Where Redis refuses the new token the old one stays, and every commit may
+	 * find that Redis accepts writes again.
+	 */
 	status = set_token(fresh, &answer, &kept);
 	if (status != WTC_OK)
 		return status;
+
+	/* from here on until it is opened again, nothing is pushed */
+	wtc_token_close();
 	superseded = false;
 	if (strcmp(answer.text[SAYS_VERDICT], "taken") != 0)
 	{

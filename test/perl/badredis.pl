@@ -7,9 +7,11 @@
 #	badredis.pl --send PATH WORD...		send a control line, print the answer
 #
 # It ends when its standard input does.  Everything passes through unchanged
-# until the mode says otherwise; by default the mode concerns pushes only, which
-# are EVALSHA requests after a connection's handshake.  The handshake is what a
-# client sends up to its first EVALSHA, inclusively.
+# until the mode says otherwise; by default the mode concerns pushes only.  A push
+# is all from MULTI to the GET that follows its EXEC, after a connection's
+# handshake, which is what a client sends up to its first GET, inclusively; but
+# for what the worker keeps for itself (a MULTI that has an EVAL in it, or names
+# wtcache:position).
 #
 # Control lines (on a unix socket, each answered by a line "ok ..." or "error"):
 #
@@ -45,6 +47,7 @@
 #	nth=N				the N-th connection only
 #	count=N				N times only, then behave
 #	match=BYTES			requests that contain this only
+#	who=backend|worker	connections of backends, or of the worker, only
 #	at=push|request|connect		pushes (default); every request, handshake
 #						included; on accept, without having read anything
 #						(not for delay, missing, extra and hold)
@@ -295,7 +298,7 @@ sub accept_client
 	$by_fd{ fileno $client } = [ 'client', $c ];
 	if (applies($c, 'connect'))
 	{
-		maltreat($c, '');
+		maltreat($c);
 		return unless $c->{client} && !$c->{dead};
 	}
 	$c->{up} = connect_upstream();
@@ -376,42 +379,84 @@ sub parse_requests
 			$c->{cpos} = $end + 2 + $len + 2;
 			$c->{left}--;
 		}
-		my $request = substr($c->{cin}, 0, $c->{cpos}, '');
+		my $command = substr($c->{cin}, 0, $c->{cpos}, '');
 		$c->{left} = undef;
-		handle_request($c, $c->{name}, $request);
+		take_command($c, $c->{name}, $command);
 	}
 	return;
 }
 
+# A command is a request, unless it belongs to what begins with a MULTI.
+sub take_command
+{
+	my ($c, $name, $command) = @_;
+
+	$c->{who} = 'worker'
+	  if $name eq 'CLIENT' && index($command, 'wtcache-worker') >= 0;
+	$c->{commands} = [] if $c->{ready} && $name eq 'MULTI';
+	if (!$c->{commands})
+	{
+		$c->{ready} = 1 if $name eq 'GET';
+		return handle_request($c, 0, $command);
+	}
+	push @{ $c->{commands} }, $command;
+	return unless $name eq 'GET';
+	my @commands = @{ delete $c->{commands} };
+	my @own =
+	  grep { /^\*\d+\r\n\$4\r\nEVAL\r\n|wtcache:position/ } @commands;
+
+	handle_request($c, !@own, @commands);
+	return;
+}
+
+# Commands that belong together
 sub handle_request
 {
-	my ($c, $name, $request) = @_;
-	my $push = $name eq 'EVALSHA' && $c->{evalshas}++ > 0;
+	my ($c, $push, @commands) = @_;
+	my $request = join '', @commands;
 
 	$total{pushes}++ if $push;
 	if (@{ $c->{held} })
 	{
-		push @{ $c->{held} }, $request;
+		push @{ $c->{held} }, \@commands;
 	}
 	elsif (applies($c, 'request', $request)
 		|| ($push && applies($c, 'push', $request)))
 	{
-		maltreat($c, $request);
+		maltreat($c, @commands);
 	}
 	else
 	{
-		forward($c, $request, 'pass');
+		forward($c, \@commands, 'pass');
 	}
 	return;
 }
 
 sub forward
 {
-	my ($c, $request, $what, %o) = @_;
+	my ($c, $commands, $what, %o) = @_;
 
 	return unless $c->{up};
-	$c->{uout} .= $request;
-	push @{ $c->{queue} }, { what => $what, forwarded => 1, %o };
+	$c->{uout} .= join '', @$commands;
+	push @{ $c->{queue} },
+	  { what => $what, forwarded => scalar(@$commands), %o };
+	return;
+}
+
+# A server that refuses the commands of a push; the client watches and reads the
+# token all the same.
+sub refuse_push
+{
+	my ($c, $error, @commands) = @_;
+
+	push @{ $c->{queue} },
+	  {
+		what => 'pass',
+		reply => "+OK\r\n"
+		  . $error x (@commands - 4)
+		  . "-EXECABORT Transaction discarded because of previous errors.\r\n"
+	  };
+	forward($c, [ @commands[ -2, -1 ] ], 'pass');
 	return;
 }
 
@@ -423,6 +468,7 @@ sub applies
 	return 0 if $mode{name} eq 'normal' || $mode{name} eq 'refuse';
 	return 0 if $mode{at} ne $at;
 	return 0 if $mode{nth} && $mode{nth} != $c->{id};
+	return 0 if $mode{who} && $mode{who} ne ($c->{who} // 'backend');
 	return 0 if $mode{scope} eq 'new' && $c->{id} <= $mode{since};
 	return 0 if $mode{scope} eq 'existing' && $c->{id} > $mode{since};
 	return 0
@@ -438,22 +484,27 @@ sub applies
 
 sub maltreat
 {
-	my ($c, $request) = @_;
+	my ($c, @commands) = @_;
 	my $name = $mode{name};
 	my %o = %mode;
 
 	if ($name eq 'hold')
 	{
-		push @{ $c->{held} }, $request;
+		push @{ $c->{held} }, \@commands;
 	}
 	elsif ($name eq 'blackhole')
 	{
-		if ($o{forward}) { forward($c, $request, 'swallow'); }
+		if ($o{forward}) { forward($c, \@commands, 'swallow'); }
 		$c->{dead} = 1;
 	}
 	elsif ($name eq 'close_before')
 	{
 		close_client($c, $o{how});
+	}
+	elsif ($name eq 'error' && @commands > 1)
+	{
+		refuse_push($c, '-' . $o{text} . "\r\n", @commands);
+		pump($c);
 	}
 	elsif ($name eq 'error' || $name eq 'reply' || $canned{$name})
 	{
@@ -468,17 +519,17 @@ sub maltreat
 		$c->{dead} = 1 unless $name eq 'error';
 		pump($c);
 	}
-	elsif ($request eq '' && $name eq 'drip')
+	elsif (!@commands && $name eq 'drip')
 	{
 		$c->{drip} = $o{delay};
 	}
-	elsif ($request eq '')
+	elsif (!@commands)
 	{
 		close_client($c, $o{how});
 	}
 	else
 	{
-		forward($c, $request, $name, option => \%o);
+		forward($c, \@commands, $name, option => \%o);
 	}
 	return;
 }
@@ -510,6 +561,19 @@ sub reply_end
 	return $pos;
 }
 
+# The same after so many replies.
+sub replies_end
+{
+	my ($buf, $n) = @_;
+	my $pos = 0;
+
+	while ($n-- > 0)
+	{
+		$pos = reply_end($buf, $pos) // return undef;
+	}
+	return $pos;
+}
+
 # Move answers on to the client, and see whether the connection is over.
 sub pump
 {
@@ -521,7 +585,7 @@ sub pump
 
 		if ($r->{forwarded})
 		{
-			my $end = reply_end(\$c->{uin}, 0) // last;
+			my $end = replies_end(\$c->{uin}, $r->{forwarded}) // last;
 
 			$reply = substr($c->{uin}, 0, $end, '');
 		}

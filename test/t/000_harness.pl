@@ -15,9 +15,6 @@ use Time::HiRes qw(time);
 use Wtcache::BadRedis;
 use Wtcache::Redis;
 
-my $sha;
-my @script = ('SCRIPT', 'LOAD', "return redis.call('set', KEYS[1], ARGV[1])");
-
 sub connect_to
 {
 	my ($bad) = @_;
@@ -35,11 +32,8 @@ sub client
 
 	return undef unless $sock;
 	request($sock, 'PING');
-	request($sock, @script);
-	answer($sock, qr/([0-9a-f]{40})\r\n$/) =~ /([0-9a-f]{40})/;
-	$sha = $1;
-	push_set($sock, 'handshake', '');
-	answer($sock, qr/OK\r\n$/);
+	request($sock, 'GET', 'wtcache:token');
+	answer($sock, qr/^\+PONG\r\n\$-1\r\n$/);
 	return $sock;
 }
 
@@ -53,7 +47,18 @@ sub request
 	return;
 }
 
-sub push_set { my ($sock, $k, $v) = @_; request($sock, 'EVALSHA', $sha, 1, $k, $v); }
+# What a push is to the proxy
+sub push_set
+{
+	my ($sock, $k, $v) = @_;
+
+	request($sock, 'MULTI');
+	request($sock, 'SET', $k, $v);
+	request($sock, 'EXEC');
+	request($sock, 'WATCH', 'wtcache:token');
+	request($sock, 'GET', 'wtcache:token');
+	return;
+}
 
 # Read until it looks as expected, the connection ends, or time is over.
 sub answer
@@ -72,7 +77,7 @@ sub answer
 	return "$got<nothing>";
 }
 
-my $ok = qr/^\+OK\r\n$/;
+my $ok = qr/^\+OK\r\n\+QUEUED\r\n\*1\r\n\+OK\r\n\+OK\r\n\$-1\r\n$/;
 
 # Redis
 
@@ -112,7 +117,8 @@ foreach my $kind (0, 1)
 
 	$bad->mode('error', text => 'OOM command not allowed', count => 1);
 	push_set($client, 'k', 'oom');
-	like(answer($client, qr/\n$/), qr/^-OOM command not allowed\r\n$/,
+	like(answer($client, qr/-1\r\n$/),
+		qr/^\+OK\r\n-OOM command not allowed\r\n-EXECABORT [^\r]*\r\n\+OK\r\n\$-1\r\n$/,
 		"$name: error");
 	push_set($client, 'k', 'after');
 	like(answer($client, $ok), $ok, "$name: once only");
@@ -132,7 +138,7 @@ foreach my $kind (0, 1)
 
 	$bad->mode('extra', count => 1);
 	push_set($client, 'k', 'extra');
-	like(answer($client, qr/EXTRA\r\n$/), qr/^\+OK\r\n\+EXTRA\r\n$/,
+	like(answer($client, qr/EXTRA\r\n$/), qr/^\+OK\r\n.*\$-1\r\n\+EXTRA\r\n$/s,
 		"$name: extra");
 
 	# Held, the client gives up, another one overtakes, released
@@ -152,7 +158,7 @@ foreach my $kind (0, 1)
 	foreach my $case (
 		[ 'close_before', $closed, 0 ],
 		[ 'close_after', $closed, 1 ],
-		[ 'close_mid', qr/^\+O<(end|reset)>$/, 1 ],
+		[ 'close_mid', qr/^\+OK\r\n\+QUEUED[\r\n*1]*<(end|reset)>$/, 1 ],
 		[ 'blackhole', qr/^<nothing>$/, 0 ],
 		[ 'blackhole', qr/^<nothing>$/, 1, forward => 1 ],
 		[ 'missing', qr/^<nothing>$/, 1 ],

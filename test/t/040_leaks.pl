@@ -107,7 +107,7 @@ foreach my $case (
 	[ $tcp, 'closed', 'close_after' ],
 	[ $tcp, 'closed', 'close_mid' ],
 	[ $tcp, 'closed', 'close_before', at => 'connect', how => 'fin' ],
-	[ $bad, 'closed', 'close_mid', at => 'request', match => 'EVALSHA' ],
+	[ $bad, 'closed', 'close_mid', at => 'request', match => 'EXEC' ],
 	[ $bad, 'timeout', 'blackhole' ],
 	[ $tcp, 'timeout', 'reply', text => $garbage ],
 	[ $bad, 'timeout', 'huge' ],
@@ -125,7 +125,7 @@ foreach my $case (
 	$_->normal foreach $bad, $tcp;
 	$node->reconfigure('wtcache.url' => $proxy->url);
 	$node->settle($session, 'wtcache.url' => $proxy->url);
-	$proxy->mode($mode, %o);
+	$proxy->mode($mode, who => 'backend', %o);
 	# so that what happens at a connection's beginning does
 	$proxy->drop;
 	level(
