@@ -110,6 +110,9 @@ wtc_token_await(int64 deadline_us, bool (*stop) (void))
 {
 	uint64		number = wtc_token();
 
+	/* the worker would wait for itself */
+	if (wtc_am_worker())
+		return number;
 	while (number == 0 && !hopeless() && !stop() && PostmasterIsAlive() &&
 		   wtc_clock_us() < deadline_us)
 	{

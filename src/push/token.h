@@ -32,7 +32,8 @@ extern uint64 wtc_token(void);
 
 /*
  * The same; if it is closed and the worker is about to set a token, waits for
- * that until the deadline (on wtc_clock_us()) or until stop() says true.
+ * that until the deadline (on wtc_clock_us()) or until stop() says true.  In
+ * the worker it does not wait.
  */
 extern uint64 wtc_token_await(int64 deadline_us, bool (*stop) (void));
 
