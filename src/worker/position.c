@@ -235,8 +235,10 @@ delete_matching(const char *pattern, uint64 *deleted)
 }
 
 /*
- * Redis is closed to the backends meanwhile, so what they commit is replayed.
- * The position is that of before until all is done.
+ * Redis is closed to the backends meanwhile, so what they commit is replayed,
+ * and opened again under another token: a push that is in doubt by then could
+ * be executed later under the former one.  The position is that of before until
+ * all is done.
  */
 static WtcStatus
 go_cold(WtcColdReason reason)
@@ -413,6 +415,7 @@ wtc_position_meet(bool fresh)
 	XLogRecPtr	start = InvalidXLogRecPtr;
 	WtcColdReason reason = WTC_COLD_NONE;
 	bool		kept;
+	bool		adopting = false;
 	WtcStatus	status;
 
 	/*
@@ -448,22 +451,14 @@ wtc_position_meet(bool fresh)
 			reason = find_start(&p, &start);
 		else
 			start = start_anew();
-		status = reason == WTC_COLD_NONE ? adopt(&p, start) : go_cold(reason);
+		adopting = true;
 	}
-	if (status == WTC_OK)
-		wtc_token_open(number);
-	return status;
-}
-
-WtcStatus
-wtc_position_go_cold(WtcColdReason reason)
-{
-	WtcStatus	status;
-
-	if (!wtc_position_known())
-		return WTC_FAIL_OTHER;
-	wtc_token_close();
-	status = go_cold(reason);
+	if (reason == WTC_COLD_NONE && wtc_replay_has_gap())
+		reason = WTC_COLD_GAP;
+	if (reason != WTC_COLD_NONE)
+		status = go_cold(reason);
+	else if (adopting)
+		status = adopt(&p, start);
 	if (status == WTC_OK)
 		wtc_token_open(number);
 	return status;

@@ -20,9 +20,9 @@
 
 /*
  * Sets a new token and opens Redis to the backends.  The replay begins where the
- * position found there is; what cannot be replayed from there empties the
- * cache.  fresh: the connection was made just now, so Redis may have lost
- * anything since it was last talked to.
+ * position found there is; what cannot be replayed from there, or has a gap (see
+ * replay.h), empties the cache.  fresh: the connection was made just now, so
+ * Redis may have lost anything since it was last talked to.
  */
 extern WtcStatus wtc_position_meet(bool fresh);
 
@@ -37,9 +37,6 @@ extern bool wtc_position_superseded(void);
  * it is closed, and has to be met again.
  */
 extern WtcStatus wtc_position_store(XLogRecPtr watermark);
-
-/* Empties the cache; everything committed so far is dead. */
-extern WtcStatus wtc_position_go_cold(WtcColdReason reason);
 
 /* In plain words; static storage. */
 extern const char *wtc_cold_reason_text(WtcColdReason reason);

@@ -189,17 +189,15 @@ talk(int64 now)
 	WtcStatus	status = wtc_link_open(&fresh);
 
 	broken = false;
-	if (status == WTC_OK && (fresh || !wtc_position_known()))
+	if (status == WTC_OK &&
+		(fresh || !wtc_position_known() || wtc_replay_has_gap()))
 	{
 		status = wtc_position_meet(fresh);
 		news = true;
 	}
 	if (status != WTC_OK || !wtc_position_known())
 		return status;
-	if (wtc_replay_has_gap())
-		status = wtc_position_go_cold(WTC_COLD_GAP);
-	if (status == WTC_OK && wtc_position_known() &&
-		(wtc_replay_wanted() || round_asked() || look_wanted(now)))
+	if (wtc_replay_wanted() || round_asked() || look_wanted(now))
 		status = run_round();
 	if (status == WTC_OK && wtc_position_known() && now >= beat_due)
 		status = wtc_position_store(wtc_watermark_move());
