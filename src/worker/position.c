@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/timeline.h"
+#include "access/twophase.h"
 #include "access/xlog.h"
 #include "guc.h"
 #include "push/link.h"
@@ -398,13 +399,26 @@ adopt(const Position *p, XLogRecPtr start)
 /*
  * Redis knows nothing of this server: it is new, or was emptied.  What had been
  * pushed before is gone by choice; only the rest is pushed.
+ *
+ * Before the first watermark of this start, the rest is what backends have
+ * under way or have left, in the order in which it moves on; and what was
+ * prepared before the start, which is somewhere in the WAL that is kept.
  */
 static XLogRecPtr
 start_anew(void)
 {
-	XLogRecPtr	watermark = pg_atomic_read_u64(&wtc_shared->watermark);
+	XLogRecPtr	start = pg_atomic_read_u64(&wtc_shared->watermark);
 
-	return watermark != InvalidXLogRecPtr ? watermark : GetXLogInsertRecPtr();
+	if (start != InvalidXLogRecPtr)
+		return start;
+	start = GetXLogInsertRecPtr();
+	pg_memory_barrier();
+	start = Min(start, wtc_inflight_min());
+	pg_memory_barrier();
+	start = Min(start, pg_atomic_read_u64(&wtc_shared->replay_from));
+	if (max_prepared_xacts > 0 && wtc_slot_position() != InvalidXLogRecPtr)
+		start = Min(start, wtc_slot_position());
+	return start;
 }
 
 WtcStatus
