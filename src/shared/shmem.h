@@ -79,6 +79,7 @@ typedef enum WtcColdReason
 	WTC_COLD_TIMELINE,			/* on a timeline that is not in our history */
 	WTC_COLD_AHEAD,				/* Redis is ahead of our WAL */
 	WTC_COLD_JOURNAL,			/* what a lost timeline wrote is not on record */
+	WTC_COLD_POSITION,			/* Redis has a token, but no position */
 	WTC_COLD_FORMAT,			/* Redis was written by an earlier release */
 	WTC_COLD_REASONS
 } WtcColdReason;

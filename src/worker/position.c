@@ -162,6 +162,8 @@ find_start(const Position *p, XLogRecPtr *start)
 
 	if (p->first_format)
 		return WTC_COLD_FORMAT;
+	if (!p->any)
+		return WTC_COLD_POSITION;
 	if (p->system != GetSystemIdentifier())
 		return WTC_COLD_SYSTEM;
 	if (p->timeline > current ||
@@ -218,6 +220,7 @@ static const char *const reasons[WTC_COLD_REASONS] = {
 	[WTC_COLD_TIMELINE] = "Redis was written on a timeline that this server does not descend from",
 	[WTC_COLD_AHEAD] = "Redis is ahead of this server, which seems to be an older copy",
 	[WTC_COLD_JOURNAL] = "Redis has no journal of what was stored before this server was promoted",
+	[WTC_COLD_POSITION] = "Redis has lost the position that was stored there",
 	[WTC_COLD_FORMAT] = "Redis was written by an earlier release of wtcache",
 };
 
@@ -384,7 +387,8 @@ adopt(const Position *p, XLogRecPtr start)
 		status = store(start, &refused);
 	if (status == WTC_OK && refused)
 		return WTC_FAIL_OTHER;	/* something else already: meet that */
-	if (status != WTC_OK && status != WTC_FAIL_OOM)
+	/* a server that is full keeps an older position, if it has one */
+	if (status != WTC_OK && !(status == WTC_FAIL_OOM && p->any))
 		return status;
 	if (pg_atomic_read_u64(&wtc_shared->watermark) > start ||
 		pg_atomic_read_u64(&wtc_shared->watermark) == 0)
@@ -461,10 +465,14 @@ wtc_position_meet(bool fresh)
 	parse_position(&answer, &p);
 	if (!kept || !p.any)
 	{
-		if (p.any || p.first_format || answer.text[SAYS_FOUND][0] != '\0')
-			reason = find_start(&p, &start);
-		else
+		const char *found = answer.text[SAYS_FOUND];
+
+		/* only the position is gone, while everything else stood */
+		if (!p.any && !p.first_format &&
+			(found[0] == '\0' || wtc_token_number(found) != 0))
 			start = start_anew();
+		else
+			reason = find_start(&p, &start);
 		adopting = true;
 	}
 	if (reason == WTC_COLD_NONE && wtc_replay_has_gap())
