@@ -61,6 +61,8 @@
 /* how often parked transactions are looked at: doubled each time */
 #define FIRST_LOOK_MS	10
 #define LAST_LOOK_MS	1000
+/* how long the worker rests between two rounds */
+#define NAP_MS			1
 
 static bool slot_opened = false;
 static bool broken = false;		/* Redis has closed the connection */
@@ -334,6 +336,21 @@ guarded_turn(MemoryContext turn_cxt)
 	return wait;
 }
 
+/*
+ * There was something to replay, so there will be more.  Commits that come
+ * during a nap need not wake the worker, which is dear to them.
+ */
+static void
+nap(void)
+{
+	pg_atomic_write_u32(&wtc_shared->worker_asleep, 0);
+	if (round_asked())
+		return;
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 NAP_MS, wtc_wait_worker_main);
+	ResetLatch(MyLatch);
+}
+
 void
 wtc_worker_main(Datum arg)
 {
@@ -363,6 +380,7 @@ wtc_worker_main(Datum arg)
 
 	for (;;)
 	{
+		uint64		progress;
 		long		report;
 		long		wait;
 		int			events;
@@ -378,8 +396,14 @@ wtc_worker_main(Datum arg)
 
 		/* what is left to the worker from here on wakes it */
 		pg_atomic_exchange_u32(&wtc_shared->worker_asleep, 1);
+		progress = pg_atomic_read_u64(&wtc_shared->progress);
 		report = wtc_report();
 		wait = guarded_turn(turn_cxt);
+		if (progress != pg_atomic_read_u64(&wtc_shared->progress))
+		{
+			nap();
+			continue;
+		}
 		if (report >= 0 && (wait < 0 || report < wait))
 			wait = report;
 		events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
