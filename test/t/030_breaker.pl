@@ -84,7 +84,8 @@ state_is('closed', '... is no outage');
 # Two outages, a success, two outages: never three in a row
 foreach my $round (1, 2)
 {
-	$bad->mode('close_before');
+	$bad->mode('close_before', at => 'connect');
+	$bad->drop;
 	touch($session, 2);
 	is($node->status('consecutive_failures'), '2', 'two outages');
 	$bad->normal;
