@@ -34,6 +34,7 @@ struct redisReply;
 typedef struct WtcConn
 {
 	struct redisContext *ctx;	/* NULL: not connected */
+	bool		blocking;		/* receiving waits for a moment */
 
 	/*
 	 * What the token's key held when it was last looked at, behind the WATCH
