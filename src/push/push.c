@@ -287,6 +287,8 @@ take_reply(void *arg, const redisReply *reply)
 			take_forget(x, reply);
 		return WTC_OK;
 	}
+	if (x->loose && i <= exec)
+		return WTC_OK;			/* answers of commands outside a MULTI */
 	if (i == exec)
 		return take_exec(x, reply);
 	if (i == exec + 2 && reply->type != REDIS_REPLY_ERROR)

@@ -76,7 +76,7 @@ sub fails
 	return;
 }
 
-# What Redis missed arrives by itself.
+# What Redis missed arrives by itself, and commits push again.
 sub heals
 {
 	my ($name, %o) = @_;
@@ -87,6 +87,9 @@ sub heals
 
 	ok($server->poll_for([ @{ $o{cli} || [] }, 'get', "$table:1" ], $row),
 		"$name: healed");
+	ok($node->poll_query_until('postgres', q{
+			SELECT redis_open AND worker_state LIKE 'idle%' FROM wtcache.status}),
+		"$name: open");
 	return;
 }
 
