@@ -29,7 +29,7 @@ typedef struct Token
 
 	/* monotonic; when a backend first missed the worker, 0: it is there */
 	pg_atomic_uint64 missed_at;
-	uint64		started;		/* set once at start-up */
+	pg_atomic_uint64 started;	/* written by the worker, while it is closed */
 } Token;
 
 static Token *token = NULL;
@@ -49,7 +49,7 @@ token_attach(void *place, bool initialise)
 	pg_atomic_init_u64(&token->number, 0);
 	pg_atomic_init_u32(&token->was_set, 0);
 	pg_atomic_init_u64(&token->missed_at, 0);
-	token->started = (uint64) GetCurrentTimestamp() / 1000;
+	pg_atomic_init_u64(&token->started, 0);
 }
 
 void
@@ -137,7 +137,7 @@ wtc_token_text(char buf[WTC_TOKEN_LEN], uint64 number)
 	snprintf(buf, WTC_TOKEN_LEN,
 			 UINT64_FORMAT " %u " UINT64_FORMAT " " UINT64_FORMAT,
 			 GetSystemIdentifier(), GetWALInsertionTimeLine(),
-			 token->started, number);
+			 wtc_token_started(), number);
 }
 
 uint64
@@ -157,7 +157,15 @@ wtc_token_number(const char *text)
 uint64
 wtc_token_started(void)
 {
-	return token->started;
+	return pg_atomic_read_u64(&token->started);
+}
+
+void
+wtc_token_start(void)
+{
+	Assert(wtc_token() == 0);
+	pg_atomic_write_u64(&token->started,
+						(uint64) GetCurrentTimestamp() / 1000);
 }
 
 void

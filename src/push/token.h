@@ -4,8 +4,8 @@
  *	  The fencing token: which server lifetime may write to Redis.
  *
  * The key wtcache:token holds "system timeline started number": the system
- * identifier and the timeline of the PostgreSQL server, the time at which its
- * shared memory was made (milliseconds), and a random number.  A connection
+ * identifier and the timeline of the PostgreSQL server, the time at which it
+ * began to write (milliseconds), and a random number.  A connection
  * that writes has WATCHed the key and seen the token there that shared memory
  * has; so when another value is set, by this server or by any other, no
  * request that is still on its way can take effect.
@@ -50,7 +50,7 @@ extern void wtc_token_text(char buf[WTC_TOKEN_LEN], uint64 number);
 /* The number, if the text is a token of this server lifetime; else 0. */
 extern uint64 wtc_token_number(const char *text);
 
-/* When this server lifetime has begun, as in its tokens. */
+/* When this server lifetime has begun to write, as in its tokens. */
 extern uint64 wtc_token_started(void);
 
 /* --- for the worker --- */
@@ -58,6 +58,12 @@ extern uint64 wtc_token_started(void);
 /* Everything may be pushed under this token; a random number, never 0. */
 extern void wtc_token_open(uint64 number);
 extern void wtc_token_close(void);
+
+/*
+ * This server begins to write now: for the first time since its start, or because
+ * it has been told to take Redis over.  While there is no token.
+ */
+extern void wtc_token_start(void);
 
 /* This server lifetime has set a token before. */
 extern bool wtc_token_was_set(void);

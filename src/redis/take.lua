@@ -4,7 +4,7 @@
 --   KEYS[1..3]  token, position, journal
 --   ARGV[1]  system identifier of the PostgreSQL server
 --   ARGV[2]  its timeline
---   ARGV[3]  when its shared memory was made
+--   ARGV[3]  when it began to write
 --   ARGV[4]  the token to set
 --   ARGV[5]  0: this server has set a token before; 1: it has not, and takes
 --            Redis over from any other but one that has superseded it; 2: from

@@ -341,10 +341,11 @@ hopeless(void)
 {
 	TimestampTz since;
 	int			failures;
+	uint32		state = pg_atomic_read_u32(&wtc_shared->worker_state);
 
 	return wtc_url[0] == '\0' ||
 		pg_atomic_read_u32(&wtc_shared->worker_procno) == PG_UINT32_MAX ||
-		pg_atomic_read_u32(&wtc_shared->worker_state) == WTC_WORKER_NO_REDIS ||
+		state == WTC_WORKER_NO_REDIS || state == WTC_WORKER_SUPERSEDED ||
 		wtc_breaker_state(wtc_clock_us(), &since, &failures) == WTC_BREAKER_OPEN;
 }
 

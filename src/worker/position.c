@@ -47,7 +47,10 @@ enum
 /* the token that the worker has set last */
 static uint64 number = 0;
 static char token[WTC_TOKEN_LEN];
+
+/* another server has Redis, namely the one that wtcache.url told then */
 static bool superseded = false;
+static uint64 superseded_there;
 
 bool
 wtc_position_known(void)
@@ -58,7 +61,7 @@ wtc_position_known(void)
 bool
 wtc_position_superseded(void)
 {
-	return superseded;
+	return superseded && superseded_there == wtc_endpoint_generation;
 }
 
 /* A number as text, palloc'd. */
@@ -316,7 +319,10 @@ stand_back(const char *verdict, const char *found)
 	bool		later = strcmp(verdict, "superseded") == 0;
 
 	superseded = true;
+	superseded_there = wtc_endpoint_generation;
 	number = 0;
+	/* else its end, which nobody would serve, would keep the worker awake */
+	wtc_link_hang_up();
 	pg_atomic_write_u32(&wtc_shared->worker_state, WTC_WORKER_SUPERSEDED);
 	ereport(WARNING,
 			(errcode(ERRCODE_OBJECT_IN_USE),
@@ -334,17 +340,20 @@ stand_back(const char *verdict, const char *found)
 static WtcStatus
 set_token(bool fresh, WtcAnswer *answer, bool *kept)
 {
-	bool		told = pg_atomic_exchange_u32(&wtc_shared->take_over, 0) != 0;
+	bool		told = pg_atomic_read_u32(&wtc_shared->take_over) != 0;
 	bool		watched = !fresh && number != 0 &&
 	strcmp(wtc_link.watched, token) == 0;
 	const char *args[] = {
 		WTC_KEY_TOKEN, WTC_KEY_POSITION, WTC_KEY_JOURNAL,
 		text_of(GetSystemIdentifier()), text_of(GetWALInsertionTimeLine()),
-		text_of(wtc_token_started()), token,
-		told ? "2" : wtc_token_was_set() ? "0" : "1"
+		NULL, token, told ? "2" : wtc_token_was_set() ? "0" : "1"
 	};
 	WtcStatus	status;
 
+	/* whoever has Redis so far must find that this one has come later */
+	if (told || !wtc_token_was_set())
+		wtc_token_start();
+	args[5] = text_of(wtc_token_started());
 	do
 	{
 		if (!pg_strong_random(&number, sizeof(number)))
@@ -452,6 +461,8 @@ wtc_position_meet(bool fresh)
 		stand_back(answer.text[SAYS_VERDICT], answer.text[SAYS_FOUND]);
 		return WTC_OK;
 	}
+	/* not before it is done: Redis may be away at first */
+	pg_atomic_write_u32(&wtc_shared->take_over, 0);
 	if (answer.n != SAYS_COUNT)
 		return WTC_FAIL_PROTOCOL;
 	warn_of_policy(answer.text[SAYS_POLICY]);

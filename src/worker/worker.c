@@ -280,10 +280,10 @@ turn(void)
 		(void) wtc_watermark_move();
 
 	due = beat_due;
-	if (retry_due > 0)
-		due = Min(due, retry_due);
-	else if (standing_back())
+	if (standing_back())
 		 /* nothing but the beat */ ;
+	else if (retry_due > 0)
+		due = Min(due, retry_due);
 	else if (reason_to_talk(now))
 		due = 0;
 	else if (pg_atomic_read_u32(&wtc_shared->parked) > 0)
@@ -324,7 +324,8 @@ guarded_turn(MemoryContext turn_cxt)
 		pgstat_report_wait_end();
 		wtc_link_hang_up();
 		wtc_replay_reset(wtc_wal_is_open() && is_gap(error));
-		set_state(WTC_WORKER_NO_REDIS);
+		set_state(wtc_position_superseded() ? WTC_WORKER_SUPERSEDED :
+				  WTC_WORKER_NO_REDIS);
 		retry_due = wtc_clock_us() + 2 * LAST_PAUSE_MS * INT64CONST(1000);
 		wait = 2 * LAST_PAUSE_MS;
 		RESUME_INTERRUPTS();
