@@ -50,9 +50,9 @@ candidate(void)
 	pg_memory_barrier();
 	left = Min(pg_atomic_read_u64(&wtc_shared->replay_from),
 			   pg_atomic_read_u64(&wtc_shared->replaying));
-	if (left == PG_UINT64_MAX)
-		wtc_holds_release(Min(lsn, wtc_parked_open_at()));
+	/* what is left begins there, and was committed later still */
 	lsn = Min(lsn, left);
+	wtc_holds_release(Min(lsn, wtc_parked_open_at()));
 	lsn = Min(lsn, wtc_holds_min());
 	return Min(lsn, pg_atomic_read_u64(&wtc_shared->parked_from));
 }
