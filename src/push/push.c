@@ -143,6 +143,7 @@ typedef struct Exchange
 	bool		plain;			/* forget.lua by itself, no EXEC */
 
 	WtcStatus	denied;			/* a command was refused: nothing was done */
+	bool		unarmed;		/* WATCH was refused behind it */
 	bool		loose;			/* MULTI was refused: the rest may have been
 								 * done outside it */
 	bool		refused;		/* the token did not hold: nothing was done */
@@ -293,7 +294,8 @@ take_reply(void *arg, const redisReply *reply)
 		return take_exec(x, reply);
 	if (i == exec + 2 && reply->type != REDIS_REPLY_ERROR)
 	{
-		wtc_conn_note_watched(&wtc_link, reply);
+		if (!x->unarmed)
+			wtc_conn_note_watched(&wtc_link, reply);
 		return WTC_OK;
 	}
 	if (reply->type == REDIS_REPLY_ERROR)
@@ -302,7 +304,7 @@ take_reply(void *arg, const redisReply *reply)
 
 		if (i > exec)
 		{
-			/* it is not armed */
+			x->unarmed = true;
 			wtc_link.watched[0] = '\0';
 			return WTC_OK;
 		}

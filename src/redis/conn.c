@@ -466,6 +466,8 @@ wtc_conn_watch(WtcConn *conn, int64_t deadline_us, bool (*stop) (void))
 		.deadline_us = deadline_us,.stop = stop,.max_read = 65536
 	};
 
+	/* what it says counts only if all of this succeeds */
+	conn->watched[0] = '\0';
 	/* a WATCH whose key has been touched is not made good by another one */
 	SAY(&h, "UNWATCH");
 	SAY(&h, "WATCH", WTC_KEY_TOKEN);
