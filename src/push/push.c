@@ -502,10 +502,10 @@ get_marks(WtcChunk *chunk, int owner, int64 deadline_us)
 
 /*
  * Sees to it that the connection watches the token that holds; *token becomes
- * its number.
+ * its number.  *strange: Redis has been found to hold another one.
  */
 static Turn
-get_token(int64 deadline_us, uint64 *token, WtcStatus *status)
+get_token(int64 deadline_us, uint64 *token, bool *strange, WtcStatus *status)
 {
 	*token = wtc_token_await(deadline_us, wtc_link_told_to_stop);
 	*status = WTC_OK;
@@ -519,20 +519,31 @@ get_token(int64 deadline_us, uint64 *token, WtcStatus *status)
 	if (wtc_token_number(wtc_link.watched) == *token)
 		return TURN_DONE;
 
-	/* Redis has lost it, or holds another one: the worker has to look */
-	if (wtc_token() == *token)
-		wtc_token_doubt(*token);
+	/*
+	 * Redis has lost it, or holds another one: the worker has to look.  If it
+	 * has, and is content with what it found, this is not the same Redis.
+	 */
+	if (wtc_token() != *token)
+		return TURN_AGAIN;
+	if (*strange)
+	{
+		*status = WTC_FAIL_CLOSED;
+		return TURN_FAILED;
+	}
+	*strange = true;
+	wtc_token_doubt(*token);
 	return TURN_AGAIN;
 }
 
 /* One attempt, from the token to the outcome. */
 static Turn
-attempt(WtcChunk *chunk, int64 deadline_us, Exchange *said, WtcStatus *status)
+attempt(WtcChunk *chunk, int64 deadline_us, bool *strange, Exchange *said,
+		WtcStatus *status)
 {
 	int			owner = wtc_my_owner();
 	char		text[WTC_TOKEN_LEN];
 	uint64		token;
-	Turn		turn = get_token(deadline_us, &token, status);
+	Turn		turn = get_token(deadline_us, &token, strange, status);
 
 	if (turn != TURN_DONE)
 		return turn;
@@ -582,14 +593,18 @@ push_items(WtcChunk *chunk, int64 deadline_us, WtcStatus *status,
 		   WtcStatus *rejected)
 {
 	Exchange	said = {.chunk = chunk};
+	bool		strange = false;
 	Turn		turn;
 
 	do
 	{
-		turn = attempt(chunk, deadline_us, &said, status);
+		turn = attempt(chunk, deadline_us, &strange, &said, status);
 	} while (turn == TURN_AGAIN && wtc_clock_us() < deadline_us &&
 			 !wtc_link_told_to_stop());
 
+	/* the next transaction finds out anew where Redis is */
+	if (strange && turn != TURN_DONE)
+		wtc_link_hang_up();
 	if (turn == TURN_AGAIN)
 		*status = wtc_link_told_to_stop() ? WTC_FAIL_CANCELLED : WTC_FAIL_TIMEOUT;
 	if (turn == TURN_FAILED && *status == WTC_OK)
