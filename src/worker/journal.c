@@ -127,9 +127,10 @@ restart(bool keep)
 	WtcFencedAnswer answer;
 	WtcStatus	status;
 
-	if (!keep)
-		pg_atomic_write_u32(&wtc_shared->journal, 0);
+	/* while Redis says that there is one, it must be complete */
 	status = wtc_command_fenced(lengthof(none), none, &answer);
+	if (!keep && status == WTC_OK && !answer.refused)
+		pg_atomic_write_u32(&wtc_shared->journal, 0);
 	if (status == WTC_OK && !answer.refused)
 		status = wtc_command_fenced(lengthof(del), del, &answer);
 	if (!keep || status != WTC_OK || answer.refused)
