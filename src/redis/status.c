@@ -69,8 +69,13 @@ wtc_status_name(WtcStatus status)
 WtcStatus
 wtc_status_of_error(const char *text)
 {
-	size_t		len = strcspn(text, " \r\n");
+	static const char because[] = "EXECABORT Transaction discarded because of: ";
+	size_t		len;
 
+	/* what was allowed when it was queued, and is not when it is executed */
+	if (strncmp(text, because, sizeof(because) - 1) == 0)
+		text += sizeof(because) - 1;
+	len = strcspn(text, " \r\n");
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 	{
 		if (strlen(words[i].word) == len &&
