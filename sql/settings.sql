@@ -49,7 +49,8 @@ ALTER SYSTEM RESET wtcache.url;
 
 -- what belongs to the server, what to the connection, what to a superuser
 SET wtcache.breaker_failures = 5;
-SET wtcache.fence_ttl = '1min';
+SET wtcache.version_memory = '8MB';
+SET wtcache.journal = on;
 SET wtcache.batch_memory = '1MB';
 SHOW wtcache.batch_memory;
 SET wtcache.push_timeout = '1500ms';
@@ -68,7 +69,6 @@ SET wtcache.connect_timeout = 1;
 SET wtcache.default_ttl = 1;
 SET wtcache.enabled = off;
 SET wtcache.debug_hold_push = on;
-SET wtcache.debug_no_fence = on;
 RESET ROLE;
 GRANT SET ON PARAMETER wtcache.default_ttl TO regress_wtc_settings;
 SET ROLE regress_wtc_settings;

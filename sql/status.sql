@@ -19,7 +19,7 @@ SELECT c.relname, attname, format_type(atttypid, atttypmod) FROM pg_attribute a 
 -- values; the endpoint is what wtcache.url says, the mode is the server's
 SELECT wtcache.flush();
 SET wtcache.mode = async;
-SELECT mode, redis_identity IS NOT NULL AS identity, generation > 0 AS generation, lag_seconds >= 0 AS lag,
+SELECT mode, redis_open, lag_seconds >= 0 AS lag,
        retained_bytes >= 0 AS retained, healthy = (advice IS NULL) AS healthy FROM wtcache.status;
 RESET wtcache.mode;
 SELECT count(*) FROM wtcache.status;

@@ -3,10 +3,10 @@
 \setenv REDIS :redis
 CREATE TABLE lg (id int PRIMARY KEY, v text, grp int);
 SELECT wtcache.attach('lg', tags => '{"lg:{grp}"}');
-SELECT pushes_ok, sets, deletes, invalidations, stored, degraded, refused_older FROM wtcache.stat \gset a_
+SELECT pushes_ok, sets, deletes, invalidations, stored, degraded, overtaken FROM wtcache.stat \gset a_
 INSERT INTO lg SELECT i, 'row ' || i, i / 2500 FROM generate_series(0, 4999) i;
 SELECT pushes_ok - :a_pushes_ok AS pushes, sets - :a_sets AS sets, stored - :a_stored AS stored,
-       degraded - :a_degraded AS degraded, refused_older - :a_refused_older AS older FROM wtcache.stat;
+       degraded - :a_degraded AS degraded, overtaken - :a_overtaken AS overtaken FROM wtcache.stat;
 \! $REDIS scard tag:lg:0
 \! $REDIS scard tag:lg:1
 SELECT count(*) FROM lg WHERE wtcache.get('lg:' || id) IS DISTINCT FROM row_to_json(lg)::jsonb;
