@@ -344,6 +344,7 @@ wtc_command_fenced(int nargs, const char *const *args, WtcFencedAnswer *answer)
 	static const char *const get[] = {"GET", WTC_KEY_TOKEN};
 	char	   *buf = palloc(room_for(nargs, args) + 256);
 	char	   *p = buf;
+	WtcStatus	status;
 
 	p = put_command(p, 1, multi);
 	p = put_command(p, nargs, args);
@@ -353,7 +354,11 @@ wtc_command_fenced(int nargs, const char *const *args, WtcFencedAnswer *answer)
 	memset(answer, 0, sizeof(*answer));
 	/* not known, unless the last reply says so */
 	wtc_link.watched[0] = '\0';
-	return put_question(buf, p, 5, EVAL_MAX_READ, fenced_reply, answer);
+	status = put_question(buf, p, 5, EVAL_MAX_READ, fenced_reply, answer);
+	/* commits need not wait for their own probe */
+	if (status == WTC_OK)
+		wtc_breaker_success();
+	return status;
 }
 
 /* The command that runs a script; the arguments are palloc'd. */
