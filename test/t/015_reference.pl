@@ -537,7 +537,7 @@ $redis->cli('set', 'hashes:0', 'x', 'ex', 1000);
 is($node->safe_psql('postgres',
 		q{SELECT string_agg(kind, ',') FROM wtcache.verify('hashes', repair => true)}),
 	'orphan', 'verify with repair');
-$redis->wait_for_beat;
+$redis->wait_for_beat($node);
 is($node->stat('fail_noperm'), 0, 'the documented permissions are enough');
 
 # Scripts, called as documented; their replies are as long as documented

@@ -17,7 +17,7 @@ Wtcache::Redis - a private Redis (or Valkey) server for a test
   my $url = $redis->url(db => 2, user => 'joe', password => 'secret');   # tcp only
   my $out = $redis->cli('get', 'products:1');
   $redis->poll_for([ 'exists', 'products:1' ], '1') or die;
-  $redis->wait_for_beat;              # of a server's worker
+  $redis->wait_for_beat($node);       # all that it has committed is in Redis
 
   $redis->pause;                      # SIGSTOP: accepts and never answers
   $redis->resume;
@@ -300,15 +300,29 @@ sub poll_for
 	return 0;
 }
 
-# Wait until a worker has told Redis of one more position.
+# Up to where everything is in Redis, as the worker of a server has told it; 0 if
+# it has not.
+sub position { return $_[0]->cli('hget', 'wtcache:position', 'lsn') || 0; }
+
+# Wait until the server's worker has stored a position that covers all that has
+# been committed by now; returns where that ended, as a pg_lsn.  Without a server:
+# until some worker has stored another position.
 sub wait_for_beat
 {
-	my ($self) = @_;
-	my @newest = ('lindex', 'wtcache:positions', 0);
-	my $before = $self->cli(@newest);
+	my ($self, $node) = @_;
+	my $before = $self->position;
 
-	$self->_until(sub { $self->cli(@newest) ne $before }) or die 'no beat';
-	return;
+	if (!$node)
+	{
+		$self->_until(sub { $self->position ne $before }) or die 'no beat';
+		return;
+	}
+	# its commit flushes WAL, and the position goes no further than that
+	my ($lsn, $number) = split /\|/, $node->safe_psql('postgres', q{
+		SELECT lsn, lsn - '0/0' FROM pg_logical_emit_message(true, 'beat', '') lsn});
+
+	$self->_until(sub { $self->position >= $number }) or die 'no beat';
+	return $lsn;
 }
 
 sub DESTROY
