@@ -13,7 +13,6 @@ use lib "$FindBin::RealBin/../perl";
 
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time);
 use Wtcache::Manual qw(codes);
 use Wtcache::Node;
 use Wtcache::Redis;
@@ -68,7 +67,8 @@ my @commands = map { codes($_->{cells}[1]) }
 my $redis = Wtcache::Redis->new(user => join(' ',
 		'wtc on >secret ~*', map { '+' . lc(s/ /|/r) } @commands));
 my $node = Wtcache::Node->start_new('main',
-	url => $redis->url =~ s{^unix://}{unix://wtc:secret@}r);
+	url => $redis->url =~ s{^unix://}{unix://wtc:secret@}r,
+	conf => { 'wtcache.journal' => 'on' });
 
 sub rows
 {
@@ -231,11 +231,11 @@ sub default_of { return base((codes($_[0]))[0] // ''); }
 
 {
 	my (%documented, %there, %readme, %defaults);
-	my %who = (sighup => 'configuration file', superuser => 'superusers',
-		user => 'everybody');
+	my %who = (postmaster => 'server start', sighup => 'configuration file',
+		superuser => 'superusers', user => 'any role');
 
 	foreach my $row ($reference->section('Settings')
-		->rows('setting', 'default', 'unit, range', 'who may set it', 'meaning'))
+		->rows('setting', 'default', 'unit, range', 'set by', 'meaning'))
 	{
 		my ($name, $default, $range, $context) = @{ $row->{cells} };
 
@@ -385,11 +385,12 @@ my %code = map { m{([^/]+)$} ? ($1 => $source->lua($1)) : () }
 }
 # all of them, or an index that is computed
 my %open_ended = (
-	KEYS => qr/#KEYS\b|\bipairs\(KEYS\)/,
+	KEYS => qr/#KEYS\b|\bipairs\(KEYS\)|\bunpack\(KEYS\)/,
 	ARGV => qr/\bunpack\(ARGV\b|\bARGV\[[a-z]/);
-foreach my $name (sort grep { $scripts->has_section($_) } keys %code)
+foreach my $name (sort keys %code)
 {
 	my (%documented, %there);
+	my %head = map { $_ => "the head of src/redis/$name" } $source->lua_arguments($name);
 
 	foreach my $row ($scripts->section($name)->rows('argument', 'meaning'))
 	{
@@ -407,7 +408,9 @@ foreach my $name (sort grep { $scripts->has_section($_) } keys %code)
 		$there{"$array\[" . ($last + 1) . '..]'} = "src/redis/$name"
 		  if $code{$name} =~ $open_ended{$array};
 	}
-	same("$name: arguments", \%documented, \%there) if %documented || %there;
+	next if !%documented && !%there && !%head;
+	same("$name: arguments", \%documented, \%there);
+	same("$name: arguments at its head", \%head, \%there);
 }
 
 # The names of a reply's elements
@@ -417,20 +420,43 @@ sub reply_of
 		  $scripts->section($_[0])->rows('reply', 'meaning') ];
 }
 
-is_deeply(reply_of('apply.lua'),
-	[ map { lc } grep { $_ ne 'COUNT' }
-		  $source->c('src/redis/script.h') =~ /\bWTC_REPLY_(\w+)/g ],
-	'apply.lua: reply as in script.h');
-is_deeply(reply_of('position.lua'),
-	[ map { lc } grep { $_ ne 'COUNT' }
+# A script that returns one thing says so in other words than { this, that }.
+foreach my $name (sort keys %code)
+{
+	my $n = @{ reply_of($name) } || 1;
+
+	is($n, $source->lua_reply($name) || 1, "$name: reply as at its head");
+}
+is_deeply(reply_of('take.lua'),
+	[ map { $_ eq 'FIRST_FORMAT' ? 'first_format' : lc } grep { $_ ne 'COUNT' }
 		  ($source->c('src/worker/position.c') =~ /enum\s*\{(.*?)\}/s)[0]
 		  =~ /\bSAYS_(\w+)/g ],
-	'position.lua: reply as in position.c');
+	'take.lua: reply as in position.c');
+{
+	my ($take) = $source->c('src/push/push.c') =~ /^take_forget\(.*?\)\n\{(.*?)^\}/ms;
+	my ($n) = $take =~ /\breply->elements != (\d+)/;
+	my %used = map { $_ => 1 } $take =~ /\breply->element\[(\d+)\]/g;
+
+	is(@{ reply_of('forget.lua') }, $n, 'forget.lua: reply as in push.c');
+	is_deeply([ sort keys %used ], [ 0 .. $n - 1 ], 'forget.lua: all of it is looked at');
+}
+# Those that are loaded with a connection
+{
+	my ($load) = $source->c('src/redis/conn.c') =~ /^make_load_request\(.*?\)\n\{(.*?)^\}/ms;
+	my ($intro) = $scripts->section('The Lua scripts')->lines
+	  ? join(' ', map { $_->{text} } $scripts->section('The Lua scripts')->lines) : '';
+	my ($loaded) = $intro =~ /((?:`\w+\.lua`(?:, | and )?)+) are loaded when/;
+
+	is_deeply([ sort(codes($loaded)) ],
+		[ sort map { "$_.lua" } $load =~ /"LOAD", wtc_(\w+)_text/g ],
+		'scripts that are loaded when a connection is made');
+}
 
 {
 	my (%documented, %there);
 	my @files = ('src/redis/conn.c',
-		map { substr $_, length("$top/") } glob("$top/src/push/*.c $top/src/read/*.c"));
+		map { substr $_, length("$top/") }
+		  glob("$top/src/push/*.c $top/src/read/*.c $top/src/worker/*.c"));
 
 	foreach my $row ($reference->section('Permissions')->rows('used by', 'commands'))
 	{
@@ -450,9 +476,9 @@ is_deeply(reply_of('position.lua'),
 		my $c = $source->c($file);
 
 		$c =~ s/"(SCRIPT|CLIENT)", "(\w+)"/"$1 $2"/g;
-		# SCAN's words; AUTH needs no permission
+		# SCAN's words, a reply; AUTH needs no permission
 		$there{"C $_"} = "$file; to be added to doc/reference.md, \"Permissions\""
-		  foreach grep { !/^(?:AUTH|MATCH|COUNT)$/ } $c =~ /"([A-Z]{3,}(?: [A-Z]+)?)"/g;
+		  foreach grep { !/^(?:AUTH|MATCH|COUNT|QUEUED)$/ } $c =~ /"([A-Z]{3,}(?: [A-Z]+)?)"/g;
 	}
 	same('commands of Redis', \%documented, \%there);
 }
@@ -469,21 +495,20 @@ foreach my $row ($reference->section('Keys')->rows('key', 'type', 'content'))
 	}
 }
 
+my @old = ($code{'take.lua'} =~ /\bold = redis\.call\('UNLINK',(.*?)\)/s)[0] =~ /'([^']+)'/g;
 {
-	my (%documented, %there, %fields);
+	my (%documented, %there);
 
 	foreach my $key (grep { /^wtcache:/ } keys %keys)
 	{
 		$documented{ $key =~ s/<.*//r } = $keys{$key};
 	}
-	foreach my $file ('script.h', keys %code)
+	foreach my $file ('keys.h', keys %code)
 	{
-		my $c = $file eq 'script.h' ? $source->c("src/redis/$file") : $code{$file};
+		my $c = $file eq 'keys.h' ? $source->c("src/redis/$file") : $code{$file};
 
 		$there{$_} = "src/redis/$file; to be added to doc/reference.md, \"Keys\""
 		  foreach $c =~ /["'](wtcache:\w[\w:]*)["']/g;
-		$fields{"\\0$_"} = "src/redis/$file; to be added to doc/reference.md, \"The fence\""
-		  foreach $c =~ /'\\0(\w)'/g;
 	}
 	# cold.lua looks at beginnings
 	foreach my $name (keys %there)
@@ -491,11 +516,25 @@ foreach my $row ($reference->section('Keys')->rows('key', 'type', 'content'))
 		delete $there{$name}
 		  if !$documented{$name} && grep { index($_, $name) == 0 } keys %documented;
 	}
+	delete @there{@old};
 	same('names of keys', \%documented, \%there);
-	same('fields of the fence',
-		{ map { (codes($_->{cells}[0]))[0] =~ s/<.*//r => place($reference, $_) }
-			$reference->section('The fence')->rows('field', 'content') },
-		\%fields);
+
+	my %upgrading = map { $_ => place($reference, $reference->section('Upgrading')) }
+	  grep { /^wtcache:/ }
+	  map { codes($_->{text}) } $reference->section('Upgrading')->lines;
+	same('keys of the first format', \%upgrading,
+		{ map { $_ => 'src/redis/take.lua; to be in doc/reference.md, "Upgrading"' } @old });
+}
+my %position = map { (codes($_->{cells}[0]))[0] => place($reference, $_) }
+  $reference->section('The position')->rows('field', 'content');
+my @token = map { (codes($_->{cells}[0]))[0] }
+  $reference->section('The token')->rows('word', 'content');
+{
+	my ($read) = $code{'take.lua'} =~ /'HMGET', KEYS\[2\],(.*?)\)/s;
+
+	same('fields of the position', \%position,
+		{ map { $_ => 'src/redis/take.lua; to be in doc/reference.md, "The position"' }
+			$read =~ /'(\w+)'/g });
 }
 
 # The README's statements, in their order, as they are printed
@@ -504,7 +543,7 @@ $node->safe_psql('postgres',
 foreach my $section (
 	map({ [ $readme, $_ ] } 'wtcache', 'Getting started',
 		'Filling and clearing the cache', 'Verifying the cache',
-		'When Redis fails'),
+		'How order is kept', 'When Redis fails'),
 	[ $manual{'monitoring/README.md'}, 'Exporter' ])
 {
 	my ($manual, $title) = @$section;
@@ -539,23 +578,42 @@ is($node->safe_psql('postgres',
 	'orphan', 'verify with repair');
 $redis->wait_for_beat($node);
 is($node->stat('fail_noperm'), 0, 'the documented permissions are enough');
+is($node->stat('cold_starts'), 0, 'nothing was emptied');
 
-# Scripts, called as documented; their replies are as long as documented
+# What stands in Redis, and scripts called as documented; their replies are as long
+# as documented.
 {
-	my @fence = ('wtcache:fence:0', 'wtcache:fence:1');
-	my $version = sprintf '%08d%019d', 1, 1;
 	my $call = sub {
 		my ($name, @args) = @_;
 
 		return [ split /\n/, $redis->cli('eval', $code{$name}, @args), -1 ];
 	};
-	my $reply;
+	my $token = $redis->cli('get', 'wtcache:token');
+	my %word;
+	@word{@token} = split / /, $token;
 
-	$reply = [ split /\n/, $redis->cli('evalsha', sha1_hex($code{'apply.lua'}), 2,
-			@fence, $version, int(time * 1000000), 300000000, $version, 0, 1,
-			'tag:all'), -1 ];
-	is(@$reply, @{ reply_of('apply.lua') }, 'apply.lua: called as documented');
-	is($reply->[7], 1, 'apply.lua: a large tag waits to be emptied');
+	is_deeply([ @word{qw(system timeline)} ],
+		[ rows('SELECT system_identifier, timeline_id FROM pg_control_system(), pg_control_checkpoint()') ]->[0],
+		'the token begins with system and timeline');
+	is(scalar split(/ /, $token), scalar @token, 'the token has the words that are documented');
+	is($redis->cli('pttl', $_), -1, "$_ has no time to live")
+	  foreach qw(wtcache:token wtcache:position wtcache:journal);
+	is_deeply([ sort split /\n/, $redis->cli('hkeys', 'wtcache:position') ],
+		[ sort keys %position ], 'the position has the fields that are documented');
+	is($redis->cli('hget', 'wtcache:position', 'system'), $word{system}, '... of this system');
+	like($redis->cli('lindex', 'wtcache:journal', -1), qr/^1 \d+ \w+:\d+$/,
+		'entry of the journal: timeline, position, key');
+
+	# what EVALSHA finds are the texts that are in src/
+	is($redis->cli('script', 'exists', map { sha1_hex($code{$_}) } qw(drain.lua forget.lua prune.lua)),
+		"1\n1\n1", 'scripts are loaded');
+	my $reply = [ split /\n/, $redis->cli('evalsha', sha1_hex($code{'forget.lua'}), 1,
+			'none', $token, 'unique', 'tag:all', 'tag:none', 'hashes:1'), -1 ];
+	is(@$reply, @{ reply_of('forget.lua') }, 'forget.lua: called as documented');
+	is_deeply($reply, [ 1, 1, 1 ], 'forget.lua: one is no set, one has to be emptied');
+	is_deeply($call->('forget.lua', 1, 'hashes:1', 'another', 'unique'), [ 0, 0, 0 ],
+		'forget.lua: not under another token');
+	is($redis->cli('exists', 'hashes:1'), 1, '... does nothing');
 
 	my %all = map { /^(\w+) (.*)/ ? ($2 => $1) : () } split /\n/,
 	  $redis->cli('eval', q{
@@ -579,25 +637,56 @@ is($node->stat('fail_noperm'), 0, 'the documented permissions are enough');
 	}
 	is_deeply(\@strange, [],
 		'what Redis holds is in doc/reference.md, "Keys"');
-	foreach my $key (qw(hashes:1 tag:category:shoes wtcache:fence:0 wtcache:watermark
-		wtcache:positions wtcache:drains), "wtcache:drain:$version:tag:all")
+	foreach my $key (qw(hashes:1 tag:category:shoes wtcache:token wtcache:position
+		wtcache:journal wtcache:drains wtcache:drain:unique:tag:all))
 	{
 		ok($all{$key}, "$key was among it");
 	}
 
-	is(@{ $call->('drain.lua', 0) }, @{ reply_of('drain.lua') } || 1,
-		'drain.lua: called as documented');
-	is(@{ $call->('position.lua', 4, @fence, 'wtcache:watermark',
-				'wtcache:positions', 'look', 0, '', '', '', 0) },
-		@{ reply_of('position.lua') }, 'position.lua: called as documented');
-	like($call->('covers.lua', 3, @fence, 'wtcache:positions', $version)->[0],
-		qr/^[01]$/, 'covers.lua: called as documented');
-	is(@{ $call->('sweep.lua', 2, @fence, 0, $version, $version) },
+	is(@{ $call->('drain.lua', 0) }, 1, 'drain.lua: called as documented');
+	is_deeply($call->('prune.lua', 1, 'tag:products', 10), [0],
+		'prune.lua: called as documented');
+	$redis->cli('sadd', 'tag:products', 'dead');
+	is_deeply($call->('prune.lua', 1, 'tag:products', 10), [1],
+		'prune.lua: takes out what is dead');
+	is_deeply($call->('sweep.lua', 1, 'wtcache:journal', 0, 'another', 2, 0), [ -1, 0 ],
+		'sweep.lua: not under another token');
+	is(@{ $call->('sweep.lua', 1, 'wtcache:journal', 0, $token, 2, 0) },
 		@{ reply_of('sweep.lua') }, 'sweep.lua: called as documented');
-	is(@{ $call->('cold.lua', 0, 0, 'nothing') },
+	is_deeply($call->('cold.lua', 0, 0, 'another', '*'), [ -1, 0 ],
+		'cold.lua: not under another token');
+	is(@{ $call->('cold.lua', 0, 0, $token, 'nothing') },
 		@{ reply_of('cold.lua') }, 'cold.lua: called as documented');
 	is_deeply($call->('expel.lua', 2, 'none', 'either', 1, 2), [ 0, 0 ],
 		'expel.lua: called as documented');
+
+	my $entries = $redis->cli('llen', 'wtcache:journal');
+	my @trim = (2, 'wtcache:journal', 'wtcache:position');
+	is_deeply($call->('trim.lua', @trim, 'another', '9' x 19, 0), [0],
+		'trim.lua: not under another token');
+	is($redis->cli('llen', 'wtcache:journal'), $entries, '... takes nothing out');
+	is_deeply($call->('trim.lua', @trim, $token, 0, $entries - 1), [1],
+		'trim.lua: called as documented');
+
+	my @take = (3, qw(wtcache:token wtcache:position wtcache:journal), @word{@token[ 0 .. 2 ]});
+	$redis->cli('mset', map { $_, 'x' } @old);
+	$reply = $call->('take.lua', @take, $token, 0);
+	is(@$reply, @{ reply_of('take.lua') }, 'take.lua: called as documented');
+	is_deeply([ @$reply[ 0 .. 4 ] ], [ 'taken', $token, scalar @old, @word{qw(system timeline)} ],
+		'take.lua: what it has found');
+	my $promoted = join ' ', $word{system}, $word{timeline} + 1, @word{@token[ 2, 3 ]};
+	my $later = join ' ', 1, 1, $word{ $token[2] } + 1, 1;
+	foreach ([ $promoted, 0, 'superseded' ], [ $promoted, 1, 'superseded' ], [ $promoted, 2, 'taken' ],
+		[ $later, 0, 'stranger' ], [ $later, 1, 'taken' ], [ $later, 2, 'taken' ])
+	{
+		my ($found, $how, $verdict) = @$_;
+
+		$redis->cli('set', 'wtcache:token', $found);
+		$reply = $call->('take.lua', @take, $token, $how);
+		is_deeply([ @$reply[ 0, 1 ], scalar @$reply ],
+			[ $verdict, $found, $verdict eq 'taken' ? scalar @{ reply_of('take.lua') } : 2 ],
+			"take.lua: $verdict, $how");
+	}
 }
 
 ### Names that are mentioned anywhere, and links

@@ -13,7 +13,9 @@ Wtcache::Source - what the C and Lua sources say to users
   foreach my $m ($source->messages) { ... }   # text, level, state, file, line
   foreach my $t ($source->texts) { ... }      # text, file, line
   $source->is_literal($text);
-  my $code = $source->lua('apply.lua');       # without its comments
+  my $code = $source->lua('take.lua');        # without its comments
+  my @a = $source->lua_arguments('take.lua'); # KEYS[1], KEYS[2], ARGV[1], ...
+  my $n = $source->lua_reply('take.lua');     # how many elements; 0: no array
 
 =head1 DESCRIPTION
 
@@ -89,6 +91,43 @@ sub lua
 	# as the Makefile does
 	$code =~ s/^ *--.*\n//mg;
 	return $code;
+}
+
+# The comment at a script's head
+sub _lua_head
+{
+	my ($self, $name) = @_;
+	my ($head) = $self->slurp("src/redis/$name") =~ /\A((?:--.*\n)+)/;
+
+	return $head =~ s/^-- ?//mgr;
+}
+
+# The arguments that it explains, in lines of their own; "KEYS" alone are all.
+sub lua_arguments
+{
+	my ($self, $name) = @_;
+	my $head = $self->_lua_head($name);
+	my @arguments;
+
+	while ($head =~ /^  (KEYS|ARGV)(?:\[(\d+)(\.\.(\d*))?\])?  /mg)
+	{
+		my ($array, $from, $range, $to) = ($1, $2 // 1, $2 ? $3 : '..', $4);
+
+		push @arguments, map { "$array\[$_]" }
+			!$range ? $from
+		  : ($to // '') eq '' ? "$from.."
+		  : $from .. $to;
+	}
+	return @arguments;
+}
+
+# How many things it says that it returns in one array
+sub lua_reply
+{
+	my ($self, $name) = @_;
+	my ($list) = $self->_lua_head($name) =~ /^Returns \{ (.*?) \}/ms or return 0;
+
+	return scalar split /,/, $list;
 }
 
 # A C file without comments, every line where it was.
