@@ -156,8 +156,8 @@ COMMENT ON FUNCTION wtcache.take_over() IS
 'makes this server write to Redis again after another one has taken it over; false if none has';
 
 --
--- Filling the cache.  wtcache.warm() keeps these tables as their owner, so
--- nobody needs rights on them.  They are state and not dumped.
+-- Filling the cache.  wtcache.warm() keeps these tables as their owner, so no
+-- other role needs rights on them.  They are state and not dumped.
 --
 
 CREATE TABLE wtcache.warm_job (
@@ -437,8 +437,8 @@ COMMENT ON FUNCTION wtcache.stat_reset() IS
 'sets all counters of wtcache.stat, stat_attachment and stat_latency to zero';
 
 --
--- Privileges.  What changes or reads the cache is granted to those who may;
--- what watches it is for pg_monitor; what is attached anybody may know.
+-- Privileges.  What changes or reads the cache has to be granted; what watches it
+-- is for pg_monitor; what is attached is no secret.
 --
 
 REVOKE ALL ON FUNCTION wtcache.capture_row(), wtcache.capture_truncate(),

@@ -111,7 +111,7 @@ about_worker(StringInfo buf)
 	else if (state == WTC_WORKER_NO_REDIS)
 		appendStringInfoString(line(buf), "The worker was stopped by an error and tries again. See the server log for the reason.");
 	else if (state == WTC_WORKER_SUPERSEDED)
-		appendStringInfoString(line(buf), "Another PostgreSQL server has taken Redis over, and this one writes to it no more. Give each server a Redis database of its own; or, if it is this server's turn, call wtcache.take_over().");
+		appendStringInfoString(line(buf), "Another PostgreSQL server has taken Redis over, and this one writes to it no more. Shut down the one that should not write, or set its \"wtcache.url\" to another Redis database. If this server is to write again, call wtcache.take_over() then.");
 	else if (state == WTC_WORKER_STARTING)
 		appendStringInfoString(line(buf), "The worker has just been started. Wait until it knows how far Redis has come.");
 	else if (state == WTC_WORKER_COLD)

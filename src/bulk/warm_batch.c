@@ -9,7 +9,7 @@
  * writer's message is an earlier one than that of the batch, which is written
  * later; and the image is the one that this writer left.  A writer that changes
  * the row afterwards waits for the batch, writes its message later, and so gets
- * a later version.  So the batch is a transaction like any other, for the fence,
+ * a later version.  So the batch is a transaction like any other, for its push,
  * for the replay, and after a promotion.
  *
  * Rows are found by a snapshot, and locked with that snapshot still active, so

@@ -330,7 +330,7 @@ stand_back(const char *verdict, const char *found)
 			 errmsg("wtcache: another PostgreSQL server has taken Redis over"),
 			 errdetail("This server writes to Redis no more.  The token found there is \"%s\".",
 					   found),
-			 errhint("Give each server a Redis database of its own, or call wtcache.take_over().")));
+			 errhint("Shut down the server that should not write, or give it a Redis database of its own; then call wtcache.take_over() on the other one.")));
 }
 
 /*
