@@ -329,7 +329,8 @@ sub DESTROY
 {
 	my ($self) = @_;
 
-	return if $self->{owner} != $$;
+	# END has seen to it, and the directory's object may be gone already
+	return if $self->{owner} != $$ || ${^GLOBAL_PHASE} eq 'DESTRUCT';
 	local ($?, $@, $!);
 	$self->stop('KILL');
 	return;
