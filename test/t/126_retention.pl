@@ -65,21 +65,11 @@ sub segments
 	return;
 }
 
-# The worker has stored a watermark that is not older than this.
-sub beat
-{
-	ok( $node->poll_query_until('postgres',
-			"SELECT watermark >= '" . position() . "' FROM wtcache.status"),
-		'the watermark moves');
-	$redis->wait_for_beat;
-	return;
-}
-
 # Redis goes, and what it has then is out of date when it comes back.
 my $stale = 0;
 sub redis_goes
 {
-	beat();
+	$redis->wait_for_beat($node);
 	$redis->cli('save') eq 'OK' or die 'could not save';
 	$redis->kill9;
 	$stale++;
@@ -113,7 +103,7 @@ sub cold
 	is($redis->cli('get', 'foreign'), 'kept', "$name: a key of somebody else's stays");
 	$node->safe_psql('postgres', 'UPDATE items SET seq = seq + 1');
 	settled("$name, and after that");
-	beat();
+	$redis->wait_for_beat($node);
 	is($node->stat('cold_starts'), $before + 1, "$name: once");
 	is(scalar(() = $node->log_tail($offset) =~ /the cache was emptied/g),
 		1, "$name: logged once");
@@ -147,7 +137,7 @@ is($node->safe_psql('postgres', q{
 	my $position = position();
 	segments(3);
 	$node->restart;
-	$redis->wait_for_beat foreach 1, 2;
+	$redis->wait_for_beat($node) foreach 1, 2;
 	is($node->safe_psql('postgres', "SELECT retained_from <= '$position' FROM wtcache.status"),
 		't', "$name: WAL is kept");
 	my $now = $node->safe_psql('postgres', 'SELECT pg_walfile_name(pg_current_wal_insert_lsn())');
