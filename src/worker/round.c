@@ -5,7 +5,7 @@
  *
  * - Of each key only the last operation is pushed, lest readers see its
  *	 history pass by.  So all of WAL up to the end is read before the first
- *	 push.
+ *	 push.  The key leaves all tags that it has left on the way.
  * - What is committed may not be flushed yet where synchronous_commit is off:
  *	 WAL is flushed before anything is pushed, so that a crash cannot take back
  *	 what has been seen in Redis.
@@ -42,12 +42,23 @@
 #define KEEP_BYTES		(16 * 1024 * 1024)
 /* keys whose last position is known at a time; more are done in parts */
 #define MAX_KEYS		(1024 * 1024)
+/* tags that keys have left are known up to this size */
+#define LEFT_BYTES		(16 * 1024 * 1024)
 
-/* The last version of a key, by hash. */
+/* A tag that a key has left. */
+typedef struct LeftTag
+{
+	struct LeftTag *next;
+	uint32		len;
+	char		name[FLEXIBLE_ARRAY_MEMBER];
+} LeftTag;
+
+/* The last version of a key, by hash; what it has left by any operation. */
 typedef struct LastEntry
 {
 	uint64		hash;
 	XLogRecPtr	lsn;
+	LeftTag    *left;
 	char		status;
 } LastEntry;
 
@@ -83,6 +94,8 @@ typedef struct Round
 	bool		journal;		/* what is stored is noted */
 	XLogRecPtr	committed_by;	/* what is pushed was committed before this */
 	last_hash  *last;
+	MemoryContext left_cxt;		/* the tags left */
+	Size		left_bytes;
 
 	/* what has been kept of what was read */
 	bool		all_kept;
@@ -100,6 +113,8 @@ typedef struct Round
 	/* what is about to be pushed */
 	WtcChunk   *chunk;
 	MemoryContext chunk_cxt;	/* copies of its operations */
+	StringInfoData left;
+	StringInfoData merged;
 	StringInfoData deletion;
 	XLogRecPtr	begun;			/* message of the last operation gathered, if it
 								 * is a place to begin again from */
@@ -214,6 +229,40 @@ in_part(const Round *r, uint64 hash)
 	return r->parts == 1 || hash % r->parts == r->part;
 }
 
+/*
+ * Notes the tags that a key has left by an operation.  If there is no room, it
+ * stays a member, and an invalidation deletes it in vain.
+ */
+static void
+note_left(Round *r, LastEntry *entry, const WtcOperation *op)
+{
+	WtcCursor	cursor = wtc_list_cursor(&op->removed);
+	WtcSpan		tag;
+
+	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &tag))
+	{
+		Size		size = offsetof(LeftTag, name) + tag.len;
+		LeftTag    *left = entry->left;
+		int			n = 0;
+
+		for (; left != NULL; left = left->next, n++)
+		{
+			if (left->len == tag.len &&
+				memcmp(left->name, tag.data, tag.len) == 0)
+				break;
+		}
+		if (left != NULL || n >= WTC_MAX_TAGS ||
+			r->left_bytes + size > LEFT_BYTES)
+			continue;
+		left = MemoryContextAlloc(r->left_cxt, size);
+		left->len = tag.len;
+		memcpy(left->name, tag.data, tag.len);
+		left->next = entry->left;
+		entry->left = left;
+		r->left_bytes += size;
+	}
+}
+
 /* Notes the positions of the batch's keys; false: they are too many. */
 static bool
 note_keys(Round *r, const Piece *piece)
@@ -241,8 +290,11 @@ note_keys(Round *r, const Piece *piece)
 		if (!in_part(r, hash))
 			continue;
 		entry = last_insert(r->last, hash, &found);
+		if (!found)
+			entry->left = NULL;
 		if (!found || entry->lsn < message->lsn)
 			entry->lsn = message->lsn;
+		note_left(r, entry, &op);
 		if (r->last->members > MAX_KEYS)
 			return false;
 	}
@@ -261,6 +313,8 @@ first_pass(Round *r)
 
 	wtc_fate_horizon();
 	last_reset(r->last);
+	MemoryContextReset(r->left_cxt);
+	r->left_bytes = 0;
 	r->all_kept = false;
 	r->nkept = 0;
 	r->kept_bytes = 0;
@@ -380,6 +434,32 @@ gather(Round *r, WtcSpan whole, XLogRecPtr version, XLogRecPtr commit,
 		gather(r, whole, version, commit, status);
 }
 
+/*
+ * The bytes of a key's last operation, which takes the key out of all tags that it
+ * has left by any operation of the round.
+ */
+static WtcSpan
+merge_left(Round *r, const LastEntry *entry, const WtcOperation *op)
+{
+	WtcOperation merged = *op;
+	WtcSpan		whole = op->whole;
+	uint32		n = 0;
+
+	resetStringInfo(&r->left);
+	for (LeftTag *left = entry->left; left != NULL; left = left->next, n++)
+		wtc_put_string(&r->left, left->name, left->len);
+	if (n <= op->removed.count)
+		return whole;			/* they are its own */
+	merged.removed.count = n;
+	merged.removed.bytes.data = r->left.data;
+	merged.removed.bytes.len = r->left.len;
+	resetStringInfo(&r->merged);
+	wtc_put_operation(&r->merged, &merged);
+	whole.data = r->merged.data;
+	whole.len = r->merged.len;
+	return whole;
+}
+
 /* Gathers an operation, if it is the last one of its key. */
 static WtcReplayResult
 gather_if_last(Round *r, const Piece *piece, XLogRecPtr commit,
@@ -394,6 +474,8 @@ gather_if_last(Round *r, const Piece *piece, XLogRecPtr commit,
 	entry = last_lookup(r->last, hash);
 	if (entry != NULL && entry->lsn > piece->message.lsn)
 		return WTC_REPLAY_DONE;
+	if (entry != NULL)
+		whole = merge_left(r, entry, op);
 	if (piece->blind || invalidated_later(op, commit))
 	{
 		resetStringInfo(&r->deletion);
@@ -539,6 +621,11 @@ wtc_round_push(WtcRound *about, WtcStatus *status)
 	r.chunk_cxt = AllocSetContextCreate(CurrentMemoryContext,
 										"wtcache replay chunk",
 										ALLOCSET_DEFAULT_SIZES);
+	r.left_cxt = AllocSetContextCreate(CurrentMemoryContext,
+									   "wtcache tags left",
+									   ALLOCSET_DEFAULT_SIZES);
+	initStringInfo(&r.left);
+	initStringInfo(&r.merged);
 	initStringInfo(&r.deletion);
 	wtc_order_begin(CurrentMemoryContext);
 	result = push_parts(&r, status);
