@@ -1,6 +1,6 @@
 # PostgreSQL fails over, or is another one than it was: what a lost part of the
-# old timeline has written goes (R25), and what cannot be told apart makes the
-# cache cold (R26).
+# old timeline has written goes, and what cannot be told apart makes the cache
+# cold.  Of several servers that write to one Redis the others stand back.
 
 use strict;
 use warnings;
@@ -10,6 +10,7 @@ use lib "$FindBin::RealBin/../perl";
 
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 use Wtcache::Compare;
 use Wtcache::Node;
 use Wtcache::Redis;
@@ -21,6 +22,7 @@ my $primary = Wtcache::Node->start_new(
 	init => { allows_streaming => 1 },
 	conf => {
 		'wtcache.breaker_failures' => 0,
+		'wtcache.push_timeout' => '2s',
 		max_prepared_transactions => 5,
 		autovacuum => 'off'
 	});
@@ -36,6 +38,19 @@ sub standby_of
 	$standby->start;
 	$root->wait_for_catchup($standby, 'replay', $root->lsn('insert'));
 	return $standby;
+}
+
+# What the primary stores from now on is noted, and the standby has the WAL from
+# where a replay would begin.
+sub journal_begun
+{
+	my ($root, $standby) = @_;
+
+	ok($redis->poll_for('hget wtcache:position journal', qr/^\d+$/),
+		'there is a journal for ' . $standby->name);
+	$redis->wait_for_beat($root);
+	$root->wait_for_catchup($standby, 'replay', $root->lsn('insert'));
+	return;
 }
 
 # From now on the standby gets nothing.
@@ -102,7 +117,7 @@ sub lost_keys
 # It is cold, says why, and works.
 sub cold
 {
-	my ($node, $name, $reason) = @_;
+	my ($node, $name, $reason, $offset) = @_;
 
 	ok($node->poll_query_until('postgres',
 			"SELECT cold_starts = 1 FROM wtcache.stat"),
@@ -110,13 +125,54 @@ sub cold
 	like($node->status('cold_reason'), $reason, "$name: the reason");
 	is($node->status('cold_at > now() - interval $$1h$$'), 't', "$name: since when");
 	idle($node, $name);
-	is(scalar(() = $node->log_tail =~ /the cache was emptied/g),
+	is(scalar(() = $node->log_tail($offset) =~ /the cache was emptied/g),
 		1, "$name: logged once");
 	is($redis->cli('get', 'foreign'), 'kept', "$name: a key of somebody else's stays");
 	nothing_wrong($node, $name);
 	is($redis->cli('keys', 'items:*'), '', "$name: empty");
 	$node->safe_psql('postgres', 'UPDATE items SET seq = seq + 1');
 	settled($node, "$name, and after that");
+	return;
+}
+
+# It says that another server has taken Redis over, and that it stands back.
+sub stands_back
+{
+	my ($node, $name, $why, $offset) = @_;
+
+	ok($node->logged(qr/WARNING:  wtcache: $why/, $offset), "$name: it says so");
+	ok($node->poll_query_until('postgres',
+			"SELECT worker_state LIKE 'standing back: %' FROM wtcache.status"),
+		"$name: it stands back");
+	is($node->status('healthy'), 'f', "$name: not healthy");
+	like($node->status('advice'), qr/wtcache\.take_over\(\)/, "$name: advice");
+	return;
+}
+
+# What it commits puts nothing into Redis, waits for nothing, and is counted.
+my $stray = 1000;
+sub pushes_nothing
+{
+	my ($node, $name) = @_;
+	my $token = $redis->cli('get', 'wtcache:token');
+	my $skipped = $node->stat('pushes_skipped');
+	my $held = Wtcache::Compare::contents($redis, 'items:*');
+	my $tagged = $redis->cli('scard', 'tag:cat:stray');
+	my $begun = time;
+
+	foreach (1 .. 5)
+	{
+		$stray++;
+		$node->safe_psql('postgres', qq{
+			UPDATE items SET seq = seq + 1, cat = 'stray', v = 'lost' WHERE id IN (21, 22);
+			INSERT INTO items VALUES ($stray, 1, 'stray', 'lost')});
+	}
+	cmp_ok(time - $begun, '<', 8, "$name: its commits do not wait");
+	is($node->stat('pushes_skipped') - $skipped, 10, "$name: ... and are counted");
+	is_deeply(Wtcache::Compare::contents($redis, 'items:*'), $held,
+		"$name: nothing of it is in Redis");
+	is($redis->cli('scard', 'tag:cat:stray'), $tagged, "$name: ... nor a tag");
+	is($redis->cli('get', 'wtcache:token'), $token, "$name: the token stays");
 	return;
 }
 
@@ -135,11 +191,10 @@ my $standby;
 	settled($primary, 'primary');
 	$standby = standby_of($primary, 'standby');
 	is($standby->status('COALESCE(worker_pid, 0)'), '0', 'no worker on a standby');
-	$redis->wait_for_beat;
+	journal_begun($primary, $standby);
 	# not replayed any more when the watermark has passed it
 	$primary->safe_psql('postgres', "UPDATE items SET seq = 2 WHERE id > 40");
-	$redis->wait_for_beat;
-	$redis->wait_for_beat;
+	$redis->wait_for_beat($primary);
 
 	# Two that the standby has seen, but not their commits
 	$primary->safe_psql('postgres', q{
@@ -171,7 +226,7 @@ my $standby;
 	like($redis->cli('get', 'items:121'), qr/zzz/, '... all of it');
 
 	# The old primary is as good as dead: its worker does not beat any more.
-	kill 'STOP', $primary->worker_pid;
+	kill 'STOP', $primary->{paused} = $primary->worker_pid;
 	$standby->promote;
 	ok($standby->logged(qr/this server was promoted, (\d+) keys/), "$name: noticed");
 	$standby->safe_psql('postgres', q{ROLLBACK PREPARED 'tail'});
@@ -191,7 +246,6 @@ my $standby;
 	$held->query_safe('SELECT 1');
 	like($redis->cli('get', 'items:20'), qr/"new"/, "$name: ... does not win");
 	eval { $held->quit };
-	$primary->stop('immediate');
 
 	nothing_wrong($standby, "$name, new writes");
 	is(join(' ', map { $redis->cli('get', "items:$_") =~ /"new"/ ? $_ : () } 1, 11, 20, 101),
@@ -201,24 +255,123 @@ my $standby;
 	is($standby->stat('cold_starts'), '0', "$name: not cold");
 }
 
-# --- promoted, but Redis has no record of the tail ----------------------------
+# The old one lives on: first its worker is away, then it finds out.
+{
+	my $name = 'demoted';
+	my $offset = $primary->log_length;
+	my $not_pushed = $primary->stat('pushes_failed + pushes_skipped');
+	my $begun = time;
+
+	$primary->safe_psql('postgres',
+		"INSERT INTO items VALUES (999, 1, 'stray', 'lost')");
+	cmp_ok(time - $begun, '<', 15, "$name, worker away: a commit waits no longer than it may");
+	is($primary->stat('pushes_failed + pushes_skipped') - $not_pushed, 1,
+		"$name, worker away: counted");
+	is($redis->cli('exists', 'items:999', 'tag:cat:stray'), 0,
+		"$name, worker away: nothing of it is in Redis");
+
+	$primary->resume_worker;
+	stands_back($primary, $name, 'a server that was promoted has taken Redis over', $offset);
+	pushes_nothing($primary, $name);
+	settled($standby, "$name, the new primary");
+	is($standby->stat('cold_starts'), '0', "$name: the new one is not cold");
+
+	# A Redis of its own is one that it may write to.
+	my $own = Wtcache::Redis->new;
+	$primary->reconfigure('wtcache.url' => $own->url);
+	ok($own->poll_for('exists items:999', 1), "$name, another Redis: it pushes");
+	$primary->safe_psql('postgres', "UPDATE items SET seq = seq + 1 WHERE id = 23");
+	is($own->cli('exists', 'items:23'), 1, "$name, another Redis: ... at once");
+	$offset = $primary->log_length;
+	$primary->reconfigure('wtcache.url' => $redis->url);
+	stands_back($primary, "$name, back", 'a server that was promoted has taken Redis over',
+		$offset);
+	pushes_nothing($primary, "$name, back");
+}
+
+# --- and again -----------------------------------------------------------------
 
 my $second;
 {
-	my $name = 'no record';
+	my $name = 'promoted again';
 
 	$second = standby_of($standby, 'second');
-	$redis->wait_for_beat;
+	journal_begun($standby, $second);
 	cut_off($standby, $second);
-	$standby->safe_psql('postgres',
-		"UPDATE items SET seq = 200, v = 'lost' WHERE id <= 5");
-	is(lost_keys(), 5, "$name: the tail is in Redis");
-	$standby->stop('immediate');
-	$redis->cli('del', 'wtcache:positions');
+	$standby->safe_psql('postgres', q{
+		UPDATE items SET seq = 200, v = 'lost' WHERE id <= 5;
+		INSERT INTO items VALUES (201, 1, 'lost', 'lost')});
+	is(lost_keys(), 6, "$name: the tail is in Redis");
+	my $offset = $standby->log_length;
 	$second->promote;
-	cold($second, $name, qr/no record of what was written before this server was promoted/);
+	ok($second->logged(qr/this server was promoted, (\d+) keys/), "$name: noticed");
+	idle($second, $name);
 	is(lost_keys(), 0, "$name: the phantoms are gone");
-	$second->stop;
+	nothing_wrong($second, $name);
+	my $held_now = Wtcache::Compare::contents($redis, 'items:*');
+	is(scalar(grep { $held_now->{"items:$_"} } 21 .. 50),
+		30, "$name: what was not in the tail has stayed");
+	is($second->stat('cold_starts'), '0', "$name: not cold");
+	$second->safe_psql('postgres', 'UPDATE items SET seq = seq + 1');
+	settled($second, "$name, all rows written");
+	stands_back($standby, "$name, the one before",
+		'a server that was promoted has taken Redis over', $offset);
+	pushes_nothing($standby, "$name, the one before");
+	pushes_nothing($primary, "$name, the first one");
+	settled($second, "$name, in the end");
+}
+
+# --- told to take over -----------------------------------------------------------
+
+{
+	my $name = 'told to take over';
+	my $offset = $primary->log_length;
+	my $second_offset = $second->log_length;
+
+	is($second->safe_psql('postgres', 'SELECT wtcache.take_over()'), 'f',
+		"$name: the one that has Redis need not");
+	is($primary->safe_psql('postgres', 'SELECT wtcache.take_over()'), 't', $name);
+	cold($primary, $name, qr/a timeline that this server does not descend from/, $offset);
+	$second->safe_psql('postgres', 'UPDATE items SET seq = seq + 1 WHERE id = 24');
+	stands_back($second, "$name, the other",
+		'another PostgreSQL server has taken Redis over', $second_offset);
+	pushes_nothing($second, "$name, the other");
+	settled($primary, "$name, in the end");
+
+	# A start is a reason to take it; and the first one's is the lower timeline.
+	$offset = $primary->log_length;
+	$second_offset = $second->log_length;
+	$second->restart;
+	cold($second, "$name, the other restarted",
+		qr/no journal of what was stored before this server was promoted/, $second_offset);
+	$primary->safe_psql('postgres', 'UPDATE items SET seq = seq + 1 WHERE id = 24');
+	stands_back($primary, "$name, superseded again",
+		'a server that was promoted has taken Redis over', $offset);
+	settled($second, "$name, the other restarted, in the end");
+	$_->stop('immediate') foreach $primary, $standby;
+}
+
+# --- promoted, but Redis has no journal of the tail -----------------------------
+
+my $third;
+{
+	my $name = 'no journal';
+
+	$second->safe_psql('postgres', "UPDATE items SET seq = seq + 1, v = 'second'");
+	$third = standby_of($second, 'third');
+	journal_begun($second, $third);
+	$second->reconfigure('wtcache.journal' => 'off');
+	ok($redis->poll_for('hexists wtcache:position journal', 0), "$name: none is kept any more");
+	is($redis->cli('exists', 'wtcache:journal'), 0, "$name: ... and what there was is gone");
+	$redis->wait_for_beat($second);
+	cut_off($second, $third);
+	$second->safe_psql('postgres',
+		"UPDATE items SET seq = 300, v = 'lost' WHERE id <= 5");
+	is(lost_keys(), 5, "$name: the tail is in Redis");
+	$second->stop('immediate');
+	$third->promote;
+	cold($third, $name, qr/no journal of what was stored before this server was promoted/);
+	is(lost_keys(), 0, "$name: the phantoms are gone");
 }
 
 # --- another server ----------------------------------------------------------
@@ -226,6 +379,7 @@ my $second;
 my $other;
 {
 	my $name = 'another system';
+	my $offset = $third->log_length;
 
 	cmp_ok(scalar(keys %{ Wtcache::Compare::contents($redis, 'items:*') }),
 		'>', 40, "$name: Redis is full");
@@ -240,6 +394,12 @@ my $other;
 		INSERT INTO items SELECT i, 1, 'c', 'other' FROM generate_series(1, 20) i;
 		SELECT wtcache.attach('items', tags => ARRAY['cat:{cat}'])});
 	cold($other, $name, qr/another PostgreSQL server/);
+	$third->safe_psql('postgres', 'UPDATE items SET seq = seq + 1 WHERE id = 24');
+	stands_back($third, "$name, the one before",
+		'another PostgreSQL server has taken Redis over', $offset);
+	pushes_nothing($third, "$name, the one before");
+	settled($other, "$name, in the end");
+	$third->stop('immediate');
 }
 
 # --- an older copy of the server ----------------------------------------------
@@ -255,8 +415,7 @@ my $other;
 		UPDATE items SET seq = 300, v = 'lost' WHERE id <= 5;
 		INSERT INTO items VALUES (300, 1, 'c', 'lost')});
 	is(lost_keys(), 6, "$name: what the copy does not have is in Redis");
-	$redis->wait_for_beat;
-	$redis->wait_for_beat;
+	$redis->wait_for_beat($other);
 	$other->stop;
 	$copy->init_from_backup($other, 'cold', standby => 0);
 	$copy->start;
@@ -265,7 +424,7 @@ my $other;
 	$copy->stop;
 }
 
-foreach my $node ($primary, $standby, $second, $other)
+foreach my $node ($primary, $standby, $second, $third, $other)
 {
 	unlike(slurp_file($node->logfile),
 		qr/PANIC|TRAP|terminated by signal (?!9\b)/,
