@@ -26,11 +26,16 @@ my $node = Wtcache::Node->start_new(
 		'wtcache.push_timeout' => '300ms',
 		'wtcache.connect_timeout' => '300ms',
 		'wtcache.breaker_cooldown' => '1s',
+		'wtcache.heal_window' => '1h',
 		'restart_after_crash' => 'on',
 		'synchronous_commit' => 'on',
 		'max_prepared_transactions' => 10,
 		'autovacuum' => 'off'
 	});
+
+# All that is in Redis was written after this.
+my $first = $node->safe_psql('postgres',
+	q{SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn});
 
 # What wtcache.set() and so on have left is in "want": the same transaction
 # writes it there.
@@ -221,7 +226,7 @@ outage('restarted with its data',
 # What was sent before the breaker opened may be read when it wakes up.
 outage('stopped for a while',
 	sub { $redis->pause; }, sub { $redis->resume; }, 8);
-cmp_ok($node->stat('replay_batches'), '>', 50, 'batches were replayed');
+cmp_ok($node->stat('replayed'), '>', 50, 'operations were replayed');
 is($node->stat('cold_starts'), '0', 'never cold');
 
 # --- what else may happen meanwhile ------------------------------------------
@@ -391,12 +396,20 @@ sub position
 	return $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
 }
 
-# Let the worker read everything again: Redis forgets what it had.
+# Let the worker read everything again: Redis has lost all keys, and tells of the
+# position at which there were none.
 sub lose_everything
 {
 	my $offset = $node->log_length;
 
-	$redis->cli('flushall');
+	$redis->cli('eval', q{
+		for _, pattern in ipairs({'items:*', 'things:*', 'want:*', 'tag:*'}) do
+			for _, key in ipairs(redis.call('keys', pattern)) do
+				redis.call('del', key)
+			end
+		end
+		redis.call('hset', 'wtcache:position', 'lsn', ARGV[1])
+		redis.call('del', 'wtcache:token')}, 0, $first);
 	$redis->cli('client', 'kill', 'type', 'normal');
 	ok($node->logged(qr/replay begins at/, $offset), 'everything is read again');
 	return;
@@ -455,7 +468,7 @@ sub lose_everything
 	$node->safe_psql('postgres',
 		qq{SELECT pg_logical_emit_message(true, '$real->[0]', b::bytea),
 			pg_logical_emit_message(false, '$real->[0]', b::bytea)
-		FROM unnest(ARRAY['', '\\x01', '\\x02', '\\x0105', '\\x02ffffffff', '\\x01ffffffffff01',
+		FROM unnest(ARRAY['', '\\x01', '\\x03', '\\x04', '\\x0105', '\\x03ffffffff', '\\x01ffffffffff01',
 			left('\\x$real->[1]', -2), '\\x$real->[1]00']) b});
 	$node->safe_psql('postgres', "UPDATE items SET seq = 3, v = 'true' WHERE id = 300");
 	my $offset = $node->log_length;
@@ -464,7 +477,7 @@ sub lose_everything
 	like($node->log_tail($offset), qr/malformed message/, '... and are passed over');
 }
 
-# --- committed, but not yet visible (R8) -------------------------------------
+# --- committed, but not yet visible -------------------------------------
 
 # A commit that waits for a standby that there is not: flushed, but in progress.
 sub frozen
@@ -555,12 +568,19 @@ foreach my $how ('let go', 'cancelled', 'terminated')
 
 	$redis = Wtcache::Redis->new;
 	$node->reconfigure('wtcache.url' => $redis->url);
-	is(join("\n", Wtcache::Compare::settle(\&all_differences)),
-		'', 'another Redis gets what lies in heal_window');
+	ok($redis->poll_for('exists wtcache:position', 1), 'another Redis is met');
+	ok($node->poll_query_until('postgres',
+			"SELECT worker_state LIKE 'idle%' AND replay_from IS NULL FROM wtcache.status"),
+		'... and has nothing to get');
+	is($redis->cli('--scan', '--pattern', 'items:*'), '', '... of what it never had');
 	load(10);
+	$node->safe_psql('postgres', q{
+		UPDATE items SET seq = seq + 1;
+		UPDATE things SET seq = seq + 1;
+		SELECT wtcache.set(key, value, tags => ARRAY[tag]) FROM want});
 	settled('the other Redis');
 
-	# And back: it has old data and a watermark of its own.
+	# And back: it has old data and a position of its own.
 	$redis = $first;
 	$node->reconfigure('wtcache.url' => $redis->url);
 	settled('back at the first');
@@ -576,9 +596,54 @@ foreach my $how ('let go', 'cancelled', 'terminated')
 	is($node->stat('cold_starts'), '0', 'and never was cold');
 }
 
-$node->stop;
-my $log = slurp_file($node->logfile);
-unlike($log, qr/PANIC|TRAP|terminated by signal (?!9\b)/, 'no crash of our making');
+my $log = $node->log_tail;
 unlike($log, qr/\[\d+\] (?:ERROR|FATAL):[^\n]*(?:wtcache|WAL|wal)/, 'no errors of the worker');
+
+# --- a message of an earlier release -------------------------------------------
+
+# What it says cannot be read any more, so what it was about cannot be pushed: the
+# cache is emptied, once.
+{
+	my $from = position();
+
+	$node->safe_psql('postgres', "INSERT INTO items VALUES (301, 1, 'f', 'former')");
+	$node->safe_psql('postgres', 'CHECKPOINT');
+	my ($real) = grep { $_->[1] =~ /666F726D6572/i } payloads($from);
+	my $offset = $node->log_length;
+
+	$redis->cli('save');
+	$redis->kill9;
+	$node->safe_psql('postgres', qq{
+		UPDATE items SET seq = seq + 1, v = 'outage' WHERE id = 301;
+		SELECT pg_logical_emit_message(false, '$real->[0]', '\\x0203$real->[1]'::bytea)});
+	$redis->start;
+	unlink $redis->dir . '/dump.rdb';
+	ok($node->poll_query_until('postgres', 'SELECT cold_starts = 1 FROM wtcache.stat'),
+		'a former message: the cache is emptied');
+	like($node->log_tail($offset),
+		qr/ERROR:  message in WAL at \S+ was written by an earlier release of wtcache/,
+		'... and the log says why');
+	ok($node->poll_query_until('postgres',
+			"SELECT worker_state LIKE 'idle%' AND replay_from IS NULL FROM wtcache.status"),
+		'... the worker is idle then');
+	is($redis->cli('--scan', '--pattern', 'items:*'), '', '... nothing is left');
+	$node->safe_psql('postgres', q{
+		UPDATE items SET seq = seq + 1;
+		UPDATE things SET seq = seq + 1;
+		SELECT wtcache.set(key, value, tags => ARRAY[tag]) FROM want});
+	settled('a former message');
+	$redis->wait_for_beat($node);
+	is($node->stat('cold_starts'), '1', '... once');
+	is(scalar(() = $node->log_tail($offset) =~ /was written by an earlier release/g),
+		1, '... and the message was met once');
+	$node->restart;
+	load(5);
+	settled('a former message, after a restart');
+	is($node->stat('cold_starts'), '0', '... which does not meet it again');
+}
+
+$node->stop;
+$log = slurp_file($node->logfile);
+unlike($log, qr/PANIC|TRAP|terminated by signal (?!9\b)/, 'no crash of our making');
 
 done_testing;
