@@ -24,6 +24,10 @@ my $node = Wtcache::Node->start_new(
 		'wtcache.heal_window' => '1h'
 	});
 
+# All that is in Redis was written after this.
+my $first = $node->safe_psql('postgres',
+	q{SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn});
+
 $node->safe_psql('postgres', q{
 	CREATE TABLE item (id int PRIMARY KEY, v text, tag text);
 	SELECT wtcache.attach('item', tags => ARRAY['{tag}']);
@@ -60,19 +64,27 @@ sub there
 	return join(' ', grep { $redis->cli('exists', $_) == 1 } @keys);
 }
 
-# Everything is pushed by the worker again, in all ways there are.
+# Everything is pushed by the worker again, in all ways there are: to a Redis that
+# has lost all keys and tells of the position at which there were none, and to
+# one that has them.
 sub again
 {
 	my ($name, $expected, @keys) = @_;
+	my $offset = $node->log_length;
 
 	is(there(@keys), $expected, "$name: at once");
-	$redis->cli('flushall');
-	# It finds out by itself, but here it has to be before we look.
-	ok($redis->poll_for([ 'exists', 'wtcache:fence:0' ], qr/^1$/),
-		"$name: noticed");
-	run(q{SELECT wtcache.set('probe', '1')});
+	$redis->cli('eval', q{
+		for _, key in ipairs(redis.call('keys', '*')) do
+			if string.sub(key, 1, 8) ~= 'wtcache:' then
+				redis.call('del', key)
+			end
+		end
+		redis.call('hset', 'wtcache:position', 'lsn', ARGV[1])
+		redis.call('del', 'wtcache:token')}, 0, $first);
+	$redis->cli('client', 'kill', 'type', 'normal');
+	ok($node->logged(qr/replay begins at/, $offset), "$name: noticed");
 	flush($name);
-	is(there(@keys), $expected, "$name: given again to an emptied Redis");
+	is(there(@keys), $expected, "$name: given again to a Redis that has lost all");
 	$node->stop('immediate');
 	$node->start;
 	flush("$name, after a crash");
@@ -90,7 +102,8 @@ run(q{COMMIT PREPARED 'late'});
 store('after', 'late');
 again('late', 'after', qw(before between after));
 
-# What it has settled is not undone by a replay that begins behind its message.
+# What it has settled is not undone by a replay after a crash: as long as a push is
+# under way that may be older than its commit, its message is read again.
 {
 	my $name = 'settled';
 	my $held = $node->session;
@@ -105,9 +118,10 @@ again('late', 'after', qw(before between after));
 	store("$name $_", $name) foreach 1, 2;
 	run("COMMIT PREPARED '$name'");
 	is(there("$name 1", "$name 2"), '', "$name: at once");
-	ok($node->poll_query_until('postgres',
-		"SELECT watermark > '$position' FROM wtcache.status"),
-		"$name: its message need not be read again");
+	ok($node->poll_query_until('postgres', 'SELECT parked = 0 FROM wtcache.status'),
+		"$name: the worker is through with it");
+	is(run("SELECT watermark < '$position' FROM wtcache.status"), 't',
+		"$name: its message would be read again");
 	$node->stop('immediate');
 	$node->start;
 	flush($name);
@@ -248,8 +262,8 @@ again('sub', 'item:45', 'sub before', 'sub between', 'item:45');
 
 # --- Redis loses all it had while a push is under way --------------------------
 
-# A replay begins at that push, behind the message of an invalidation that was
-# committed after it.
+# A replay begins before that push, and before the message of an invalidation
+# that was committed after it.
 {
 	my $name = 'lost';
 	my $held = $node->session;
@@ -265,10 +279,10 @@ again('sub', 'item:45', 'sub before', 'sub between', 'item:45');
 	ok($node->poll_query_until('postgres', q{SELECT in_flight = 1 FROM wtcache.status}),
 		"$name: a push is held");
 	run("COMMIT PREPARED '$name'");
-	ok($node->poll_query_until('postgres',
-			"SELECT watermark > '$position' AND retained_from > '$position'"
-			  . ' FROM wtcache.status'),
-		"$name: the invalidation's message need not be read again");
+	ok($node->poll_query_until('postgres', 'SELECT parked = 0 FROM wtcache.status'),
+		"$name: the worker is through with the invalidation");
+	is( run("SELECT watermark < '$position' AND in_flight = 1 FROM wtcache.status"), 't',
+		"$name: its message would be read again");
 	$redis->restart;
 	flush($name);
 	is(there($name), '', "$name: not given again");
@@ -277,6 +291,10 @@ again('sub', 'item:45', 'sub before', 'sub between', 'item:45');
 	flush($name);
 	is(there($name), '', "$name: nor by that push");
 	$held->quit;
+	ok($node->poll_query_until('postgres',
+			"SELECT watermark > '$position' AND retained_from > '$position'"
+			  . ' FROM wtcache.status'),
+		"$name: in the end it need not be read any more");
 }
 
 run(q{UPDATE item SET v = 'last'});
