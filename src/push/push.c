@@ -535,6 +535,21 @@ get_token(int64 deadline_us, uint64 *token, bool *strange, WtcStatus *status)
 	return TURN_AGAIN;
 }
 
+/*
+ * The request has been refused, nothing was done.  If Redis has a new token, it
+ * is sent again.  If it has the one that the request was sent under, which is
+ * never set twice, Redis has been put back to an earlier state: the worker has to
+ * look, and the WATCH that stands behind the refused request must not hide that.
+ */
+static void
+look_again(uint64 token)
+{
+	if (wtc_token_number(wtc_link.watched) != token)
+		return;
+	wtc_link.watched[0] = '\0';
+	wtc_token_doubt(token);
+}
+
 /* One attempt, from the token to the outcome. */
 static Turn
 attempt(WtcChunk *chunk, int64 deadline_us, bool *strange, Exchange *said,
@@ -561,6 +576,8 @@ attempt(WtcChunk *chunk, int64 deadline_us, bool *strange, Exchange *said,
 		turn = send_chunk(chunk, text, deadline_us, said, status);
 		if (turn == TURN_DOUBT)
 			wtc_token_doubt(token);
+		else if (turn == TURN_AGAIN)
+			look_again(token);
 	}
 	wtc_chunk_unmark(chunk, owner);
 	return turn;

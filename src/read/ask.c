@@ -355,9 +355,9 @@ wtc_command_fenced(int nargs, const char *const *args, WtcFencedAnswer *answer)
 	/* not known, unless the last reply says so */
 	wtc_link.watched[0] = '\0';
 	status = put_question(buf, p, 5, EVAL_MAX_READ, fenced_reply, answer);
-	/* commits need not wait for their own probe */
-	if (status == WTC_OK)
-		wtc_breaker_success();
+	/* the new WATCH knows nothing of what the old one has seen */
+	if (answer->refused)
+		wtc_link.watched[0] = '\0';
 	return status;
 }
 

@@ -133,12 +133,15 @@ restart(bool keep)
 		pg_atomic_write_u32(&wtc_shared->journal, 0);
 	if (status == WTC_OK && !answer.refused)
 		status = wtc_command_fenced(lengthof(del), del, &answer);
-	if (!keep || status != WTC_OK || answer.refused)
-		return status;
-	pg_atomic_write_u32(&wtc_shared->journal, 1);
-	pg_memory_barrier();
-	from[3] = psprintf(UINT64_FORMAT, GetXLogInsertRecPtr());
-	return wtc_command_fenced(lengthof(from), from, &answer);
+	if (keep && status == WTC_OK && !answer.refused)
+	{
+		pg_atomic_write_u32(&wtc_shared->journal, 1);
+		pg_memory_barrier();
+		from[3] = psprintf(UINT64_FORMAT, GetXLogInsertRecPtr());
+		status = wtc_command_fenced(lengthof(from), from, &answer);
+	}
+	/* Redis has to be met again, over a new connection */
+	return status == WTC_OK && answer.refused ? WTC_FAIL_OTHER : status;
 }
 
 WtcStatus
