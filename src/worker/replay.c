@@ -238,8 +238,11 @@ wtc_replay_rescue(XLogRecPtr lsn)
 	uint64		from = Min(pg_atomic_read_u64(&wtc_shared->replay_from),
 						   replaying());
 	WtcWalMessage message;
+	bool		missed = false;
 
+	/* what is over by now is dead, and must not come back */
 	wtc_fate_horizon();
+	(void) wtc_parked_examine(&missed);
 	from = Max(from, wtc_slot_position());
 	rescued = !damaged && (from >= lsn || wtc_wal_exists(from));
 	if (damaged)
