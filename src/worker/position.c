@@ -411,11 +411,9 @@ adopt(const Position *p, XLogRecPtr start)
 
 /*
  * Redis knows nothing of this server: it is new, or was emptied.  What had been
- * pushed before is gone by choice; only the rest is pushed.
- *
- * Before the first watermark of this start, the rest is what backends have
- * under way or have left, in the order in which it moves on; and what was
- * prepared before the start, which is somewhere in the WAL that is kept.
+ * pushed before is gone by choice; only the rest is pushed.  If this is the first
+ * Redis since the server's start, that is what backends have under way, or have
+ * left, and what was prepared earlier.
  */
 static XLogRecPtr
 start_anew(void)
@@ -425,12 +423,12 @@ start_anew(void)
 	if (start != InvalidXLogRecPtr)
 		return start;
 	start = GetXLogInsertRecPtr();
+	/* in the order in which a batch moves on, so that it cannot slip by */
 	pg_memory_barrier();
 	start = Min(start, wtc_inflight_min());
 	pg_memory_barrier();
 	start = Min(start, pg_atomic_read_u64(&wtc_shared->replay_from));
-	if (max_prepared_xacts > 0 && wtc_slot_position() != InvalidXLogRecPtr)
-		start = Min(start, wtc_slot_position());
+	wtc_replay_rescue(start);
 	return start;
 }
 
