@@ -34,7 +34,9 @@ typedef struct Table
 {
 	uint64		seed;			/* set once at start-up */
 	uint64		nbuckets;		/* likewise; a power of two */
-	char		pad[112];
+	pg_atomic_uint64 all_tags;	/* the least that holds for any tag; written
+								 * by the worker */
+	char		pad[104];
 	Bucket		buckets[FLEXIBLE_ARRAY_MEMBER];
 } Table;
 
@@ -65,6 +67,7 @@ table_attach(void *place, bool initialise)
 	if (!pg_strong_random(&table->seed, sizeof(table->seed)))
 		table->seed = (uint64) GetCurrentTimestamp();
 	table->nbuckets = count_buckets();
+	pg_atomic_init_u64(&table->all_tags, InvalidXLogRecPtr);
 	for (uint64 i = 0; i < table->nbuckets; i++)
 	{
 		memset(&table->buckets[i], 0, sizeof(Bucket));
@@ -229,6 +232,13 @@ wtc_versions_invalidate(uint64 tag, XLogRecPtr commit)
 	unlock_bucket(b);
 }
 
+void
+wtc_versions_invalidate_all(XLogRecPtr commit)
+{
+	if (pg_atomic_read_u64(&table->all_tags) < commit)
+		pg_atomic_write_u64(&table->all_tags, commit);
+}
+
 XLogRecPtr
 wtc_versions_invalidated(uint64 tag)
 {
@@ -237,5 +247,5 @@ wtc_versions_invalidated(uint64 tag)
 	XLogRecPtr	commit = i >= 0 ? b->version[i] : b->floor;
 
 	unlock_bucket(b);
-	return commit;
+	return Max(commit, pg_atomic_read_u64(&table->all_tags));
 }

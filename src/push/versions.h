@@ -57,6 +57,12 @@ extern void wtc_versions_unmark(uint64 key, int owner);
 /* The tag is about to be invalidated, by a transaction committed here. */
 extern void wtc_versions_invalidate(uint64 tag, XLogRecPtr commit);
 
+/*
+ * Any tag may have been invalidated, by transactions committed up to here that
+ * are not known any more.
+ */
+extern void wtc_versions_invalidate_all(XLogRecPtr commit);
+
 /* Nothing has invalidated the tag that was committed after this. */
 extern XLogRecPtr wtc_versions_invalidated(uint64 tag);
 

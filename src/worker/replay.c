@@ -17,7 +17,9 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "change/batch.h"
 #include "push/push.h"
+#include "push/versions.h"
 #include "shared/shmem.h"
 #include "utils/memutils.h"
 #include "worker/lag.h"
@@ -232,34 +234,68 @@ wtc_replay_forget(XLogRecPtr lsn, bool stranded)
 	set_replaying(lsn);
 }
 
+/* Invalidations come first in a batch. */
+static bool
+invalidates(const WtcWalMessage *message)
+{
+	WtcCursor	cursor;
+	WtcOperation op;
+
+	return wtc_batch_open(&cursor, message->batch, message->len) &&
+		wtc_get_operation(&cursor, &op) && op.kind == WTC_OP_INVALIDATE;
+}
+
+/*
+ * Parks what is open in WAL up to lsn.  Returns whether tags may have been
+ * invalidated there by a transaction that is over.
+ */
+static bool
+park_open(XLogRecPtr from, XLogRecPtr lsn)
+{
+	WtcWalMessage message;
+	bool		invalidated = false;
+
+	wtc_wal_flush(lsn);
+	wtc_wal_open(from, lsn);
+	while (wtc_wal_next(&message))
+	{
+		if (wtc_is_parked(message.lsn))
+			continue;
+		if (wtc_fate_of(message.xid) == WTC_FATE_OPEN)
+			wtc_park(&message);
+		else
+			invalidated |= invalidates(&message);
+	}
+	wtc_wal_close();
+	return invalidated;
+}
+
+/*
+ * A dead invalidation may have been committed later than a store that is still
+ * to be pushed.  The replay will not read it, so the version table takes its
+ * place.
+ */
 void
 wtc_replay_rescue(XLogRecPtr lsn)
 {
 	uint64		from = Min(pg_atomic_read_u64(&wtc_shared->replay_from),
 						   replaying());
-	WtcWalMessage message;
 	bool		missed = false;
+	bool		invalidated;
 
 	/* what is over by now is dead, and must not come back */
 	wtc_fate_horizon();
-	(void) wtc_parked_examine(&missed);
+	invalidated = wtc_parked_examine(&missed);
 	from = Max(from, wtc_slot_position());
 	rescued = !damaged && (from >= lsn || wtc_wal_exists(from));
-	if (damaged)
-		return;
-	if (from < lsn && rescued)
-	{
-		wtc_wal_flush(lsn);
-		wtc_wal_open(from, lsn);
-		while (wtc_wal_next(&message))
-		{
-			if (!wtc_is_parked(message.lsn) &&
-				wtc_fate_of(message.xid) == WTC_FATE_OPEN)
-				wtc_park(&message);
-		}
-		wtc_wal_close();
-	}
-	wtc_parked_carry(lsn);
+	if (!rescued)
+		invalidated = true;
+	else if (from < lsn)
+		invalidated |= park_open(from, lsn);
+	if (invalidated)
+		wtc_versions_invalidate_all(GetXLogInsertRecPtr());
+	if (!damaged)
+		wtc_parked_carry(lsn);
 }
 
 bool
