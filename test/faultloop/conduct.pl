@@ -13,7 +13,6 @@
 #	--gap N				seconds between two faults at most (1)
 #	--writers N			(6)
 #	--readers N			(3)
-#	--fillers N			readers that fill what is missing (0); see filler.c
 #	--seed N			of the choice of faults (1); not of what they meet
 #	--only FAULT,...	only these
 #	--themes T,...		of the rounds: pg, mixed (both)
@@ -22,6 +21,9 @@
 #						operators; each is drawn by itself (60)
 #	--operators O,...	who works beside the writers: verify, warm (and clear and
 #						detach), plant (differences for verify to find), schema
+#	--set NAME=VALUE	a setting of the server; may be given several times
+#	--absent			nothing has to be there, where a setting makes it so; without
+#						operators
 #	--until-violation	end with the first one
 #	--no-replay			for a build without it: what is missed stays missing
 #	--list				names of the faults
@@ -53,20 +55,20 @@ my %o = (
 	gap => 1,
 	writers => 6,
 	readers => 3,
-	fillers => 0,
 	seed => 1,
 	only => '',
 	themes => 'pg,mixed',
 	big => 2000,
 	kinds => 'prepared,async,big',
 	operators => 'verify,warm,plant,schema',
-	mix => 60);
+	mix => 60,
+	set => {});
 
 GetOptions(
 	\%o, 'dir=s', 'load=s', 'seconds=f', 'round=f', 'calm=f', 'gap=f',
-	'writers=i', 'readers=i', 'fillers=i', 'seed=i', 'only=s', 'themes=s', 'big=i',
+	'writers=i', 'readers=i', 'seed=i', 'only=s', 'themes=s', 'big=i',
 	'kinds=s', 'mix=i', 'operators=s',
-	'until-violation', 'no-replay', 'list') && !@ARGV
+	'set=s%', 'absent', 'until-violation', 'no-replay', 'list') && !@ARGV
   or exit 2;
 my %faults = %Faultloop::Faults::faults;
 if ($o{list})
@@ -80,7 +82,8 @@ foreach my $name (split /,/, $o{only})
 	die "no such fault: $name\n" unless $faults{$name};
 }
 
-$o{operators} = '' if $o{'no-replay'};
+# operators count on what they have stored
+$o{operators} = '' if $o{'no-replay'} || $o{absent};
 
 $| = 1;
 srand($o{seed});
@@ -124,10 +127,11 @@ sub start_load
 		  . ' user=writer dbname=postgres connect_timeout=5'
 		  . ' options=-cclient_min_messages=error',
 		'-s', $servers->redis_socket, '-w', $o{writers}, '-r', $o{readers},
-		'-F', $o{fillers}, '-S', $o{seed}, '-B', $o{big});
+		'-S', $o{seed}, '-B', $o{big});
 
 	push @command, '-A', 0, '-P', 0 if $o{'no-replay'};
 	push @command, '-o' if $o{operators};
+	push @command, '-m' if $o{absent};
 	$control = Faultloop::Control->new("$o{dir}/control",
 		"$FindBin::RealBin/words.h");
 	$load = fork // die "could not fork: $!";
@@ -155,8 +159,10 @@ sub start
 		'wtcache.url' => 'unix://' . $servers->redis_socket,
 		# so long that nothing but a fault can make a push fail
 		'wtcache.push_timeout' => '5s',
-		# rounds are shorter, and what an emptied Redis gets again is no more
+		# longer than a round, so that no older dump is too old
 		'wtcache.heal_window' => '60s',
+		# so large that no key has to be deleted because others fill it
+		'wtcache.version_memory' => '64MB',
 		'wtcache.connect_timeout' => '3s',
 		'wtcache.breaker_cooldown' => '200ms',
 		# so small that big transactions go to WAL on their way
@@ -166,10 +172,11 @@ sub start
 		'max_prepared_transactions' => 300,
 		'shared_buffers' => '64MB',
 		'deadlock_timeout' => '200ms',
-		'log_line_prefix' => '%m [%p] ',
-		'log_min_messages' => 'log',
+		'log_line_prefix' => '%m [%p] %b ',
+		'log_min_messages' => 'error',
 		'log_checkpoints' => 'off',
-		'log_min_error_statement' => 'panic');
+		'log_min_error_statement' => 'panic',
+		%{ $o{set} });
 	defined $servers->sql('CREATE EXTENSION wtcache')
 	  && $servers->sql_file("$FindBin::RealBin/schema.sql")
 	  or die "could not create the tables: see $o{dir}/commands.log\n";
@@ -212,7 +219,7 @@ sub start_fault
 
 	$control->make_odd('TROUBLE', 1) if $fault->{unsure};
 	$control->make_odd('LOSS', 1) if $fault->{loss};
-	$round{may_miss} = 1 if $fault->{loss} || $fault->{absent};
+	$round{may_miss} = 1 if $fault->{absent};
 	say_at("begin $name");
 
 	my $pid = fork // die "could not fork: $!";
@@ -274,7 +281,8 @@ sub choose
 sub names_for
 {
 	my ($theme) = @_;
-	my @names = $o{only} ? split(/,/, $o{only}) : sort keys %faults;
+	my @names = $o{only} ? split(/,/, $o{only}) :
+	  sort keys %faults;
 
 	return $theme eq 'pg' ? grep { !$faults{$_}{unsure} } @names : @names;
 }
@@ -385,10 +393,10 @@ sub close_breaker
 sub compare
 {
 	my $before = time;
-	my @wrong = $quiet->compare($round{may_miss} || $o{fillers});
+	my @wrong = $quiet->compare($round{may_miss} || $o{absent});
 	my $missing = $quiet->missing;
 
-	push @wrong, $quiet->verify(rand() < 0.3) if $o{operators} && !$o{fillers};
+	push @wrong, $quiet->verify(rand() < 0.3) if $o{operators};
 	push @wrong, $quiet->status unless $o{'no-replay'};
 	push @wrong, $quiet->resources;
 	push @wrong, $quiet->log_lines;
@@ -481,7 +489,7 @@ sub report
 	line(lc =~ tr/_/ /r, $control->get($_))
 	  foreach qw(COMMITS ROWS ROLLBACKS SAVEPOINTS ASYNC PREPARES
 	  COMMIT_PREPARED ROLLBACK_PREPARED BIG PAGES UNKNOWN ERRORS CONNECTIONS READS
-	  PAGES_READ CHECKED CHECKED_SURE CHECKED_PRESENT CHECKED_AHEAD ABSENT READ_ERRORS FILLS
+	  PAGES_READ CHECKED CHECKED_SURE CHECKED_PRESENT CHECKED_AHEAD ABSENT READ_ERRORS
 	  VERIFIES VERIFIES_SURE VERIFY_IN_FLIGHT CLEARS DETACHES WARMS WARMS_RESUMED
 	  WARMS_FINISHED PLANTED PLANTED_FOUND PLANTED_REPAIRED RACES SCHEMA_CHANGES
 	  SHAPES_READ SHAPES_SURE);

@@ -56,10 +56,10 @@ odd(uint64_t x)
 
 extern int	nwriters;
 extern int	nreaders;
-extern int	nfillers;			/* nothing has to be there if there are any */
 extern int	percent_async;		/* if MIX says so */
 extern int	percent_prepare;
 extern int	big_every_ms;		/* 0: no big transactions */
+extern bool may_miss;			/* nothing has to be there */
 extern const char *redis_socket;
 extern const char *conninfo;
 
@@ -280,7 +280,6 @@ extern void *writer_main(void *arg);
 extern void *big_main(void *arg);
 extern void *reader_main(void *arg);
 extern void *comparer_main(void *arg);
-extern void *filler_main(void *arg);
 
 /*
  * Operators: each does its work while RUN and its bit of AT_WORK say so, and

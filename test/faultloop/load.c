@@ -4,8 +4,8 @@
  *	  The fault loop's load: writers, readers, and an oracle between them.
  *
  *	  load -f control -d conninfo -s redis-socket [-w writers] [-r readers]
- *		   [-F fillers] [-S seed] [-A percent async] [-P percent prepared] [-B big every ms]
- *		   [-o (operators, too)]
+ *		   [-S seed] [-A percent async] [-P percent prepared] [-B big every ms]
+ *		   [-o (operators, too)] [-m (anything may be missing)]
  *
  * It runs until the control file says STOP or its parent is gone, prints
  * violations, and counts everything in the control file; see words.h.
@@ -30,10 +30,10 @@
 _Atomic uint64_t *control;
 int			nwriters = 6;
 int			nreaders = 3;
-int			nfillers = 0;
 int			percent_async = 10;
 int			percent_prepare = 2;
 int			big_every_ms = 4000;
+bool		may_miss = false;
 static bool operators = false;
 const char *redis_socket;
 const char *conninfo;
@@ -134,7 +134,7 @@ parse_options(int argc, char **argv)
 {
 	int			opt;
 
-	while ((opt = getopt(argc, argv, "f:d:s:w:r:F:S:A:P:B:o")) != -1)
+	while ((opt = getopt(argc, argv, "f:d:s:w:r:S:A:P:B:om")) != -1)
 		switch (opt)
 		{
 			case 'f':
@@ -152,9 +152,6 @@ parse_options(int argc, char **argv)
 			case 'r':
 				nreaders = atoi(optarg);
 				break;
-			case 'F':
-				nfillers = atoi(optarg);
-				break;
 			case 'S':
 				seed = atol(optarg);
 				break;
@@ -170,11 +167,14 @@ parse_options(int argc, char **argv)
 			case 'o':
 				operators = true;
 				break;
+			case 'm':
+				may_miss = true;
+				break;
 			default:
 				die("usage: see load.c");
 		}
 	if (control == NULL || conninfo == NULL || redis_socket == NULL ||
-		nwriters < 1 || nreaders < 0 || nwriters + nreaders + nfillers > MAX_THREADS - 16)
+		nwriters < 1 || nreaders < 0 || nwriters + nreaders > MAX_THREADS - 16)
 		die("usage: see load.c");
 }
 
@@ -218,8 +218,6 @@ main(int argc, char **argv)
 	n++;
 	for (int i = 0; i < nreaders; i++, n++)
 		pthread_create(&threads[n], NULL, reader_main, (void *) (intptr_t) n);
-	for (int i = 0; i < nfillers; i++, n++)
-		pthread_create(&threads[n], NULL, filler_main, (void *) (intptr_t) n);
 	if (operators)
 		n = start_operators(threads, n);
 	atomic_store(&control[W_READY], 1);

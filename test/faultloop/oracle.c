@@ -321,7 +321,7 @@ check_absence(Key *key, const Before *before, Finding *finding)
 	Mark		mark = mark_of(before->present);
 
 	COUNT(ABSENT, 1);
-	if (key->table == PAGE || nfillers > 0 || before->calm == 0 ||
+	if (key->table == PAGE || may_miss || before->calm == 0 ||
 		!of_epoch(before->present, before->calm) || odd(mark))
 		return;
 	/* no newer one under way, and no fault begun */

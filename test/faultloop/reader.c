@@ -28,37 +28,28 @@ put_mget(char *buf, Key **what, int n)
 }
 
 /*
- * What the fence says, for a violation's history: of the key, and of a page's
- * tag, whose field is a zero byte, a "t" and the name of the tag's set.
+ * Whose Redis it is and how far it has come, for a violation's history.
  */
 static void
-ask_why(Resp *r, const Key *key, char *text, size_t size)
+ask_why(Resp *r, char *text, size_t size)
 {
+	static const char request[] =
+	"*2\r\n$3\r\nGET\r\n$13\r\nwtcache:token\r\n"
+	"*3\r\n$4\r\nHGET\r\n$16\r\nwtcache:position\r\n$3\r\nlsn\r\n";
+	static const char *const names[] = {"token", "position"};
 	char	   *p = text;
 
 	*p = '\0';
-	for (int i = 0; i < 4; i++)
+	if (!resp_send(r, request, sizeof(request) - 1))
+		return;
+	for (int i = 0; i < 2; i++)
 	{
-		int			fence = i % 2;
-		bool		tag = i >= 2;
-		char		name[32];
-		char		buf[128];
 		char	   *value;
 		size_t		len;
-		int			n;
 
-		if (tag && key->table != PAGE)
+		if (!resp_value(r, &value, &len))
 			return;
-		n = snprintf(name, sizeof(name), "%s%s:%ld", tag ? "?ttag:" : "",
-					 table_name(key->table), key->id);
-		len = snprintf(buf, sizeof(buf), "*3\r\n$4\r\nHGET\r\n$15\r\n"
-					   "wtcache:fence:%d\r\n$%d\r\n%s\r\n", fence, n, name);
-		if (tag)
-			*strchr(buf, '?') = '\0';
-		if (!resp_send(r, buf, len) || !resp_value(r, &value, &len))
-			return;
-		p += snprintf(p, size - (p - text), "%s in fence %d: %.60s  ",
-					  tag ? "tag" : "key", fence,
+		p += snprintf(p, size - (p - text), "%s: %.100s  ", names[i],
 					  value == NULL ? "none" : value);
 	}
 }
@@ -94,7 +85,7 @@ read_keys(Resp *r, Key **what, int n)
 		{
 			char		why[512];
 
-			ask_why(r, what[i], why, sizeof(why));
+			ask_why(r, why, sizeof(why));
 			report(findings[i].class, what[i], findings[i].text, why);
 		}
 	return true;

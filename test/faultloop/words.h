@@ -51,7 +51,6 @@ WORD(CHECKED_SURE)				/* ... against an acknowledged commit */
 WORD(CHECKED_PRESENT)			/* ... that had to be there */
 WORD(CHECKED_AHEAD)				/* ... against the table, afterwards */
 WORD(READ_ERRORS)
-WORD(FILLS)
 WORD(VERIFIES)					/* of tables that others write */
 WORD(VERIFIES_SURE)				/* ... where nothing may differ */
 WORD(VERIFY_IN_FLIGHT)			/* rows of which they knew nothing */

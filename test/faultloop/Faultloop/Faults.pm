@@ -20,12 +20,13 @@ From now on until all is healed a push may fail although its commit does not.
 
 =item loss
 
-Redis loses data itself: values, or the fences, or all.  What is not changed
-afterwards may be missing, until it is replayed, or for ever.
+Redis loses its newest data, or all of it: readers may see what is older, until
+it has been replayed.
 
 =item absent
 
-Values may be missing afterwards, although Redis has not lost any.
+Values may be missing until they are changed again: Redis had none of them any
+more and knew no position to replay from, or could not store them.
 
 =back
 
@@ -59,15 +60,16 @@ our %faults = (
 	drop_database => { group => 'sql', run => \&drop_database },
 	redis_stop => { group => 'redis', unsure => 1, run => \&redis_stop },
 	redis_empty =>
-	  { group => 'redis', unsure => 1, loss => 1, run => \&redis_empty },
+	  { group => 'redis', unsure => 1, loss => 1, absent => 1, run => \&redis_empty },
 	redis_saved =>
 	  { group => 'redis', unsure => 1, loss => 1, run => \&redis_saved },
 	redis_older =>
 	  { group => 'redis', unsure => 1, loss => 1, run => \&redis_older },
 	redis_flushall =>
-	  { group => 'redis', unsure => 1, loss => 1, run => \&redis_flushall },
-	redis_no_fence =>
-	  { group => 'redis', unsure => 1, absent => 1, run => \&redis_no_fence },
+	  { group => 'redis', unsure => 1, loss => 1, absent => 1, run => \&redis_flushall },
+	redis_no_token => { group => 'redis', unsure => 1, run => \&redis_no_token },
+	redis_no_position =>
+	  { group => 'redis', unsure => 1, absent => 1, run => \&redis_no_position },
 	redis_full =>
 	  { group => 'redis', unsure => 1, absent => 1, run => \&redis_full },
 	redis_script_flush => { group => 'redis', run => \&redis_script_flush },
@@ -294,12 +296,23 @@ sub redis_client_kill
 	return defined $servers->redis('CLIENT', 'KILL', 'TYPE', 'normal');
 }
 
-sub redis_no_fence
+# Somebody has deleted it, or has written to its key.
+sub redis_no_token
 {
 	my ($servers) = @_;
-	my @fences = ('wtcache:fence:0', 'wtcache:fence:1');
+	my @commands = ([ 'DEL' ], [ 'SET', 'x' ], [ 'APPEND', ' ' ]);
+	my ($command, @rest) = @{ one_of(@commands) };
 
-	return $servers->redis('DEL', rand() < 0.5 ? @fences : one_of(@fences));
+	return defined $servers->redis($command, 'wtcache:token', @rest);
+}
+
+# Without it nobody knows what else is gone.
+sub redis_no_position
+{
+	my ($servers) = @_;
+
+	$servers->redis('DEL', 'wtcache:position') or return 0;
+	return rand() < 0.5 ? redis_no_token($servers) : 1;
 }
 
 sub redis_full

@@ -226,7 +226,8 @@ sub resources
 	return @wrong;
 }
 
-# Lines that only a bug writes, since the last time
+# Lines that only a bug writes, since the last time: of a crash, and the
+# worker's errors, each of which costs a second
 sub log_lines
 {
 	my ($self) = @_;
@@ -238,7 +239,8 @@ sub log_lines
 	{
 		chomp;
 		push @wrong, [ 'LOG', $_ ]
-		  if /PANIC:|TRAP:|terminated by signal (?:4|6|7|8|11):/;
+		  if /PANIC:|TRAP:|terminated by signal (?:4|6|7|8|11):/
+		  || /\] wtcache worker ERROR:/;
 	}
 	$self->{log_at} = tell $log;
 	return @wrong;
