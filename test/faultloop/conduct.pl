@@ -21,6 +21,8 @@
 #						operators; each is drawn by itself (60)
 #	--operators O,...	who works beside the writers: verify, warm (and clear and
 #						detach), plant (differences for verify to find), schema
+#	--replica			with a second Redis that copies the first, to fail over to;
+#						without operators, who stay with the first one
 #	--set NAME=VALUE	a setting of the server; may be given several times
 #	--absent			nothing has to be there, where a setting makes it so; without
 #						operators
@@ -68,7 +70,7 @@ GetOptions(
 	\%o, 'dir=s', 'load=s', 'seconds=f', 'round=f', 'calm=f', 'gap=f',
 	'writers=i', 'readers=i', 'seed=i', 'only=s', 'themes=s', 'big=i',
 	'kinds=s', 'mix=i', 'operators=s',
-	'set=s%', 'absent', 'until-violation', 'no-replay', 'list') && !@ARGV
+	'set=s%', 'absent', 'replica', 'until-violation', 'no-replay', 'list') && !@ARGV
   or exit 2;
 my %faults = %Faultloop::Faults::faults;
 if ($o{list})
@@ -83,7 +85,7 @@ foreach my $name (split /,/, $o{only})
 }
 
 # operators count on what they have stored
-$o{operators} = '' if $o{'no-replay'} || $o{absent};
+$o{operators} = '' if $o{'no-replay'} || $o{absent} || $o{replica};
 
 $| = 1;
 srand($o{seed});
@@ -141,6 +143,7 @@ sub start_load
 		{ no warnings; exec @command; }
 		POSIX::_exit(127);
 	}
+	$servers->{load} = $load;
 	Faultloop::Servers::wait_until(20, sub { $control->get('READY') })
 	  or die "the load did not start\n";
 }
@@ -154,9 +157,9 @@ sub start
 	close $file;
 	$servers = Faultloop::Servers->new(dir => $o{dir});
 	$servers->redis_start or die "Redis did not start\n";
+	$servers->start_replica or die "no replica\n" if $o{replica};
 	$servers->create(
 		'shared_preload_libraries' => 'wtcache',
-		'wtcache.url' => 'unix://' . $servers->redis_socket,
 		# so long that nothing but a fault can make a push fail
 		'wtcache.push_timeout' => '5s',
 		# longer than a round, so that no older dump is too old
@@ -193,6 +196,7 @@ sub finish
 	if ($load)
 	{
 		$servers->continue_all;
+		kill 'CONT', $load;
 		Faultloop::Servers::wait_until(10,
 			sub { waitpid($load, WNOHANG) != 0 })
 		  or kill 'KILL', $load;
@@ -282,7 +286,7 @@ sub names_for
 {
 	my ($theme) = @_;
 	my @names = $o{only} ? split(/,/, $o{only}) :
-	  sort keys %faults;
+	  grep { $o{replica} || !$faults{$_}{replica} } sort keys %faults;
 
 	return $theme eq 'pg' ? grep { !$faults{$_}{unsure} } @names : @names;
 }
@@ -329,9 +333,12 @@ sub heal
 		sleep 0.01;
 	}
 	$servers->continue_all;
+	kill 'CONT', $load;
 	$servers->{settings} = {};
 	$servers->set;
 	$servers->redis_start or violate('STUCK', 'Redis does not start');
+	!$o{replica} || $servers->heal_replication
+	  or violate('STUCK', 'the replica does not follow');
 	$servers->redis('CONFIG', 'SET', 'maxmemory', 0);
 	$servers->pg_start or violate('STUCK', 'PostgreSQL does not start');
 	say_at('healed');

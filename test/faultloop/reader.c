@@ -65,6 +65,9 @@ read_keys(Resp *r, Key **what, int n)
 
 	for (int i = 0; i < n; i++)
 		oracle_before(what[i], &before[i]);
+	/* after a loss it may be another server */
+	if (before[n - 1].loss != r->loss)
+		return false;
 	if (!resp_send(r, request, put_mget(request, what, n)))
 		return false;
 	line = resp_line(r);

@@ -33,6 +33,8 @@ resp_open(Resp *r)
 	struct timeval limit = {.tv_sec = 5};
 
 	r->len = r->at = 0;
+	/* before: what was opened earlier may be to another server */
+	r->loss = LOOK(LOSS);
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", redis_socket);
 	r->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (r->fd < 0)

@@ -10,10 +10,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct Resp
 {
 	int			fd;				/* -1: closed */
+	uint64_t	loss;			/* LOSS when it was opened */
 	char		buf[16384];
 	size_t		len;			/* in buf */
 	size_t		at;				/* taken out of it */

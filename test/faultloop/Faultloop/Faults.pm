@@ -28,6 +28,10 @@ it has been replayed.
 Values may be missing until they are changed again: Redis had none of them any
 more and knew no position to replay from, or could not store them.
 
+=item replica
+
+Needs a second Redis that copies the first.
+
 =back
 
 What has none of these must not be seen by anyone but for the time it takes.
@@ -74,7 +78,11 @@ our %faults = (
 	  { group => 'redis', unsure => 1, absent => 1, run => \&redis_full },
 	redis_script_flush => { group => 'redis', run => \&redis_script_flush },
 	redis_client_kill =>
-	  { group => 'redis', unsure => 1, run => \&redis_client_kill });
+	  { group => 'redis', unsure => 1, run => \&redis_client_kill },
+	redis_failover =>
+	  { group => 'redis', unsure => 1, loss => 1, replica => 1, run => \&redis_failover },
+	redis_demote =>
+	  { group => 'redis', unsure => 1, loss => 1, replica => 1, run => \&redis_demote });
 
 sub between { my ($from, $to) = @_; return $from + rand($to - $from); }
 sub one_of { return $_[ rand @_ ]; }
@@ -313,6 +321,56 @@ sub redis_no_position
 
 	$servers->redis('DEL', 'wtcache:position') or return 0;
 	return rand() < 0.5 ? redis_no_token($servers) : 1;
+}
+
+# The replica is promoted and does not have what the master still takes until
+# everybody has been told.  Then that is its replica.
+sub redis_failover
+{
+	my ($servers) = @_;
+	my $old = $servers->master;
+	my $new = 3 - $old;
+
+	$servers->replicated($new) or return 0;
+	$servers->redis_of($new, 'REPLICAOF', 'NO', 'ONE') or return 0;
+	sleep between(0, rand() < 0.5 ? 0.1 : 1.5);
+	$servers->set_master($new);
+	$servers->set(%{ $servers->{settings} });
+	sleep between(0, 0.5);
+	return $servers->replicate($old, $new) && $servers->replicated($old);
+}
+
+# The load is stopped, and its backends have done what it has told them.
+sub stop_load
+{
+	my ($servers) = @_;
+
+	kill 'STOP', $servers->{load};
+	return Faultloop::Servers::wait_until(3,
+		sub { !$servers->backends('(?<!idle)(?<!idle in transaction)$') });
+}
+
+# The master becomes a replica of its own one, which has been promoted before,
+# and soon is the master again: without what it had taken last, and with its
+# clients connected all the time.  If they are at rest meanwhile, none of them
+# is told that it was a replica.
+sub redis_demote
+{
+	my ($servers) = @_;
+	my $master = $servers->master;
+	my $other = 3 - $master;
+
+	$servers->replicated($other) or return 0;
+	$servers->redis_of($other, 'REPLICAOF', 'NO', 'ONE') or return 0;
+	sleep between(0, rand() < 0.5 ? 0.1 : 1.5);
+	my $rest = rand() < 0.7;
+	stop_load($servers) if $rest;
+	my $done = $servers->replicate($master, $other)
+	  && $servers->replicated($master);
+	sleep between(0, 0.3) unless $rest;
+	$servers->redis_of($master, 'REPLICAOF', 'NO', 'ONE');
+	kill 'CONT', $servers->{load} if $rest;
+	return $servers->replicate($other, $master) && $done;
 }
 
 sub redis_full

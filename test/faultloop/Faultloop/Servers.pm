@@ -23,6 +23,7 @@ use Cwd qw(abs_path);
 
 use File::Copy ();
 use File::Temp ();
+use IO::Socket::INET;
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
@@ -40,10 +41,13 @@ sub new
 		settings => {}
 	}, $class;
 
-	mkdir "$o{dir}/redis";
+	$self->{redis_ports} = { 1 => 0, 2 => 0 };
+	mkdir $self->redis_dir($_) foreach 1, 2;
+	$self->set_master(1);
 	return $self;
 }
 
+# That of the Redis that is the master, whichever it is
 sub redis_socket { return "$_[0]{run}/redis.sock"; }
 sub host { return "$_[0]{run}"; }
 sub data { return "$_[0]{dir}/pg"; }
@@ -174,10 +178,10 @@ sub continue_all
 {
 	my ($self) = @_;
 	my %children = $self->children;
-	my $redis = $self->redis_pid;
+	my @redis = grep { defined } map { $self->redis_pid($_) } 1, 2;
 
 	kill 'CONT', keys %children if %children;
-	kill 'CONT', $redis if $redis;
+	kill 'CONT', @redis if @redis;
 	return;
 }
 
@@ -199,6 +203,7 @@ sub create
 	  map { "$_ = '$settings{$_}'\n" } sort keys %settings;
 	print $conf "include_if_exists = 'faults.conf'\n";
 	close $conf;
+	$self->set;
 	$self->pg_start or die "PostgreSQL did not start: see " . $self->pg_log . "\n";
 	return;
 }
@@ -272,6 +277,7 @@ sub set
 	my $path = $self->data . '/faults.conf';
 
 	open(my $conf, '>', "$path.new") or die "could not write \"$path\": $!";
+	$settings{'wtcache.url'} = 'unix://' . $self->socket_of($self->master);
 	print $conf map { "$_ = '$settings{$_}'\n" } sort keys %settings;
 	close $conf;
 	rename "$path.new", $path;
@@ -306,48 +312,131 @@ sub sql_file
 # Redis
 # ---------------------------------------------------------------------------
 
-sub redis_pid
+# There may be two, of which one is the other's replica.  Which one is the
+# master is told by where a link points to, for faults run in processes of
+# their own.  All that follows is about the master if no other is named.
+
+sub redis_dir { my ($self, $n) = @_; return "$self->{dir}/redis$n"; }
+sub socket_of { my ($self, $n) = @_; return "$self->{run}/redis$n.sock"; }
+
+sub master
 {
 	my ($self) = @_;
-	my $pid = slurp("$self->{dir}/redis/redis.pid") // '';
+
+	return (readlink($self->redis_socket) // '') =~ /2\.sock$/ ? 2 : 1;
+}
+
+sub set_master
+{
+	my ($self, $n) = @_;
+	my $link = "$self->{run}/redis.new";
+
+	symlink($self->socket_of($n), $link) or die "could not link: $!";
+	rename($link, $self->redis_socket) or die "could not rename: $!";
+	return;
+}
+
+sub redis_pid
+{
+	my ($self, $n) = @_;
+	my $pid = slurp($self->redis_dir($n // $self->master) . '/redis.pid') // '';
 
 	return $pid =~ /^(\d+)/ && !gone($1) ? $1 : undef;
 }
 
-sub dump_file { return "$_[0]{dir}/redis/dump.rdb"; }
+sub dump_file { my ($self) = @_; return $self->redis_dir($self->master) . '/dump.rdb'; }
 
-sub redis
+sub redis_of
 {
-	my ($self, @command) = @_;
+	my ($self, $n, @command) = @_;
 
 	my $reply =
-	  $self->output(10, 'redis-cli', '-s', $self->redis_socket, @command);
+	  $self->output(10, 'redis-cli', '-s', $self->socket_of($n), @command);
 	chomp $reply if defined $reply;
 	return $reply;
 }
 
+sub redis { my ($self, @command) = @_; return $self->redis_of($self->master, @command); }
+
 # With what its dump holds, if there is one
 sub redis_start
 {
-	my ($self) = @_;
+	my ($self, $n) = @_;
 
-	return 1 if $self->redis_pid;
-	unlink $self->redis_socket;
-	$self->succeeds(20, 'redis-server', '--port', 0, '--unixsocket',
-		$self->redis_socket, '--unixsocketperm', 700, '--daemonize', 'yes',
-		'--pidfile', "$self->{dir}/redis/redis.pid", '--logfile',
-		"$self->{dir}/redis/redis.log", '--dir', "$self->{dir}/redis",
-		'--save', '', '--appendonly', 'no');
-	return wait_until(20, sub { ($self->redis('PING') // '') eq 'PONG' });
+	$n //= $self->master;
+	return 1 if $self->redis_pid($n);
+	my $dir = $self->redis_dir($n);
+
+	unlink $self->socket_of($n);
+	$self->succeeds(20, 'redis-server', '--bind', '127.0.0.1', '--port',
+		$self->{redis_ports}{$n}, '--unixsocket', $self->socket_of($n),
+		'--unixsocketperm', 700, '--daemonize', 'yes', '--pidfile',
+		"$dir/redis.pid", '--logfile', "$dir/redis.log", '--dir', $dir,
+		'--save', '', '--appendonly', 'no', '--repl-diskless-sync', 'yes',
+		'--repl-diskless-sync-delay', 0);
+	return wait_until(20, sub { ($self->redis_of($n, 'PING') // '') eq 'PONG' });
 }
 
 sub redis_kill9
 {
-	my ($self) = @_;
-	my $pid = $self->redis_pid or return 1;
+	my ($self, $n) = @_;
+	my $pid = $self->redis_pid($n) or return 1;
 
 	kill 'KILL', $pid;
 	return wait_until(10, sub { gone($pid) });
+}
+
+# A second Redis, which copies the first.  Replication needs ports.
+sub start_replica
+{
+	my ($self) = @_;
+
+	foreach my $n (1, 2)
+	{
+		my $socket = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+			Listen => 1) or die "no port: $!";
+
+		$self->{redis_ports}{$n} = $socket->sockport;
+	}
+	$self->redis_kill9;
+	return $self->redis_start(1)
+	  && $self->redis_start(2)
+	  && $self->replicate(2, 1)
+	  && $self->replicated(2);
+}
+
+# $n becomes a replica of $of.
+sub replicate
+{
+	my ($self, $n, $of) = @_;
+
+	return ($self->redis_of($n, 'REPLICAOF', '127.0.0.1',
+			$self->{redis_ports}{$of}) // '') =~ /^OK/;
+}
+
+# As it is to be, whatever has been done; who follows the right one already
+# takes no notice.
+sub heal_replication
+{
+	my ($self) = @_;
+	my $n = $self->master;
+
+	$self->redis_start($_) or return 0 foreach 1, 2;
+	$self->redis_of($n, 'REPLICAOF', 'NO', 'ONE');
+	return $self->replicate(3 - $n, $n) && $self->replicated(3 - $n);
+}
+
+# Has it copied all there was, and does it follow?
+sub replicated
+{
+	my ($self, $n) = @_;
+
+	return wait_until(
+		30,
+		sub {
+			($self->redis_of($n, 'INFO', 'replication') // '') =~
+			  /master_link_status:up/;
+		});
 }
 
 # ---------------------------------------------------------------------------
@@ -359,7 +448,7 @@ sub stop_all
 	return if $self->{owner} != $$;
 	$self->continue_all;
 	$self->pg_stop('immediate') or $self->pg_kill9(1);
-	$self->redis_kill9;
+	$self->redis_kill9($_) foreach 1, 2;
 	return;
 }
 
