@@ -513,6 +513,12 @@ get_token(int64 deadline_us, uint64 *token, bool *strange, WtcStatus *status)
 		return TURN_FAILED;
 	if (wtc_token_number(wtc_link.watched) == *token)
 		return TURN_DONE;
+	if (wtc_am_worker())
+	{
+		/* another WATCH would not tell what Redis has lost in between */
+		wtc_token_doubt(*token);
+		return TURN_FAILED;
+	}
 	*status = wtc_conn_watch(&wtc_link, deadline_us, wtc_link_told_to_stop);
 	if (*status != WTC_OK)
 		return TURN_FAILED;
