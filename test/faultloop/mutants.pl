@@ -14,8 +14,7 @@
 use strict;
 use warnings;
 
-# What makes pushes fail while Redis keeps its data and its identity.  With
-# asynchronous transactions the watermark moves all the time, and with prepared
+# What makes pushes fail while Redis keeps its data.  With asynchronous transactions the watermark moves all the time, and with prepared
 # ones it hardly does.
 my $failing = '--only redis_client_kill,backend_cancel,backend_terminate,'
   . 'redis_stop --themes mixed --gap 0.3 --kinds async --mix 100';
@@ -23,26 +22,108 @@ my $failing = '--only redis_client_kill,backend_cancel,backend_terminate,'
 # Nothing but operators and writers
 my $calm = '--themes pg --only checkpoint --mix 100 --operators';
 
+# Where a push begins, and where its request is sent: late, now and then
+my $pushing = "\tif (push->unready != WTC_OK)\n"
+  . "\t\treturn push->skipped ? WTC_PUSH_SKIPPED : WTC_PUSH_FAILED;\n";
+my $sending = "\t\tturn = send_chunk(chunk, text, deadline_us, said, status);\n";
+my $late = "$pushing\tif ((random() & 7) == 0)\n\t\tpg_usleep(300000);\n";
+my $pause = "\t\tif ((random() & 7) == 0)\n\t\t\tpg_usleep(50000);\n";
+
 my @mutants = (
+	# how order is kept; test/order has the rules that this does not find
 	{
-		name => 'no_fence',
-		about => 'the fence refuses nothing as older (R4)',
-		options => '--themes pg --only checkpoint',
-		edits => [ [ 'src/redis/apply.lua', 'if rec and rec >= pushed and not mend then',
-				'if false then' ] ]
+		name => 'no_versions',
+		about => 'what has been overtaken is sent all the same',
+		options => '--themes pg --only backend_stop --gap 0.3 --operators= --kinds=',
+		edits => [
+			[ 'src/push/chunk.c', "\tif (sent > item->version)\n",
+				"\tif (false)\n" ],
+			[ 'src/push/push.c', $pushing, $late ]
+		]
 	},
 	{
-		name => 'late_push_stored',
-		about => 'a push created before the fence was lost is stored (R9)',
-		options => '--themes mixed --gap 0.3'
-		  . ' --only redis_no_fence,redis_script_flush,redis_client_kill',
+		name => 'no_marks',
+		about => 'a key that another process has under way is not waited for',
+		options => '--themes pg --only checkpoint --operators= --kinds=',
 		edits => [
-			[ 'src/redis/apply.lua',
-				'local keep = not isdel and created > floor and created <= now',
-				'local keep = not isdel' ],
-			[ 'src/push/push.c', "\tstatus = push_to_redis(push, deadline_us);",
-				"\tif ((random() & 7) == 0)\n\t\tpg_usleep(300000);\n"
-				  . "\tstatus = push_to_redis(push, deadline_us);" ]
+			[ 'src/push/versions.c',
+				"\telse if (b->owner[i] != 0 && b->owner[i] != owner)\n",
+				"\telse if (false)\n" ],
+			[ 'src/push/versions.c', "\tAssert(i >= 0 && b->owner[i] != 0);\n", '' ],
+			[ 'src/push/push.c', $sending, "$pause$sending" ]
+		]
+	},
+	{
+		name => 'tags_not_looked_at',
+		about => 'a store does not ask whether its tag has been invalidated',
+		options => '--themes pg --only checkpoint --operators= --kinds async',
+		edits => [
+			[ 'src/push/chunk.c', "\t(void) wtc_chunk_recheck_tags(chunk);\n", '' ],
+			[ 'src/push/push.c',
+				'if (wtc_chunk_recheck_tags(chunk) > 0 || said->rejected != WTC_OK)',
+				'if (said->rejected != WTC_OK)' ],
+			[ 'src/push/push.c', $pushing, $late ]
+		]
+	},
+	{
+		name => 'tags_not_looked_at_again',
+		about => 'a store does not ask again behind its reply',
+		options => '--themes pg --only checkpoint --operators= --kinds async',
+		edits => [
+			[ 'src/push/push.c',
+				'if (wtc_chunk_recheck_tags(chunk) > 0 || said->rejected != WTC_OK)',
+				'if (said->rejected != WTC_OK)' ],
+			[ 'src/push/push.c', $sending, "$pause$sending" ]
+		]
+	},
+	{
+		name => 'token_not_compared',
+		about => 'a connection is used whatever token it has seen',
+		options => '--only redis_older,redis_client_kill,redis_stop --themes mixed'
+		  . ' --gap 0.5 --operators=',
+		edits => [
+			[ 'src/push/push.c',
+				"\tif (wtc_token_number(wtc_link.watched) == *token)\n"
+				  . "\t\treturn TURN_DONE;\n\tif (wtc_am_worker())\n",
+				"\tif (!wtc_am_worker() || wtc_token_number(wtc_link.watched) == *token)\n"
+				  . "\t\treturn TURN_DONE;\n\tif (wtc_am_worker())\n" ],
+			[ 'src/push/push.c', "\tif (wtc_token() != token)\n", "\tif (false)\n" ],
+			[ 'src/push/push.c', $sending, "$pause$sending" ]
+		]
+	},
+	{
+		name => 'lost_under_same_token',
+		about => 'a refusal under an unchanged token is taken for our own new one',
+		options => '--replica --only redis_demote --themes mixed --gap 30 --round 3'
+		  . ' --kinds=',
+		edits => [
+			[ 'src/push/push.c', "\t\telse if (turn == TURN_AGAIN)\n\t\t\tlook_again(token);\n", '' ],
+			[ 'src/push/push.c', "static void\nlook_again(", "pg_attribute_unused() static void\nlook_again(" ],
+			[ 'src/read/ask.c',
+				"\tif (answer->refused)\n\t\twtc_link.watched[0] = '\\0';\n", '' ]
+		]
+	},
+	{
+		name => 'floor_not_raised',
+		about => 'what the version table forgets is taken for never sent',
+		options => '--themes pg --only checkpoint --operators= --kinds= --absent'
+		  . ' --set wtcache.version_memory=64kB',
+		edits => [
+			[ 'src/push/versions.c',
+				"\tb->floor = Max(b->floor, b->version[i]);\n", '' ],
+			[ 'src/push/push.c', $pushing, $late ]
+		]
+	},
+	{
+		name => 'holds_forgotten',
+		about => 'the watermark does not wait for stores before an invalidation',
+		options => '--only pg_kill9,pg_immediate,worker_kill9 --themes pg --gap 2'
+		  . ' --operators= --kinds async',
+		edits => [
+			[ 'src/shared/shmem.c',
+				"\telse if (invalidated != InvalidXLogRecPtr)\n\t\twtc_hold(lsn, invalidated);\n",
+				'' ],
+			[ 'src/push/push.c', $pushing, $late ]
 		]
 	},
 	{
@@ -59,10 +140,6 @@ my @mutants = (
 				"\t(void) wtc_log_named_message(wtc_message_prefix(), message, len);\n",
 				"\t(void) wtc_log_named_message(wtc_message_prefix(), message, len);\n"
 				  . "\twtc_inflight_publish(mark);\n" ],
-			[ 'src/txn/xact.c',
-				"\t\t(void) wtc_log_message(wtc_message_prefix(), data, len);\n",
-				"\t\t(void) wtc_log_message(wtc_message_prefix(), data, len);\n"
-				  . "\t\twtc_inflight_publish(mark);\n" ],
 			[ 'src/txn/xact.c',
 				"\tlsn = wtc_log_message(wtc_message_prefix(), data, len);\n",
 				"\tlsn = wtc_log_message(wtc_message_prefix(), data, len);\n"
@@ -95,9 +172,8 @@ my @mutants = (
 		edits => [
 			[ 'src/worker/watermark.c',
 				"\tlsn = Min(lsn, wtc_inflight_min());\n", '' ],
-			[ 'src/push/push.c', "\tstatus = push_to_redis(push, deadline_us);",
-				"\tif ((random() & 15) == 0)\n\t\tpg_usleep(20000);\n"
-				  . "\tstatus = push_to_redis(push, deadline_us);" ]
+			[ 'src/push/push.c', $pushing,
+				"\tif ((random() & 15) == 0)\n\t\tpg_usleep(20000);\n$pushing" ]
 		]
 	},
 	{
@@ -128,26 +204,6 @@ my @mutants = (
 		options => $failing,
 		edits => [ [ 'src/worker/round.c',
 				"\t\tif (r->invalidations && !invalidated)\n", "\t\tif (false)\n" ] ]
-	},
-	{
-		name => 'no_identity_check',
-		about => 'another life of the same server is not recognised (R22)',
-		options => '--only redis_older,redis_saved --themes mixed',
-		edits => [
-			[ 'src/worker/position.c',
-				"\t\tstrcmp(answer.text[SAYS_IDENTITY], known_identity) == 0 &&\n", "" ],
-			[ 'src/redis/position.lua',
-				"if act ~= 'look' and identity == ARGV[3] then",
-				"if act ~= 'look' then" ]
-		]
-	},
-	{
-		name => 'no_lease_kill',
-		about => 'a push leaves the lease of who is about to fill (R5)',
-		options => '--only redis_empty,redis_no_fence --themes mixed --round 3'
-		  . ' --calm 6 --fillers 3',
-		edits => [ [ 'src/redis/apply.lua', "  gone[#gone + 1] = LEASE .. key\n",
-				'' ] ]
 	},
 	{
 		name => 'superseded_stored',
