@@ -40,9 +40,13 @@ my %mutants = (
 			'push/push.c',
 			'		if (turn == TURN_DOUBT)
 			wtc_token_doubt(token);
+		else if (turn == TURN_AGAIN)
+			look_again(token);
 	}
 	wtc_chunk_unmark(chunk, owner);',
-			'	}
+			'		if (turn == TURN_AGAIN)
+			look_again(token);
+	}
 	wtc_chunk_unmark(chunk, owner);
 	if (turn == TURN_DOUBT)
 		wtc_token_doubt(token);'
@@ -57,7 +61,8 @@ my %mutants = (
 		[
 			'push/push.c',
 			'if (turn == TURN_DOUBT)
-			wtc_token_doubt(token);', ''
+			wtc_token_doubt(token);', 'if (turn == TURN_DOUBT)
+			;'
 		]
 	],
 	'floor-not-raised' => [
@@ -119,8 +124,9 @@ my %mutants = (
 		[
 			'worker/position.c',
 			'warn_of_policy(answer.text[SAYS_POLICY]);',
-			'{ const char *set_[] = {"SET", WTC_KEY_TOKEN, token}; WtcAnswer a_;
-	status = wtc_command(3, set_, &a_);
+			'{ const char *set_[] = {WTC_KEY_TOKEN, token}; WtcAnswer a_;
+	status = wtc_eval("redis.call(\'SET\', KEYS[1], ARGV[1]) return 1", 1, 2,
+					  set_, &a_);
 	if (status != WTC_OK) return status; }'
 		]
 	],
@@ -180,6 +186,45 @@ my %mutants = (
 			'if (turn == TURN_DOUBT)',
 			'if (turn == TURN_DOUBT && !wtc_am_worker())'
 		]
+	],
+	'put-back-unnoticed' => [
+		'an EXEC refused under the token that is there closes Redis',
+		[
+			'push/push.c',
+			'if (wtc_token_number(wtc_link.watched) != token)
+		return;', 'return;'
+		]
+	],
+	'put-back-forgotten' => [
+		'a connection whose EXEC was refused has watched nothing',
+		[
+			'read/ask.c', 'if (answer->refused)
+		wtc_link.watched[0] =', 'if (false)
+		wtc_link.watched[0] ='
+		],
+	],
+	'dead-carried' => [
+		'what is over is not carried past a cold start',
+		[
+			'worker/replay.c',
+			'invalidated = wtc_parked_examine(&missed);',
+			'(void) missed; invalidated = false;'
+		]
+	],
+	'dead-invalidation' => [
+		'an invalidation that a cold start kills holds for all tags',
+		[
+			'worker/replay.c',
+			'wtc_versions_invalidate_all(GetXLogInsertRecPtr());', ';'
+		]
+	],
+	'prepared-passed-over' => [
+		'the first meeting looks for what was prepared earlier',
+		[ 'worker/position.c', 'wtc_replay_rescue(start);', '' ]
+	],
+	'swept-again' => [
+		'an entry of the journal is swept once',
+		[ 'redis/sweep.lua', "redis.call('LSET', KEYS[1], i, '0 0 ')", '' ]
 	],
 	'no-floor' => [
 		'below the floor a key is deleted',

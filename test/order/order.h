@@ -45,8 +45,9 @@ typedef struct Proc
 	int64		wait_us;		/* how long at most */
 	int64		ahead_us;		/* of the clock that all share */
 	bool		idle;			/* a backend between transactions */
-	bool		cancelled;
+	bool		cancelled;		/* a worker: told to end */
 	bool		overtaken;		/* something of the push that is under way */
+	int			era;			/* when its last request was executed */
 	Context    *contexts;
 } Proc;
 
@@ -69,7 +70,7 @@ extern void *server_new_shmem(void *(*alloc) (Size));
 extern void server_be(int number);	/* the process that runs is this one */
 extern void server_free(Proc *p);
 extern void server_at_exit(void);
-extern void server_cancel(bool cancelled);
+extern void server_interrupt(bool cancelled);
 extern uint64 random_number(void);
 
 /* world.c */

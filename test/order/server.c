@@ -465,9 +465,12 @@ server_free(Proc *p)
 }
 
 void
-server_cancel(bool cancelled)
+server_interrupt(bool cancelled)
 {
-	QueryCancelPending = cancelled;
+	if (me->number == 0)
+		ShutdownRequestPending = cancelled;
+	else
+		QueryCancelPending = cancelled;
 }
 
 static void *(*shmem_alloc) (Size);
@@ -522,8 +525,6 @@ mul_size(Size a, Size b)
 bool
 LWLockAcquire(LWLock *lock, LWLockMode mode)
 {
-	/* the only one behind which something changes */
-	WalSndCtl->walsnds[0].flush = pg_standby_flush();
 	return true;
 }
 

@@ -233,7 +233,7 @@ static int	npgs;
 static Pg  *current;			/* the primary */
 static Write writes[MAX_WRITES];
 static int	nwrites;
-static bool ever_invalidated[TAGS];
+static bool ever_invalidated;
 
 /* the write whose value may be absent; and any may, until a push is over */
 static int	excuse[KEYS];
@@ -427,7 +427,7 @@ proc_resume(Proc *p)
 		p->ahead_us += p->wait_us * roll(20);
 	p->wait = WAIT_NOTHING;
 	me = p;
-	server_cancel(p->cancelled);
+	server_interrupt(p->cancelled);
 	if (_setjmp(scheduler) == 0)
 	{
 		if (p->started)
@@ -616,14 +616,14 @@ __wrap_redisFree(redisContext *ctx)
 {
 	Link	   *l = link_of_client(ctx->fd);
 
-	if (l != NULL)
-	{
-		link_pull(l);
-		link_cut(l);
-		l->owner = NULL;
-		if (l->inlen == 0 || chance(.25))
-			link_drop(l);
-	}
+	/* given up before it has waited for the connection */
+	if (l == NULL)
+		l = link_accept(ctx->fd);
+	link_pull(l);
+	link_cut(l);
+	l->owner = NULL;
+	if (l->inlen == 0 || l->redis_fd < 0 || chance(.25))
+		link_drop(l);
 	__real_redisFree(ctx);
 }
 
@@ -653,15 +653,22 @@ __wrap_poll(struct pollfd *p, nfds_t nfds, int timeout)
 	return p->revents != 0;
 }
 
+static size_t write_check(char *buf, size_t size, const char *mark);
+static void check_answer(const char *answer);
 static void check_redis(void);
 
-/* Redis executes what the client has sent. */
+/*
+ * Redis executes what the client has sent, and behind it, lest there be another
+ * round trip, what reads all values.
+ */
 static void
 link_execute(Link *l)
 {
 	static int	n = 0;
-	char		command[64];
-	char		mark[64];
+	char		command[1024];
+	char		mark[32];
+	char		end[40];
+	char	   *answer;
 	size_t		len;
 	size_t		at = l->outlen;
 	size_t		room = at + 65536;
@@ -669,17 +676,17 @@ link_execute(Link *l)
 	counts[N_REQUESTS]++;
 	if (l->owner == NULL)
 		counts[N_LATE]++;
-	len = snprintf(mark, sizeof(mark), "order-%08d", n++ % 100000000);
-	len = snprintf(command, sizeof(command),
-				   "*2\r\n$4\r\nECHO\r\n$%zu\r\n%s\r\n", len, mark);
+	else
+		l->owner->era = era;
+	snprintf(mark, sizeof(mark), "order-%08d", n++ % 100000000);
+	len = write_check(command, sizeof(command), mark);
 	l->in = realloc(l->in, l->inlen + len);
 	memcpy(l->in + l->inlen, command, len);
 	if (send(l->redis_fd, l->in, l->inlen + len, MSG_NOSIGNAL) !=
 		(ssize_t) (l->inlen + len))
 		die("send to Redis");
 	l->inlen = 0;
-	len = snprintf(command, sizeof(command), "$%zu\r\n%s\r\n", strlen(mark),
-				   mark);
+	len = snprintf(end, sizeof(end), "<%s\r\n", mark);
 	l->out = realloc(l->out, room);
 	do
 	{
@@ -687,14 +694,23 @@ link_execute(Link *l)
 
 		if (room - l->outlen < 4096)
 			l->out = realloc(l->out, room *= 2);
-		got = recv(l->redis_fd, l->out + l->outlen, room - l->outlen, 0);
+		got = recv(l->redis_fd, l->out + l->outlen, room - l->outlen - 1, 0);
 		if (got <= 0)
 			die("recv from Redis");
 		l->outlen += got;
 	} while (l->outlen - at < len ||
-			 memcmp(l->out + l->outlen - len, command, len) != 0);
-	l->outlen -= len;
-	check_redis();
+			 memcmp(l->out + l->outlen - len, end, len) != 0);
+	l->out[l->outlen] = '\0';
+
+	/* the answer is one string, "mark>...<mark" */
+	snprintf(end, sizeof(end), "%s>", mark);
+	answer = memmem(l->out + at, l->outlen - at, end, strlen(end));
+	if (answer == NULL)
+		die("no answer from Redis");
+	l->outlen = answer - l->out;
+	while (l->out[l->outlen] != '$')
+		l->outlen--;
+	check_answer(answer + strlen(end));
 }
 
 /* Passes the reply on to the client. */
@@ -756,15 +772,23 @@ admin(const char *fmt,...)
 }
 
 static const char check_text[] =
-"local r = {} "
+"local r = ARGV[2] .. '>' "
 "for i = 1, tonumber(ARGV[1]) do "
 "  local k = 'key:' .. (i - 1) "
 "  local t = redis.call('TYPE', k).ok "
-"  if t == 'string' then r[i] = redis.call('GET', k) "
-"  elseif t == 'hash' then r[i] = table.concat(redis.call('HGETALL', k), ',') "
-"  elseif t == 'none' then r[i] = '' "
-"  else r[i] = t end "
-"end return r";
+"  if t == 'string' then t = redis.call('GET', k) "
+"  elseif t == 'hash' then t = table.concat(redis.call('HGETALL', k), ',') "
+"  elseif t == 'none' then t = '' end "
+"  r = r .. t .. ';' "
+"end return r .. '<' .. ARGV[2]";
+
+static size_t
+write_check(char *buf, size_t size, const char *mark)
+{
+	return snprintf(buf, size, "*5\r\n$4\r\nEVAL\r\n$%zu\r\n%s\r\n"
+					"$1\r\n0\r\n$1\r\n%d\r\n$%zu\r\n%s\r\n",
+					strlen(check_text), check_text, nkeys, strlen(mark), mark);
+}
 
 /* What a value looks like. */
 static void
@@ -793,19 +817,34 @@ value_write(int key, const char *text)
 	return w;
 }
 
+/* What the keys hold, as write numbers, from an answer to the check. */
+static void
+parse_answer(const char *answer, int *held)
+{
+	for (int k = 0; k < nkeys; k++)
+	{
+		char		text[64];
+		size_t		len = strcspn(answer, ";");
+
+		strlcpy(text, answer, Min(len + 1, sizeof(text)));
+		held[k] = value_write(k, text);
+		answer += len + 1;
+	}
+}
+
 static void
 read_redis(int *held)
 {
-	redisReply *reply = redisCommand(redis, "EVAL %s 0 %d", check_text, nkeys);
+	redisReply *reply = redisCommand(redis, "EVAL %s 0 %d %s", check_text,
+									 nkeys, "x");
 
-	if (reply == NULL || reply->type != REDIS_REPLY_ARRAY)
+	if (reply == NULL || reply->type != REDIS_REPLY_STRING)
 	{
 		fprintf(stderr, "check: %s\n", reply == NULL ? redis->errstr :
 				reply->str);
 		exit(2);
 	}
-	for (int k = 0; k < nkeys; k++)
-		held[k] = value_write(k, reply->element[k]->str);
+	parse_answer(strchr(reply->str, '>') + 1, held);
 	freeReplyObject(reply);
 }
 
@@ -817,12 +856,10 @@ strict(void)
 }
 
 static void
-check_redis(void)
+check_values(const int *held)
 {
 	static int	before[KEYS];
-	int			held[KEYS];
 
-	read_redis(held);
 	for (int k = 0; k < nkeys; k++)
 	{
 		const Write *w = &writes[held[k]];
@@ -857,6 +894,41 @@ static void
 excuse_key(int k)
 {
 	excuse[k] = current->row[k];
+}
+
+/* What wtcache keeps in Redis besides the values. */
+static void
+trace_redis(const char *when)
+{
+	static const char text[] =
+	"return tostring(redis.call('GET', 'wtcache:token')) .. ' | ' .. "
+	"table.concat(redis.call('HGETALL', 'wtcache:position'), ' ') .. ' | ' .. "
+	"table.concat(redis.call('LRANGE', 'wtcache:journal', 0, -1), ', ')";
+	redisReply *reply;
+
+	if (!tracing)
+		return;
+	reply = redisCommand(redis, "EVAL %s 0", text);
+	trace("%s: %s", when, reply->str);
+	freeReplyObject(reply);
+}
+
+static void
+check_answer(const char *answer)
+{
+	int			held[KEYS];
+
+	parse_answer(answer, held);
+	check_values(held);
+}
+
+static void
+check_redis(void)
+{
+	int			held[KEYS];
+
+	read_redis(held);
+	check_values(held);
 }
 
 static void
@@ -937,9 +1009,10 @@ void
 __wrap_wtc_token_open(uint64 number)
 {
 	preempt();
-	trace("opens");
+	trace_redis("opens");
 	counts[N_OPENED]++;
-	me->pg->opened_era = era;
+	/* it does not know what has happened since its last request */
+	me->pg->opened_era = me->era;
 	emptied = false;
 	__real_wtc_token_open(number);
 }
@@ -1877,6 +1950,7 @@ take_snapshot(void)
 							   nsnapshots++ : (int) roll(lengthof(snapshots))];
 
 	s->db = 1 + (s - snapshots);
+	trace_redis("snapshot");
 	s->empty = !is_there("EXISTS wtcache:position");
 	memcpy(s->excuse, excuse, sizeof(excuse));
 	admin("EVAL %s 0 %d", "redis.call('SELECT', ARGV[1]) redis.call('FLUSHDB') "
@@ -1914,6 +1988,7 @@ restore_snapshot(bool cut)
 		if (s->excuse[k] != 0 && !s->empty)
 			excuse[k] = s->excuse[k];
 	}
+	trace_redis("restored");
 	new_era();
 	if (cut)
 	{
@@ -1930,19 +2005,13 @@ restore_snapshot(bool cut)
 	check_redis();
 }
 
+/* A process has ended, and another one takes its place. */
 static void
-kill_proc(Pg *pg, Proc **p, bool politely)
+replace_proc(Pg *pg, Proc **p)
 {
 	Proc	   *old = *p;
 	int			number = old->number;
 
-	if (politely)
-	{
-		load(old);
-		me = old;
-		server_at_exit();
-		me = NULL;
-	}
 	proc_kill(old);
 	*p = proc_fork(pg, number, number == 0 ? worker_main : backend_main);
 }
@@ -2065,7 +2134,7 @@ pg_fault(void)
 	else if (x < 55)
 	{
 		trace("the worker is restarted");
-		kill_proc(pg, &pg->worker, true);
+		pg->worker->cancelled = true;
 	}
 	else if (x < 65)
 		pg->oldest = Max(pg->oldest, pg->slot);
@@ -2097,7 +2166,7 @@ step_proc(void)
 			p = *at;
 			if (p->wait == WAIT_OVER)
 			{
-				kill_proc(pg, at, false);
+				replace_proc(pg, at);
 				p = *at;
 			}
 			if (p->wait == WAIT_POLL && !link_answered(p->fd))
@@ -2332,8 +2401,8 @@ check_rest(const char *when)
 	for (int k = 0; k < nkeys; k++)
 	{
 		const Write *w = &writes[held[k]];
-		const Write *row = &writes[current->row[k]];
-		bool		invalidated = false;
+		/* what has left a tag may be deleted with it, see drain.lua */
+		bool		invalidated = ever_invalidated;
 
 		if (held[k] != 0 && held[k] != current->row[k])
 			violation("%s: key:%d = %d, but the row is %d", when, k, held[k],
@@ -2344,7 +2413,6 @@ check_rest(const char *when)
 				w->commit[current->index] < current->invalidated[t])
 				violation("%s: key:%d = %d has survived the invalidation of tag:%d",
 						  when, k, held[k], t);
-			invalidated |= (row->tags & (1 << t)) != 0 && ever_invalidated[t];
 		}
 		if (held[k] == 0 && current->row[k] != 0 &&
 			excuse[k] != current->row[k] && !pending[k] && !invalidated)
@@ -2372,25 +2440,26 @@ begin_schedule(uint64 seed)
 	memset(excuse, 0, sizeof(excuse));
 	memset(pending, 0, sizeof(pending));
 	memset(high, 0, sizeof(high));
-	memset(ever_invalidated, 0, sizeof(ever_invalidated));
+	ever_invalidated = false;
 	problem[0] = '\0';
-	quiet = full = false;
+	quiet = false;
 	emptied = true;
 	clock_us = 1000000;
 	preempts = chance(.5) ? 0 : chance(.5) ? .05 : .3;
 	invalidations = chance(.4) ? 0 : .25;
 	if (invalidations > 0)
-		ever_invalidated[0] = ever_invalidated[1] = true;
+		ever_invalidated = true;
 	impatience = chance(.3) ? 0 : chance(.5) ? .3 : .8;
 	faults = chance(.2) ? 0 : chance(.5) ? .2 : .6;
 	promotions = chance(.4);
-	nkeys = 2 + roll(KEYS - 1);
+	nkeys = chance(.3) ? 1 : 1 + roll(KEYS);
 	/* in this build, as many buckets of two entries */
 	wtc_version_memory = chance(.3) ? 1 : chance(.5) ? 2 : 16;
 	wtc_breaker_failures = chance(.8) ? 0 : 3;
 	wtc_journal = chance(.85) ? WTC_JOURNAL_ON : WTC_JOURNAL_AUTO;
 	admin("FLUSHALL");
-	admin("CONFIG SET maxmemory 0");
+	if (full)
+		set_full(false);
 	current = pg_new(1);
 	current->primary = true;
 	current->insert = current->flushed = current->standby = current->slot =
