@@ -32,6 +32,8 @@ typedef struct Question
 	int			replies;
 	int			seen;			/* replies */
 	bool		asked;
+	WtcStatus	error;			/* the first that was answered */
+	bool		unwatched;		/* WATCH was refused */
 	void	   *answer;
 } Question;
 
@@ -64,7 +66,7 @@ put_question(char *buf, const char *end, int replies, size_t max_read,
 	WtcStatus	status = wtc_conn_talk(&wtc_link, &talk);
 
 	pfree(buf);
-	return status;
+	return status != WTC_OK ? status : question.error;
 }
 
 static void *
@@ -274,30 +276,35 @@ eval_reply(void *arg, const redisReply *reply)
 	return take_answer(((Question *) arg)->answer, reply);
 }
 
-/* MULTI, QUEUED, EXEC, WATCH, GET */
+/*
+ * MULTI, QUEUED, EXEC, WATCH, GET.  Errors are noted, for the last reply matters
+ * in any case.
+ */
 static WtcStatus
 fenced_reply(void *arg, const redisReply *reply)
 {
 	Question   *question = arg;
 	WtcFencedAnswer *answer = question->answer;
+	int			step = question->seen++;
 
-	switch (question->seen++)
+	if (reply->type == REDIS_REPLY_ERROR)
 	{
-		case 2:
-			answer->refused = reply->type == REDIS_REPLY_NIL;
-			if (answer->refused || reply->type == REDIS_REPLY_ERROR)
-				break;
-			if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1)
-				return WTC_FAIL_PROTOCOL;
-			return take_answer(&answer->answer, reply->element[0]);
-		case 4:
-			wtc_conn_note_watched(&wtc_link, reply);
-			return WTC_OK;
-		default:
-			break;
+		if (question->error == WTC_OK)
+			question->error = wtc_status_of_error(reply->str);
+		question->unwatched |= step == 3;
 	}
-	return reply->type == REDIS_REPLY_ERROR ? wtc_status_of_error(reply->str) :
-		WTC_OK;
+	else if (step == 2)
+	{
+		answer->refused = reply->type == REDIS_REPLY_NIL;
+		if (answer->refused)
+			return WTC_OK;
+		if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1)
+			return WTC_FAIL_PROTOCOL;
+		question->error = take_answer(&answer->answer, reply->element[0]);
+	}
+	else if (step == 4 && !question->unwatched)
+		wtc_conn_note_watched(&wtc_link, reply);
+	return WTC_OK;
 }
 
 /* A command of arguments that are ended by zero bytes. */
