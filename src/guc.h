@@ -32,7 +32,7 @@ extern bool wtc_debug_hold_push;
 extern int	wtc_default_ttl;	/* s */
 extern bool wtc_enabled;
 extern int	wtc_heal_window;	/* s */
-extern int	wtc_journal;	/* WtcJournal */
+extern int	wtc_journal;		/* WtcJournal */
 extern char *wtc_key_prefix;
 extern int	wtc_max_wal_retained;	/* MB; -1: no limit */
 extern int	wtc_mode;			/* WtcMode */

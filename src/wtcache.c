@@ -46,7 +46,10 @@
 #include "push/token.h"
 #include "push/versions.h"
 #include "schema/ddl.h"
+#include "shared/holds.h"
+#include "shared/prepared.h"
 #include "shared/shmem.h"
+#include "shared/stats.h"
 #include "txn/xact.h"
 #include "worker/worker.h"
 
@@ -65,6 +68,9 @@ _PG_init(void)
 
 	wtc_guc_init();
 	wtc_shmem_init();
+	wtc_shmem_add(wtc_stats_size, wtc_stats_attach);
+	wtc_shmem_add(wtc_prepared_size, wtc_prepared_attach);
+	wtc_shmem_add(wtc_holds_size, wtc_holds_attach);
 	wtc_token_init();
 	wtc_versions_init();
 	wtc_xact_init();

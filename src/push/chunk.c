@@ -14,7 +14,7 @@
 
 /* --- memory; before the commit record --- */
 
-/* before the commit record only */
+/* may raise: not after the commit record */
 WtcChunk *
 wtc_chunk_create(void)
 {
@@ -24,7 +24,7 @@ wtc_chunk_create(void)
 	return chunk;
 }
 
-/* before the commit record only */
+/* may raise: not after the commit record */
 static void *
 regrow(WtcChunk *chunk, void *old, size_t size)
 {
@@ -32,7 +32,7 @@ regrow(WtcChunk *chunk, void *old, size_t size)
 		repalloc_huge(old, size);
 }
 
-/* before the commit record only */
+/* may raise: not after the commit record */
 static void
 reserve(WtcChunk *chunk, int items, int uses, size_t bytes)
 {
@@ -70,7 +70,7 @@ uses_of(const WtcOperation *op)
 	return op->tags.count + op->removed.count;
 }
 
-/* before the commit record only */
+/* may raise: not after the commit record */
 void
 wtc_chunk_reserve(WtcChunk *chunk, const char *batch, size_t len)
 {
@@ -99,7 +99,7 @@ wtc_chunk_reserve(WtcChunk *chunk, const char *batch, size_t len)
 			Min(bytes, Max(most_bytes, WTC_CHUNK_BYTES)));
 }
 
-/* before the commit record only */
+/* may raise: not after the commit record */
 void
 wtc_chunk_reserve_operation(WtcChunk *chunk, const WtcOperation *op)
 {

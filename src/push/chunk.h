@@ -60,7 +60,8 @@ typedef struct WtcTag
 	WtcSpan		name;
 	uint64		hash;
 	bool		left;
-	int			prune;			/* so many members are looked at, see request.c */
+	int			prune;			/* so many members are looked at, see
+								 * request.c */
 	int			first;			/* use; at least one */
 	int			last;
 } WtcTag;

@@ -59,6 +59,7 @@ wtc_link_note(WtcStatus status)
  * Reading tells less about Redis than pushing does: a value that we cannot
  * take is somebody else's, and no outage.
  */
+/* may raise: not after the commit record */
 void
 wtc_link_note_read(WtcStatus status)
 {
@@ -145,6 +146,7 @@ wtc_link_open(bool *fresh)
 	return wtc_link_status;
 }
 
+/* may raise: not after the commit record */
 void
 wtc_link_connect(void)
 {

@@ -77,7 +77,7 @@ struct WtcPush
 
 /* --- before the commit record --- */
 
-/* before the commit record only */
+/* may raise: not after the commit record */
 WtcPush *
 wtc_push_create(void)
 {
@@ -90,7 +90,7 @@ wtc_push_create(void)
 	return push;
 }
 
-/* before the commit record only */
+/* may raise: not after the commit record */
 void
 wtc_push_add(WtcPush *push, const char *data, size_t len, XLogRecPtr lsn)
 {
@@ -358,7 +358,10 @@ forget(WtcChunk *chunk, const char *token, bool everything, int64 deadline_us,
 
 	for (int i = 0; i < SCRIPT_TRIES; i++)
 	{
-		x = (Exchange) {.chunk = chunk,.plain = true};
+		x = (Exchange)
+		{
+			.chunk = chunk,.plain = true
+		};
 		*status = exchange(&x, wtc_request_write_forget(chunk, token,
 														everything),
 						   deadline_us, &sent);
@@ -436,7 +439,10 @@ send_chunk(WtcChunk *chunk, const char *token, int64 deadline_us,
 	{
 		size_t		len = wtc_request_write(chunk, token, journal);
 
-		*said = (Exchange) {.chunk = chunk};
+		*said = (Exchange)
+		{
+			.chunk = chunk
+		};
 		if (len == 0)
 			return TURN_DONE;
 		*status = exchange(said, len, deadline_us, &sent);

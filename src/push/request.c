@@ -47,8 +47,8 @@ wtc_request_bytes(const WtcOperation *op)
 	size_t		key = WTC_RESP_BOUND(op->key.len);
 
 	/*
-	 * The key stands in UNLINK, SET or HSET, PEXPIRE, the journal and once for
-	 * each tag.  Each tag is named four times at most: SADD, two PEXPIRE,
+	 * The key stands in UNLINK, SET or HSET, PEXPIRE, the journal and once
+	 * for each tag.  Each tag is named four times at most: SADD, two PEXPIRE,
 	 * prune.lua.
 	 */
 	return (4 + uses) * key + JOURNAL_ROOM +
@@ -63,8 +63,8 @@ int
 wtc_request_commands(int items, int uses)
 {
 	/*
-	 * SET or HSET, PEXPIRE; SADD, two PEXPIRE, prune.lua; the others are one of
-	 * each
+	 * SET or HSET, PEXPIRE; SADD, two PEXPIRE, prune.lua; the others are one
+	 * of each
 	 */
 	return 2 * items + 4 * uses + 4;
 }

@@ -196,8 +196,8 @@ converse(WtcConn *conn, WtcTalk *talk, WtcStatus *outcome)
 			break;
 
 		/*
-		 * As long as the deadline is far, receiving waits by itself: one system
-		 * call less.
+		 * As long as the deadline is far, receiving waits by itself: one
+		 * system call less.
 		 */
 		if (left == 0 && conn->blocking && !stopping &&
 			(talk->stop == NULL || !talk->stop()) &&

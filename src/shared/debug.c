@@ -28,6 +28,7 @@ wtc_debug_hold(void)
 	pg_atomic_fetch_sub_u32(&wtc_shared->holding, 1);
 }
 
+/* may raise: not after the commit record */
 bool
 wtc_debug_release(void)
 {

@@ -22,7 +22,7 @@
 
 #include "access/xlogdefs.h"
 
-/* For shmem.c. */
+/* For wtc_shmem_add(). */
 extern Size wtc_holds_size(void);
 extern void wtc_holds_attach(void *place, bool initialise);
 

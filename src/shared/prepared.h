@@ -36,7 +36,7 @@ typedef struct WtcPrepared
 	}			tables[WTC_PREPARED_TABLES];
 } WtcPrepared;
 
-/* For shmem.c. */
+/* For wtc_shmem_add(). */
 extern Size wtc_prepared_size(void);
 extern void wtc_prepared_attach(void *place, bool initialise);
 

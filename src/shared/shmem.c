@@ -15,9 +15,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "shared/holds.h"
-#include "shared/prepared.h"
 #include "shared/shmem.h"
-#include "shared/stats.h"
 #include "shared/waits.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -85,15 +83,16 @@ attach_parts(bool initialise)
 	}
 }
 
+/* may raise: not after the commit record */
 static void
 shmem_request(void)
 {
 	if (prev_request)
 		prev_request();
 	RequestAddinShmemSpace(shmem_size());
-	wtc_stats_request();
 }
 
+/* may raise: not after the commit record */
 static void
 shmem_startup(void)
 {
@@ -153,9 +152,6 @@ shmem_startup(void)
 void
 wtc_shmem_init(void)
 {
-	wtc_shmem_add(wtc_stats_size, wtc_stats_attach);
-	wtc_shmem_add(wtc_prepared_size, wtc_prepared_attach);
-	wtc_shmem_add(wtc_holds_size, wtc_holds_attach);
 	prev_request = shmem_request_hook;
 	shmem_request_hook = shmem_request;
 	prev_startup = shmem_startup_hook;
@@ -290,6 +286,7 @@ settle_at_exit(int code, Datum arg)
 	wtc_inflight_settle(false, InvalidXLogRecPtr);
 }
 
+/* may raise: not after the commit record */
 void
 wtc_inflight_publish(uint64 lsn)
 {

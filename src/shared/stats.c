@@ -71,17 +71,14 @@ typedef struct Stats
 static Stats *stats = NULL;
 static LWLock *reset_lock = NULL;	/* held by who resets, nobody else */
 
+/* may raise: not after the commit record */
 Size
 wtc_stats_size(void)
 {
+	if (process_shmem_requests_in_progress)
+		RequestNamedLWLockTranche("wtcache", 1);
 	return add_size(offsetof(Stats, places),
 					mul_size(MaxBackends + 1, sizeof(Place)));
-}
-
-void
-wtc_stats_request(void)
-{
-	RequestNamedLWLockTranche("wtcache", 1);
 }
 
 static void
@@ -111,6 +108,7 @@ init_place(Place *place)
 		init_table(&place->recent[i]);
 }
 
+/* may raise: not after the commit record */
 void
 wtc_stats_attach(void *place, bool initialise)
 {
@@ -411,6 +409,7 @@ wtc_latency_quantile(const WtcLatency *latency, double part)
 	return 0;
 }
 
+/* may raise: not after the commit record */
 static void
 take(HTAB *totals, Oid dbid, TableEntry *entry)
 {
@@ -435,6 +434,7 @@ take(HTAB *totals, Oid dbid, TableEntry *entry)
 }
 
 /* Everything, unless the statistics are reset meanwhile. */
+/* may raise: not after the commit record */
 static void
 take_all(HTAB *totals, Oid dbid)
 {
@@ -454,6 +454,7 @@ take_all(HTAB *totals, Oid dbid)
 	}
 }
 
+/* may raise: not after the commit record */
 WtcTableStat *
 wtc_tables_read(Oid dbid, int *n)
 {
@@ -529,6 +530,7 @@ wtc_stats_reset_at(void)
  * The counters go on: the worker's log needs them.  The places are emptied by
  * their owners; the tables of the next epoch here, before anybody uses them.
  */
+/* may raise: not after the commit record */
 void
 wtc_stats_reset(void)
 {

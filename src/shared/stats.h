@@ -67,9 +67,8 @@ typedef struct WtcTableStat
 	TimestampTz last_change;
 } WtcTableStat;
 
-/* For shmem.c. */
+/* For wtc_shmem_add(). */
 extern Size wtc_stats_size(void);
-extern void wtc_stats_request(void);
 extern void wtc_stats_attach(void *place, bool initialise);
 
 /* A push has taken so long. */

@@ -20,6 +20,7 @@
 #include "storage/lwlock.h"
 #include "storage/procarray.h"
 #include "storage/spin.h"
+#include "worker/check.h"
 #include "worker/journal.h"
 #include "worker/slot.h"
 #include "worker/watermark.h"
@@ -32,6 +33,7 @@
 
 /* an earlier start's journal goes on until then, on wtc_clock_us() */
 static int64 inherited_until = 0;
+
 /* a standby has been seen since the start */
 static bool seen = false;
 

@@ -16,7 +16,6 @@
 #include "shared/shmem.h"
 #include "utils/timestamp.h"
 #include "worker/lag.h"
-#include "worker/replay.h"
 
 #define MOMENTS			256
 #define INTERVAL_MS		250
@@ -75,7 +74,7 @@ time_of(XLogRecPtr lsn)
 
 /* The oldest that waits, or UINT64_MAX. */
 static XLogRecPtr
-oldest(void)
+oldest(bool skimmed)
 {
 	uint64		from = pg_atomic_read_u64(&wtc_shared->replay_from);
 	uint64		replaying;
@@ -83,16 +82,16 @@ oldest(void)
 	pg_read_barrier();
 	replaying = pg_atomic_read_u64(&wtc_shared->replaying);
 	/* the worker has not begun; or has looked at it and found nothing */
-	if (replaying == InvalidXLogRecPtr || wtc_replay_skimmed())
+	if (replaying == InvalidXLogRecPtr || skimmed)
 		return from;
 	return Min(from, replaying);
 }
 
 void
-wtc_lag_note(void)
+wtc_lag_note(bool skimmed)
 {
 	static XLogRecPtr before = PG_UINT64_MAX;
-	XLogRecPtr	lsn = oldest();
+	XLogRecPtr	lsn = oldest(skimmed);
 
 	note_moment();
 	if (lsn == PG_UINT64_MAX)

@@ -15,6 +15,6 @@
  * oldest change is that waits to be pushed.  At every turn, and when a round
  * is over.
  */
-extern void wtc_lag_note(void);
+extern void wtc_lag_note(bool skimmed);
 
 #endif							/* WTC_WORKER_LAG_H */

@@ -23,6 +23,7 @@
 #include "redis/keys.h"
 #include "redis/script.h"
 #include "utils/timestamp.h"
+#include "worker/check.h"
 #include "worker/journal.h"
 #include "worker/position.h"
 #include "worker/replay.h"
@@ -444,8 +445,8 @@ wtc_position_meet(bool fresh)
 	WtcStatus	status;
 
 	/*
-	 * Where Redis refuses the new token the old one stays, and every commit may
-	 * find that Redis accepts writes again.
+	 * Where Redis refuses the new token the old one stays, and every commit
+	 * may find that Redis accepts writes again.
 	 */
 	status = set_token(fresh, &answer, &kept);
 	if (status != WTC_OK)

@@ -168,7 +168,7 @@ wtc_replay_round(WtcStatus *status)
 	MemoryContextReset(round_cxt);
 	if (result == WTC_REPLAY_DONE)
 	{
-		wtc_lag_note();
+		wtc_lag_note(wtc_replay_skimmed());
 		pg_atomic_write_u64(&wtc_shared->rounds_done, number);
 	}
 	return result;

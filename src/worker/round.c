@@ -32,6 +32,7 @@
 #include "shared/shmem.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "worker/check.h"
 #include "worker/order.h"
 #include "worker/parked.h"
 #include "worker/round.h"
@@ -116,8 +117,8 @@ typedef struct Round
 	StringInfoData left;
 	StringInfoData merged;
 	StringInfoData deletion;
-	XLogRecPtr	begun;			/* message of the last operation gathered, if it
-								 * is a place to begin again from */
+	XLogRecPtr	begun;			/* message of the last operation gathered, if
+								 * it is a place to begin again from */
 
 	/* invalidations that this pass has gathered */
 	XLogRecPtr	first_message;

@@ -21,6 +21,7 @@
 #include "change/message.h"
 #include "utils/memutils.h"
 #include "walpos.h"
+#include "worker/check.h"
 #include "worker/order.h"
 #include "worker/wal.h"
 #include "worker/worker.h"

@@ -46,6 +46,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "worker/check.h"
 #include "worker/lag.h"
 #include "worker/position.h"
 #include "worker/replay.h"
@@ -92,15 +93,6 @@ static void
 set_state(WtcWorkerState state)
 {
 	pg_atomic_write_u32(&wtc_shared->worker_state, state);
-}
-
-void
-wtc_worker_check(void)
-{
-	CHECK_FOR_INTERRUPTS();
-	/* not 0: a worker that is terminated by hand is to be started again */
-	if (ShutdownRequestPending)
-		proc_exit(1);
 }
 
 static void
@@ -333,7 +325,7 @@ guarded_turn(MemoryContext turn_cxt)
 	PG_END_TRY();
 	MemoryContextSwitchTo(turn_cxt);
 	MemoryContextReset(turn_cxt);
-	wtc_lag_note();
+	wtc_lag_note(wtc_replay_skimmed());
 	return wait;
 }
 

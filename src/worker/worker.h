@@ -18,9 +18,6 @@ extern void wtc_worker_register(void);
 
 extern PGDLLEXPORT void wtc_worker_main(Datum arg);
 
-/* Serves interrupts, and ends the worker when it shall end. */
-extern void wtc_worker_check(void);
-
 /* In plain words; static storage. */
 extern const char *wtc_worker_state_text(WtcWorkerState state);
 
