@@ -1,6 +1,7 @@
 # Redis forgets writes that it had acknowledged: restarted empty or with an old
 # dump, flushed, failed over to a replica that lags, demoted and promoted
-# again.  The watermark that it still has says where to begin (R21 to R23).
+# again.  The position that it still has says where to begin; one that has none
+# begins anew.  And its token is somebody else's, or gone.
 
 use strict;
 use warnings;
@@ -83,12 +84,11 @@ sub position
 	return $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
 }
 
-# The watermark that a Redis holds, as a pg_lsn
-sub watermark
+# The position that a Redis holds, as a pg_lsn
+sub stored
 {
 	my ($r) = @_;
-	my ($lsn) = $r->cli('get', 'wtcache:watermark') =~ /^\d+ \d{8}(\d{19}) /
-	  or return '0/0';
+	my $lsn = $r->position;
 
 	return sprintf '%X/%X', $lsn >> 32, $lsn & 0xffffffff;
 }
@@ -100,27 +100,44 @@ sub at_or_after
 	return $node->safe_psql('postgres', "SELECT '$a'::pg_lsn >= '$b'::pg_lsn") eq 't';
 }
 
-# Wait until the watermark in Redis has come to what is written by now.
-sub beat
-{
-	my $position = position();
-	my $deadline = time + $timeout;
-
-	until (at_or_after(watermark($redis), $position))
-	{
-		die 'no beat' if time > $deadline;
-		sleep 0.1;
-	}
-	return $position;
-}
-
-# Where a replay began according to the log, and why
+# Where replays began according to the log, and whether Redis knew a position
 sub replays
 {
 	my ($offset) = @_;
+	my $pid = $node->worker_pid;
 
-	return map { [ split /\|/ ] } map { s/\n.*?DETAIL:  /|/sr }
-	  $node->log_tail($offset) =~ /replay begins at ([\dA-F\/]+\n[^\n]*DETAIL:  [^\n]*)/g;
+	return map { [ /([\dA-F]+\/[\dA-F]+)/, /DETAIL:  Redis knows no position/ ? 0 : 1 ] }
+	  $node->log_tail($offset) =~
+	  /(replay begins at [\dA-F\/]+\n(?:[^\n]*\[$pid\][^\n]*DETAIL:[^\n]*\n)?)/g;
+}
+
+# What Redis has need not be all, but is as the table.
+sub nothing_wrong
+{
+	my ($name) = @_;
+	my @wrong = Wtcache::Compare::settle(
+		sub { grep { !/Redis nothing$|only in the table$/ } all_differences() });
+
+	is(join("\n", @wrong), '', "$name: Redis shows nothing that is not so");
+	return;
+}
+
+sub idle
+{
+	$node->poll_query_until('postgres', q{
+		SELECT worker_state LIKE 'idle%' AND replay_from IS NULL FROM wtcache.status})
+	  or die 'the worker is not idle';
+	return;
+}
+
+# All rows are written once more, so that Redis has them.
+sub refill
+{
+	my ($name) = @_;
+
+	$node->safe_psql('postgres', 'UPDATE items SET seq = seq + 1');
+	settled("$name, all rows written");
+	return;
 }
 
 work();
@@ -128,15 +145,45 @@ settled('at first');
 
 # --- restarts ----------------------------------------------------------------
 
+# What had been pushed is gone by somebody's choice.
 {
-	my $offset = $node->log_length;
+	my $name = 'restarted empty';
 
+	$redis->wait_for_beat($node);
+	idle();
+	my $offset = $node->log_length;
 	$redis->restart;
-	settled('restarted empty');
-	work();
-	settled('restarted empty, and after that');
+	ok($node->logged(qr/replay begins at/, $offset), "$name: noticed");
 	my ($replay) = replays($offset);
-	is($replay->[1], 'Redis knows no position.', 'restarted empty: and so the log says');
+	is($replay->[1], 0, "$name: and so the log says");
+	idle();
+	is($redis->cli('keys', 'items:*'), '', "$name: not filled again");
+	work();
+	nothing_wrong("$name, and after that");
+	like($redis->cli('get', 'items:' . (31 + $_)), qr/"seq":$n/,
+		"$name: what is written then is there")
+	  foreach grep { (31 + $_) % 10 != $n % 10 } 0 .. 2;
+	refill($name);
+}
+
+# What had not been pushed is pushed, whatever Redis is when it comes back.
+{
+	my $name = 'back from an outage without data';
+
+	$redis->wait_for_beat($node);
+	idle();
+	$redis->kill9;
+	$node->safe_psql('postgres', q{
+		INSERT INTO items SELECT i, 0, 'out' FROM generate_series(70, 79) i;
+		DELETE FROM items WHERE id = 70});
+	$redis->start;
+	ok($redis->poll_for('get items:79', qr/"out"/), "$name: pushed");
+	idle();
+	is( scalar(split /\n/, $redis->cli('keys', 'items:7?')), 9,
+		"$name: all of it");
+	nothing_wrong($name);
+	$node->safe_psql('postgres', 'DELETE FROM items WHERE id >= 70');
+	refill($name);
 }
 
 {
@@ -144,7 +191,7 @@ settled('at first');
 
 	work();
 	settled($name);
-	my $position = beat();
+	my $position = $redis->wait_for_beat($node);
 	$redis->cli('save');
 	work();
 	work();
@@ -156,39 +203,180 @@ settled('at first');
 	$redis->kill9;
 	$redis->start;
 	damaged($name);
+	my $stored = stored($redis);
 	kill 'CONT', $worker;
 	settled($name);
 	my ($replay) = replays($offset);
-	is($replay->[1], 'Redis has been restarted or failed over since.',
-		"$name: known from the watermark");
-	ok(at_or_after($replay->[0], $position),
-		"$name: the replay begins at the watermark in the dump");
+	is_deeply($replay, [ $stored, 1 ],
+		"$name: the replay begins at the position in the dump");
+	ok(at_or_after($stored, $position), "$name: ... which is that of the beat before");
 	unlink $redis->dir . '/dump.rdb';
 	work();
 	settled("$name, and after that");
 }
+is($node->stat('cold_starts'), '0', 'never cold');
 
 # --- flushed while it runs ---------------------------------------------------
 
+# Redis as it is found: the token gone, or another server's.  The next push is
+# refused, waits until the worker has taken Redis, and succeeds.
+my ($system, $timeline, $started) =
+  $redis->cli('get', 'wtcache:token') =~ /^(\d+) (\d+) (\d+) \d+$/;
+
+ok(defined $started, 'the token is as documented');
 foreach my $case (
 	[ 'FLUSHALL', 'flushall' ],
-	[ 'the fence deleted', 'del', 'wtcache:fence:0', 'wtcache:fence:1' ])
+	[ 'the token deleted', 'del', 'wtcache:token' ],
+	[ 'the token overwritten', 'set', 'wtcache:token', 'x' ],
+	[
+		'the token of an earlier start', 'set',
+		'wtcache:token', "$system $timeline " . ($started - 1000) . ' 1'
+	],
+	[ 'the token of a server that began earlier', 'set', 'wtcache:token', '4711 9 1 1' ],
+	[ 'the token made a hash', 'eval',
+		q{redis.call('del', KEYS[1]); return redis.call('hset', KEYS[1], 'a', 1)},
+		1, 'wtcache:token' ])
 {
 	my ($name, @command) = @$case;
-	my $unconfirmed = $node->stat('unconfirmed');
+	my $s = $node->session;
 
-	beat();    # so that it is the push that notices
+	$s->query_safe(q{INSERT INTO items VALUES (31, 1, 'c') ON CONFLICT (id) DO
+		UPDATE SET seq = items.seq + 1});
+	$redis->wait_for_beat($node);    # so that it is the push that notices
+	idle();
+	my $failed = $node->stat('pushes_failed + pushes_skipped');
+	my $good = $node->stat('pushes_ok');
 	$redis->cli(@command);
-	$node->safe_psql('postgres', 'UPDATE items SET seq = seq + 1 WHERE id = 31');
-	cmp_ok($node->stat('unconfirmed'), '>', $unconfirmed,
-		"$name: the next push does not count");
+	$s->query_safe(q{UPDATE items SET seq = 77, cat = 'own' WHERE id = 31});
+	like($redis->cli('get', 'items:31'), qr/"seq":77/,
+		"$name: the next commit is in Redis when it returns");
+	is($node->stat('pushes_ok') - $good, 1, "$name: counted");
+	is($node->stat('pushes_failed + pushes_skipped') - $failed, 0,
+		"$name: ... and not as a failure");
+	like($redis->cli('get', 'wtcache:token'), qr/^$system $timeline $started \d+$/,
+		"$name: the token is ours");
+	$s->quit;
+	if ($command[0] eq 'flushall')
+	{
+		nothing_wrong($name);
+		refill($name);
+	}
 	settled($name);
 }
 
+# A server that began later has taken Redis on purpose.
+{
+	my $name = 'the token of a server that began later';
+	my $offset = $node->log_length;
+	my $skipped = $node->stat('pushes_skipped');
+	my $token = '4711 1 ' . ($started + 86400000) . ' 1';
+
+	$node->safe_psql('postgres', q{INSERT INTO items VALUES (31, 1, 's'), (32, 1, 's')
+		ON CONFLICT (id) DO UPDATE SET seq = 1});
+	$redis->cli('set', 'wtcache:token', $token);
+	$node->safe_psql('postgres', 'UPDATE items SET seq = seq + 1 WHERE id = 31');
+	ok($node->logged(qr/WARNING:  wtcache: another PostgreSQL server has taken Redis over/,
+			$offset), "$name: noticed");
+	like($node->status('worker_state'), qr/^standing back: /, "$name: worker_state");
+	like($node->status('advice'), qr/wtcache\.take_over\(\)/, "$name: advice");
+	$node->safe_psql('postgres', 'UPDATE items SET seq = seq + 1 WHERE id IN (31, 32)');
+	cmp_ok($node->stat('pushes_skipped'), '>', $skipped, "$name: commits are skipped");
+	damaged($name);
+	is($redis->cli('get', 'wtcache:token'), $token, "$name: its token stays");
+	is($node->safe_psql('postgres', 'SELECT wtcache.take_over()'), 't',
+		"$name: told to take over");
+	settled("$name, taken over");
+	is($node->safe_psql('postgres', 'SELECT wtcache.take_over()'), 'f',
+		"$name: there is nothing to take over any more");
+	work();
+	settled("$name, and after that");
+}
+
 # Nothing is pushed: the worker finds out by itself.
-$redis->cli('flushall');
-settled('FLUSHALL and no push');
+{
+	my $name = 'FLUSHALL and no push';
+
+	$redis->cli('flushall');
+	ok($redis->poll_for('exists wtcache:token wtcache:position', '2'),
+		"$name: noticed");
+	idle();
+	is($redis->cli('keys', 'items:*'), '', "$name: not filled again");
+	refill($name);
+}
+
+# Connections that were idle when it was flushed, and then write side by side
+{
+	my $name = 'FLUSHALL, then many';
+	my @sessions = map { $node->session } 1 .. 4;
+
+	$node->safe_psql('postgres', q{
+		CREATE TABLE many (id int PRIMARY KEY, round int, cat text);
+		SELECT wtcache.attach('many', tags => ARRAY['many:{cat}']);
+		INSERT INTO many SELECT i, 0, 'c' || i % 5 FROM generate_series(0, 199) i});
+	$_->query_safe('UPDATE many SET round = 0 WHERE id = 0') foreach @sessions;
+	$redis->wait_for_beat($node);
+	idle();
+	my $failed = $node->stat('pushes_failed + pushes_skipped');
+	$redis->cli('flushall');
+	foreach my $round (1 .. 3)
+	{
+		foreach my $i (0 .. 3)
+		{
+			my $rows = "BETWEEN @{[ 50 * $i ]} AND @{[ 50 * $i + 49 ]}";
+
+			$node->begin_query($sessions[$i],
+				$round == 2
+				? "DO \$\$ BEGIN FOR i IN @{[ 50 * $i ]} .. @{[ 50 * $i + 49 ]} LOOP"
+				  . " UPDATE many SET round = $round WHERE id = i; COMMIT; END LOOP; END \$\$"
+				: "UPDATE many SET round = $round WHERE id $rows");
+		}
+		$_->query_safe('SELECT 1') foreach @sessions;
+		is( $node->safe_psql('postgres', q{
+				SELECT checked || ' ' || missing || ' ' || differing
+				FROM wtcache.verify_summary('many')}),
+			'200 0 0', "$name: round $round, nothing is missing or wrong");
+	}
+	is($node->stat('pushes_failed + pushes_skipped') - $failed, 0, "$name: no failure");
+	is(join("\n", Wtcache::Compare::differences($node, $redis, 'many', 'id')),
+		'', "$name: Redis is as the table");
+	$_->quit foreach @sessions;
+	$node->safe_psql('postgres', 'DROP TABLE many');
+	refill($name);
+}
 is($node->stat('cold_starts'), '0', 'never cold');
+
+# --- what an earlier release has left ------------------------------------------
+
+{
+	my $name = 'keys of the first format';
+	my $offset = $node->log_length;
+
+	$redis->wait_for_beat($node);
+	idle();
+	$node->stop;
+	$redis->cli('del', 'wtcache:token', 'wtcache:position');
+	$redis->cli('hset', 'wtcache:fence:0', 'items:1', '1');
+	$redis->cli('hset', 'wtcache:fence:1', 'items:2', '1');
+	$redis->cli('set', 'wtcache:watermark', "$system 000000010000000000000000001 x");
+	$redis->cli('rpush', 'wtcache:positions', 'x');
+	$redis->cli('set', 'items:9999', '"stale"', 'ex', 3600);
+	$redis->cli('set', 'foreign', 'kept');
+	$node->start;
+	ok($node->poll_query_until('postgres', 'SELECT cold_starts = 1 FROM wtcache.stat'),
+		"$name: the cache is emptied");
+	is($node->status('cold_reason'), 'Redis was written by an earlier release of wtcache',
+		"$name: the reason");
+	idle();
+	is($redis->cli('exists', map { "wtcache:$_" } qw(fence:0 fence:1 watermark positions)),
+		0, "$name: they are removed");
+	is($redis->cli('keys', 'items:*'), '', "$name: empty");
+	is($redis->cli('get', 'foreign'), 'kept', "$name: a key of somebody else's stays");
+	refill($name);
+	$node->restart;
+	idle();
+	is($node->stat('cold_starts'), '0', "$name: once");
+	settled($name);
+}
 
 # --- replicas ----------------------------------------------------------------
 
@@ -212,7 +400,7 @@ sub replica_of
 
 	work();
 	my $replica = replica_of($redis);
-	my $position = beat();
+	my $position = $redis->wait_for_beat($node);
 	$redis->cli('set', 'marker', 'beat');
 	$replica->poll_for('get marker', 'beat');
 	# From now on it gets nothing.
@@ -226,13 +414,12 @@ sub replica_of
 	$redis = $replica;
 	damaged($name);
 	my $offset = $node->log_length;
+	my $stored = stored($redis);
+	ok(at_or_after($stored, $position), "$name: the replica has a position");
 	$node->reconfigure('wtcache.url' => $redis->url);
 	settled($name);
 	my ($replay) = replays($offset);
-	is($replay->[1], 'Redis has been restarted or failed over since.',
-		"$name: known from the watermark");
-	ok(at_or_after($replay->[0], $position),
-		"$name: the replay begins at the watermark in the replica");
+	is_deeply($replay, [ $stored, 1 ], "$name: the replay begins there");
 	work();
 	settled("$name, and after that");
 }
@@ -242,7 +429,7 @@ sub replica_of
 	my $name = 'demoted and promoted';
 
 	work();
-	beat();
+	$redis->wait_for_beat($node);
 	my $other = replica_of($redis);
 	$other->cli('replicaof', 'no', 'one');
 	work();
@@ -250,23 +437,23 @@ sub replica_of
 	settled("$name, before");
 	my $offset = $node->log_length;
 	my $clients = $redis->cli('client', 'list', 'type', 'normal');
-	my ($worker) = $clients =~ /^id=(\d+) .*name=wtcache /m;
+	my ($worker) = $clients =~ /^id=(\d+) .*name=wtcache-worker /m;
 	$redis->cli('replicaof', '127.0.0.1', $other->port);
 	ok($redis->poll_for('info replication', qr/master_link_status:up/),
 		"$name: resynchronised");
 	$redis->cli('replicaof', 'no', 'one');
 	settled($name);
 	my ($replay) = replays($offset);
-	is($replay->[1], 'Redis has been restarted or failed over since.',
-		"$name: noticed");
+	is($replay->[1], 1, "$name: noticed");
 	like($redis->cli('client', 'list', 'type', 'normal'), qr/^id=$worker /m,
 		"$name: ... on the same connection");
 	work();
 	settled("$name, and after that");
 }
 
-# A backend is still with the old primary while the worker is with the new one:
-# what the old one acknowledges does not count (R23).
+# A backend is still with the old primary while the worker is with the new one.
+# That Redis does not get the token any more, so nothing is written to it; and
+# nobody waits until the backend has noticed.
 {
 	my $name = 'split brain';
 	my $s = $node->session;
@@ -293,16 +480,56 @@ sub replica_of
 	$node->reconfigure('wtcache.url' => $redis->url);
 	ok($node->logged(qr/replay begins at/, $offset), "$name: the worker has moved");
 	settled("$name, before");
-	my $unconfirmed = $node->stat('unconfirmed');
+	my $bad = $node->stat('pushes_failed + pushes_skipped');
+	my $begun = time;
 	$lock->query_safe('SELECT pg_advisory_unlock(1)');
 	$s->query_safe('SELECT 1');
+	# Each of them alone would wait until push_timeout.
+	cmp_ok(time - $begun, '<', 9, "$name: it does not wait again and again");
 	$_->quit foreach $s, $lock;
-	like($old->cli('get', 'items:35'), qr/9000035/,
-		"$name: the old primary has acknowledged");
-	cmp_ok($node->stat('unconfirmed'), '>=', $unconfirmed + 8,
+	unlike($old->cli('get', 'items:35'), qr/9000035/,
+		"$name: the old primary has got nothing");
+	is($node->stat('pushes_failed + pushes_skipped') - $bad, 9,
 		"$name: none of it counts");
 	settled($name);
 	like($redis->cli('get', 'items:35'), qr/9000035/, "$name: replayed");
+}
+
+# The same, but it is another server that answers by the same name, while idle
+# connections to the old one stay.
+{
+	my $name = 'another server by the same name';
+	my $old = $redis;
+	my $link = $node->basedir . '/redis.sock';
+	my $s;
+
+	symlink $old->socket, $link or die;
+	$node->reconfigure('wtcache.url' => "unix://$link");
+	$s = $node->session;
+	$s->query_safe(q{INSERT INTO items VALUES (31, 1, 's'), (32, 1, 's')
+		ON CONFLICT (id) DO UPDATE SET seq = 1});
+	$redis->wait_for_beat($node);
+	idle();
+	my $new = replica_of($old);
+	$new->cli('replicaof', 'no', 'one');
+	unlink $link;
+	symlink $new->socket, $link or die;
+	$redis = $new;
+	my $offset = $node->log_length;
+	my ($worker) = $old->cli('client', 'list') =~ /^id=(\d+) .*name=wtcache-worker /m;
+	$old->cli('client', 'kill', 'id', $worker);
+	ok($node->logged(qr/replay begins at/, $offset), "$name: the worker has moved");
+	idle();
+	my $begun = time;
+	$s->query_safe('UPDATE items SET seq = 2 WHERE id = 31');
+	cmp_ok(time - $begun, '<', 2, "$name: a commit does not wait for nothing");
+	$s->query_safe('UPDATE items SET seq = 3 WHERE id = 32');
+	like($redis->cli('get', 'items:32'), qr/"seq":3/,
+		"$name: the session is with the new one then");
+	unlike($old->cli('get', 'items:31'), qr/"seq":2/,
+		"$name: nothing is written to the old one");
+	settled($name);
+	$s->quit;
 }
 
 is($node->stat('cold_starts'), '0', 'never cold');
