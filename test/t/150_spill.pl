@@ -157,7 +157,7 @@ $s->query_safe(q{SET max_stack_depth = '7MB'; SELECT deep(1)});
 flush('deep');
 agrees('deep', 'item');
 
-# Triggers on the same row (R1): never the older image
+# Triggers on the same row: never the older image
 $s->query_safe(q{CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN
 		UPDATE item SET v = NEW.v || ' by trigger' WHERE id = NEW.id;
@@ -173,7 +173,7 @@ $s->query_safe(q{DROP TRIGGER again ON item; UPDATE item SET v = 'warm' WHERE id
 flush('warm');
 agrees('warm', 'item');
 
-# Keys that are swapped (R2)
+# Keys that are swapped
 $s->query_safe(q{INSERT INTO swap SELECT i, 'k' || i, repeat('v', 300) FROM generate_series(1, 2000) i});
 flush('swap');
 agrees('swap', 'swap', cold => 1);
