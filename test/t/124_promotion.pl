@@ -164,7 +164,7 @@ sub pushes_nothing
 	{
 		$stray++;
 		$node->safe_psql('postgres', qq{
-			UPDATE items SET seq = seq + 1, cat = 'stray', v = 'lost' WHERE id IN (21, 22);
+			UPDATE items SET seq = seq + 1, cat = 'stray', v = 'lost' WHERE id IN (16, 17);
 			INSERT INTO items VALUES ($stray, 1, 'stray', 'lost')});
 	}
 	cmp_ok(time - $begun, '<', 8, "$name: its commits do not wait");
@@ -416,12 +416,18 @@ my $other;
 		INSERT INTO items VALUES (300, 1, 'c', 'lost')});
 	is(lost_keys(), 6, "$name: what the copy does not have is in Redis");
 	$redis->wait_for_beat($other);
-	$other->stop;
+	my $offset = $other->log_length;
 	$copy->init_from_backup($other, 'cold', standby => 0);
 	$copy->start;
 	cold($copy, $name, qr/Redis is ahead of this server/);
 	is(lost_keys(), 0, "$name: and what it does not know is gone");
-	$copy->stop;
+	# The one that was copied has the same identifier and the same timeline.
+	$other->safe_psql('postgres', 'UPDATE items SET seq = seq + 1 WHERE id = 7');
+	stands_back($other, "$name, the newer one",
+		'another PostgreSQL server has taken Redis over', $offset);
+	pushes_nothing($other, "$name, the newer one");
+	settled($copy, "$name, in the end");
+	$_->stop foreach $copy, $other;
 }
 
 foreach my $node ($primary, $standby, $second, $third, $other)
