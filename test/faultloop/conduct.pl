@@ -23,6 +23,9 @@
 #						detach), plant (differences for verify to find), schema
 #	--replica			with a second Redis that copies the first, to fail over to;
 #						without operators, who stay with the first one
+#	--standby			with a second PostgreSQL that follows the first, to be
+#						promoted; without operators and prepared transactions,
+#						which count on what has been acknowledged
 #	--set NAME=VALUE	a setting of the server; may be given several times
 #	--absent			nothing has to be there, where a setting makes it so; without
 #						operators
@@ -69,8 +72,8 @@ my %o = (
 GetOptions(
 	\%o, 'dir=s', 'load=s', 'seconds=f', 'round=f', 'calm=f', 'gap=f',
 	'writers=i', 'readers=i', 'seed=i', 'only=s', 'themes=s', 'big=i',
-	'kinds=s', 'mix=i', 'operators=s',
-	'set=s%', 'absent', 'replica', 'until-violation', 'no-replay', 'list') && !@ARGV
+	'kinds:s', 'mix=i', 'operators:s',
+	'set=s%', 'absent', 'replica', 'standby', 'until-violation', 'no-replay', 'list') && !@ARGV
   or exit 2;
 my %faults = %Faultloop::Faults::faults;
 if ($o{list})
@@ -85,7 +88,8 @@ foreach my $name (split /,/, $o{only})
 }
 
 # operators count on what they have stored
-$o{operators} = '' if $o{'no-replay'} || $o{absent} || $o{replica};
+$o{operators} = '' if $o{'no-replay'} || $o{absent} || $o{replica} || $o{standby};
+$o{kinds} =~ s/prepared,?// if $o{standby};
 
 $| = 1;
 srand($o{seed});
@@ -175,6 +179,8 @@ sub start
 		'max_prepared_transactions' => 300,
 		'shared_buffers' => '64MB',
 		'deadlock_timeout' => '200ms',
+		'wal_keep_size' => '512MB',
+		'wal_retrieve_retry_interval' => '200ms',
 		'log_line_prefix' => '%m [%p] %b ',
 		'log_min_messages' => 'error',
 		'log_checkpoints' => 'off',
@@ -184,6 +190,7 @@ sub start
 	  && $servers->sql_file("$FindBin::RealBin/schema.sql")
 	  or die "could not create the tables: see $o{dir}/commands.log\n";
 	$quiet = Faultloop::Quiet->new($servers);
+	$servers->standby_start or die "no standby\n" if $o{standby};
 	start_load();
 }
 
@@ -223,6 +230,7 @@ sub start_fault
 
 	$control->make_odd('TROUBLE', 1) if $fault->{unsure};
 	$control->make_odd('LOSS', 1) if $fault->{loss};
+	$control->make_odd('SWITCH', 1) if $fault->{switch};
 	$round{may_miss} = 1 if $fault->{absent};
 	say_at("begin $name");
 
@@ -245,6 +253,8 @@ sub end_fault
 	my $name = delete($running{$pid})->{name};
 
 	$control->make_odd('LOSS', 0) if $faults{$name}{loss};
+	$control->make_odd('SWITCH', 0) if $faults{$name}{switch};
+	$quiet->switched if $faults{$name}{switch};
 	$done{$name}++ if $status == 0;
 	say_at("end $name" . ($status == 0 ? '' : ': nothing done'));
 	violate(uc $name, 'refused') if $status >> 8 == 2;
@@ -286,7 +296,8 @@ sub names_for
 {
 	my ($theme) = @_;
 	my @names = $o{only} ? split(/,/, $o{only}) :
-	  grep { $o{replica} || !$faults{$_}{replica} } sort keys %faults;
+	  grep { ($o{replica} || !$faults{$_}{replica})
+		  && ($o{standby} || !$faults{$_}{standby}) } sort keys %faults;
 
 	return $theme eq 'pg' ? grep { !$faults{$_}{unsure} } @names : @names;
 }
@@ -341,6 +352,8 @@ sub heal
 	  or violate('STUCK', 'the replica does not follow');
 	$servers->redis('CONFIG', 'SET', 'maxmemory', 0);
 	$servers->pg_start or violate('STUCK', 'PostgreSQL does not start');
+	!$o{standby} || $servers->standby_start
+	  or violate('STUCK', 'the standby does not follow');
 	say_at('healed');
 }
 

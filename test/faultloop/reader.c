@@ -165,7 +165,7 @@ get_key(Resp *r, Key *key, long *seq)
 }
 
 static void
-compare_key(Session *session, Key *key, long seq)
+compare_key(Session *session, Key *key, long seq, uint64_t before)
 {
 	char		sql[80];
 	char		row[40];
@@ -174,6 +174,9 @@ compare_key(Session *session, Key *key, long seq)
 	snprintf(sql, sizeof(sql), "SELECT seq FROM %s WHERE id = %ld",
 			 table_name(key->entity->table), key->id);
 	if (run_text(session, sql, row, sizeof(row)) != DONE || row[0] == '\0')
+		return;
+	/* the row may be another server's, which has never had that version */
+	if (odd(before) || LOOK(SWITCH) != before)
 		return;
 	COUNT(CHECKED_AHEAD, 1);
 	if (atol(row) >= seq)
@@ -195,16 +198,18 @@ comparer_main(void *arg)
 	{
 		Key		   *key = any_key();
 		long		seq;
+		uint64_t	before;
 
 		nap(2);
 		if (session.pg == NULL && !session_open(&session))
 			break;
 		if (r->fd < 0 && !resp_open(r))
 			continue;
+		before = LOOK(SWITCH);
 		if (!get_key(r, key, &seq))
 			resp_close(r);
 		else if (seq >= 0)
-			compare_key(&session, key, seq);
+			compare_key(&session, key, seq, before);
 		if (PQstatus(session.pg) != CONNECTION_OK)
 			session_close(&session);
 	}

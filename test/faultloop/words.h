@@ -9,10 +9,11 @@
  */
 
 /*
- * Written by conduct.pl.  LOSS and TROUBLE are odd while what they are named
+ * Written by conduct.pl.  LOSS, SWITCH and TROUBLE are odd while what they are named
  * for may happen, and another number each time after that.
  */
 WORD(LOSS)						/* Redis itself loses what it holds */
+WORD(SWITCH)					/* another server takes PostgreSQL's place */
 WORD(TROUBLE)					/* a push may fail although its commit does not */
 WORD(CALM)						/* nothing at all is done to anyone; 0: not so */
 WORD(RUN)						/* writers write; 0: they come to rest */

@@ -28,6 +28,15 @@ it has been replayed.
 Values may be missing until they are changed again: Redis had none of them any
 more and knew no position to replay from, or could not store them.
 
+=item switch
+
+Another server takes the place of PostgreSQL, and does not know of all that has
+been acknowledged.
+
+=item standby
+
+Needs a second PostgreSQL that follows the first.
+
 =item replica
 
 Needs a second Redis that copies the first.
@@ -44,6 +53,7 @@ use strict;
 use warnings;
 
 use File::Copy qw(copy);
+use POSIX ();
 use Time::HiRes qw(sleep time);
 
 our %faults = (
@@ -60,6 +70,9 @@ our %faults = (
 	pg_immediate => { group => 'pg', run => \&pg_immediate },
 	pg_fast => { group => 'pg', unsure => 1, run => \&pg_fast },
 	sync_standby => { group => 'pg', unsure => 1, run => \&sync_standby },
+	pg_promote => {
+		group => 'pg', unsure => 1, loss => 1, absent => 1, switch => 1,
+		standby => 1, run => \&pg_promote },
 	checkpoint => { group => 'sql', run => \&checkpoint },
 	drop_database => { group => 'sql', run => \&drop_database },
 	redis_stop => { group => 'redis', unsure => 1, run => \&redis_stop },
@@ -225,6 +238,60 @@ sub sync_standby
 	}
 	$servers->set(%{ $servers->{settings} });
 	return 1;
+}
+
+# Writes and deletes rows that nobody else does, for so long, until its server
+# has gone; returns its pid.
+sub write_plants
+{
+	my ($servers, $host, $seconds) = @_;
+	my $pid = fork // die "could not fork: $!";
+
+	return $pid if $pid > 0;
+	$servers->sql_at($host, qq{
+		DO \$\$
+		DECLARE
+			until timestamptz := clock_timestamp() + '$seconds s';
+			k int;
+		BEGIN
+			WHILE clock_timestamp() < until LOOP
+				k := random() * 99;
+				IF random() < 0.2 THEN
+					DELETE FROM plant WHERE id = k;
+				ELSE
+					INSERT INTO plant VALUES (k, 0)
+						ON CONFLICT (id) DO UPDATE SET seq = plant.seq + 1;
+				END IF;
+				COMMIT;
+			END LOOP;
+		END \$\$}, $seconds + 20);
+	POSIX::_exit(0);
+}
+
+# The standby takes over and lacks what was committed last; the old primary
+# goes on for a while, with all its clients, and writes to the same Redis.
+# What that had changed is deleted from Redis, or was by itself, and older images
+# are not replayed: such keys are absent until they are written again.
+sub pg_promote
+{
+	my ($servers) = @_;
+	my $old = $servers->primary;
+	my $new = 3 - $old;
+	my @writing;
+
+	$servers->standby_follows or return 0;
+	push @writing, write_plants($servers, $servers->host_of($old), 10);
+	sleep between(0, 0.5);
+	$servers->sql_at($servers->host_of($new),
+		"ALTER SYSTEM SET primary_conninfo = ''; SELECT pg_reload_conf()");
+	sleep between(0, rand() < 0.5 ? 0.2 : 1.5);
+	my $done = $servers->pg_ctl_of($servers->data_of($new), 'promote');
+	push @writing, write_plants($servers, $servers->host_of($new), 2);
+	sleep between(0, 2);
+	$servers->pg_kill9(rand() < 0.5);
+	$servers->set_primary($new);
+	waitpid($_, 0) foreach @writing;
+	return $servers->standby_start && $done;
 }
 
 sub checkpoint

@@ -188,6 +188,9 @@ sub status
 	return [ 'STATUS', "watermark|in_flight|replay_from|parked|state: $is" ];
 }
 
+# Another server has taken the place, and stands further back in WAL.
+sub switched { my ($self) = @_; $self->{watermark} = '0/0'; return; }
+
 # Descriptors and memory of the worker and of the largest of the backends.  Of
 # files a backend may open as many as it has relations to read: they are not
 # counted.

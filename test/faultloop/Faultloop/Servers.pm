@@ -44,13 +44,19 @@ sub new
 	$self->{redis_ports} = { 1 => 0, 2 => 0 };
 	mkdir $self->redis_dir($_) foreach 1, 2;
 	$self->set_master(1);
+	mkdir $self->host_of($_) foreach 1, 2;
+	$self->set_primary(1);
 	return $self;
 }
 
 # That of the Redis that is the master, whichever it is
 sub redis_socket { return "$_[0]{run}/redis.sock"; }
-sub host { return "$_[0]{run}"; }
+
+# There may be two PostgreSQL as well, and links point to the primary.
+sub host { return "$_[0]{run}/pg"; }
+sub host_of { my ($self, $n) = @_; return "$self->{run}/pg$n"; }
 sub data { return "$_[0]{dir}/pg"; }
+sub data_of { my ($self, $n) = @_; return "$self->{dir}/pg$n"; }
 sub pg_log { return "$_[0]{dir}/postgres.log"; }
 
 # Run a program with a deadline; its output, or undef if it failed.
@@ -126,8 +132,8 @@ sub gone
 
 sub postmaster
 {
-	my ($self) = @_;
-	my $file = slurp($self->data . '/postmaster.pid') // '';
+	my ($self, $data) = @_;
+	my $file = slurp(($data // $self->data) . '/postmaster.pid') // '';
 
 	return $file =~ /^(\d+)\n/ && !gone($1) ? $1 : undef;
 }
@@ -194,12 +200,12 @@ sub create
 {
 	my ($self, %settings) = @_;
 
-	$self->succeeds(120, 'initdb', '-D', $self->data, '-U', 'postgres', '-A',
+	$self->succeeds(120, 'initdb', '-D', $self->data_of(1), '-U', 'postgres', '-A',
 		'trust', '-E', 'UTF8', '--no-locale', '--no-sync')
 	  or die "initdb failed: see $self->{dir}/commands.log\n";
 	open(my $conf, '>>', $self->data . '/postgresql.conf') or die $!;
 	print $conf "listen_addresses = ''\n",
-	  "unix_socket_directories = '", $self->host, "'\n",
+	  "unix_socket_directories = '", $self->host_of(1), "'\n",
 	  map { "$_ = '$settings{$_}'\n" } sort keys %settings;
 	print $conf "include_if_exists = 'faults.conf'\n";
 	close $conf;
@@ -212,7 +218,14 @@ sub pg_ctl
 {
 	my ($self, @args) = @_;
 
-	return $self->succeeds(DEADLINE + 5, 'pg_ctl', '-D', $self->data, '-s',
+	return $self->pg_ctl_of($self->data, @args);
+}
+
+sub pg_ctl_of
+{
+	my ($self, $data, @args) = @_;
+
+	return $self->succeeds(DEADLINE + 5, 'pg_ctl', '-D', $data, '-s',
 		'-w', '-t', DEADLINE, '-l', $self->pg_log, @args);
 }
 
@@ -242,6 +255,65 @@ sub pg_stop
 	my ($self, $mode) = @_;
 
 	return !$self->postmaster || $self->pg_ctl('-m', $mode, 'stop');
+}
+
+sub primary
+{
+	my ($self) = @_;
+
+	return (readlink($self->data) // '') =~ /2$/ ? 2 : 1;
+}
+
+sub set_primary
+{
+	my ($self, $n) = @_;
+
+	foreach my $link ([ $self->data, $self->data_of($n) ],
+		[ $self->host, $self->host_of($n) ])
+	{
+		my ($name, $to) = @$link;
+
+		symlink($to, "$name.new") or die "could not link: $!";
+		rename("$name.new", $name) or die "could not rename: $!";
+	}
+	return;
+}
+
+# A standby of the primary, new if it is not one that follows
+sub standby_start
+{
+	my ($self) = @_;
+	my $n = 3 - $self->primary;
+	my $data = $self->data_of($n);
+
+	return 1
+	  if $self->postmaster($data) && -e "$data/standby.signal"
+	  && $self->standby_follows;
+	$self->pg_ctl_of($data, '-m', 'immediate', 'stop');
+	$self->succeeds(20, 'rm', '-rf', $data);
+	$self->succeeds(120, 'pg_basebackup', '-D', $data, '-h', $self->host,
+		'-U', 'postgres', '-c', 'fast', '-X', 'stream', '--no-sync')
+	  or return 0;
+	open(my $conf, '>>', "$data/postgresql.conf") or die $!;
+	print $conf "unix_socket_directories = '", $self->host_of($n), "'\n",
+	  "primary_conninfo = 'host=", $self->host_of($self->primary),
+	  " user=postgres'\n";
+	close $conf;
+	open(my $signal, '>', "$data/standby.signal") or die $!;
+	close $signal;
+	return $self->pg_ctl_of($data, 'start') && $self->standby_follows;
+}
+
+sub standby_follows
+{
+	my ($self) = @_;
+
+	return wait_until(
+		20,
+		sub {
+			($self->sql(q{SELECT count(*) FROM pg_stat_replication
+				WHERE state = 'streaming'}) // 0) > 0;
+		});
 }
 
 # Processes of this server, also those whose postmaster has gone
@@ -291,10 +363,17 @@ sub sql
 {
 	my ($self, $query, $seconds) = @_;
 
+	return $self->sql_at($self->host, $query, $seconds);
+}
+
+sub sql_at
+{
+	my ($self, $host, $query, $seconds) = @_;
+
 	local $ENV{PGOPTIONS} = '-c synchronous_commit=local';
 	local $ENV{PGCONNECT_TIMEOUT} = 5;
 	my $text = $self->output($seconds || 20, 'psql', '-X', '-q', '-A', '-t',
-		'-h', $self->host, '-U', 'postgres', '-d', 'postgres', '-v',
+		'-h', $host, '-U', 'postgres', '-d', 'postgres', '-v',
 		'ON_ERROR_STOP=1', '-c', $query);
 	chomp $text if defined $text;
 	return $text;
@@ -448,6 +527,7 @@ sub stop_all
 	return if $self->{owner} != $$;
 	$self->continue_all;
 	$self->pg_stop('immediate') or $self->pg_kill9(1);
+	$self->pg_ctl_of($self->data_of($_), '-m', 'immediate', 'stop') foreach 1, 2;
 	$self->redis_kill9($_) foreach 1, 2;
 	return;
 }
