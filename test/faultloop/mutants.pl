@@ -19,6 +19,10 @@ use warnings;
 my $failing = '--only redis_client_kill,backend_cancel,backend_terminate,'
   . 'redis_stop --themes mixed --gap 0.3 --kinds async --mix 100';
 
+# A new primary, and nothing else
+my $promotion = '--standby --only pg_promote --themes mixed --round 3 --gap 30'
+  . ' --mix 100';
+
 # Nothing but operators and writers
 my $calm = '--themes pg --only checkpoint --mix 100 --operators';
 
@@ -79,8 +83,7 @@ my @mutants = (
 	{
 		name => 'token_not_compared',
 		about => 'a connection is used whatever token it has seen',
-		options => '--only redis_older,redis_client_kill,redis_stop --themes mixed'
-		  . ' --gap 0.5 --operators=',
+		options => $promotion,
 		edits => [
 			[ 'src/push/push.c',
 				"\tif (wtc_token_number(wtc_link.watched) == *token)\n"
@@ -125,6 +128,37 @@ my @mutants = (
 				'' ],
 			[ 'src/push/push.c', $pushing, $late ]
 		]
+	},
+	# what a promotion needs
+	{
+		name => 'not_superseded',
+		about => 'an old primary takes Redis back from the new one',
+		options => $promotion,
+		edits => [
+			[ 'src/redis/take.lua',
+				'if system == ARGV[1] and tonumber(timeline) > tonumber(ARGV[2]) then',
+				'if false then' ],
+			[ 'src/redis/take.lua',
+				"elseif how == '0' and tonumber(started) > tonumber(ARGV[3]) then",
+				'elseif false then' ]
+		]
+	},
+	{
+		name => 'no_sweep',
+		about => 'what the lost part of a timeline has stored is left',
+		options => $promotion,
+		edits => [ [ 'src/redis/sweep.lua',
+				'if timeline and left[timeline] and less(left[timeline], lsn) then',
+				'if false then' ] ]
+	},
+	{
+		name => 'replay_not_journaled',
+		about => 'what the worker pushes is not noted for a promotion',
+		options => "$promotion --kinds async",
+		edits => [ [ 'src/push/push.c',
+				"\tbool\t\tjournal = pg_atomic_read_u32(&wtc_shared->journal) != 0;\n",
+				"\tbool\t\tjournal = !wtc_am_worker() &&\n"
+				  . "\tpg_atomic_read_u32(&wtc_shared->journal) != 0;\n" ] ]
 	},
 	{
 		name => 'mark_late',
