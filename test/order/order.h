@@ -44,6 +44,7 @@ typedef struct Proc
 	int			fd;				/* WAIT_POLL */
 	int64		wait_us;		/* how long at most */
 	int64		ahead_us;		/* of the clock that all share */
+	int			paused;			/* it is not its turn for so many steps */
 	bool		idle;			/* a backend between transactions */
 	bool		cancelled;		/* a worker: told to end */
 	bool		overtaken;		/* something of the push that is under way */

@@ -247,6 +247,7 @@ static bool quiet;				/* no new transactions, no more faults */
 static bool full;				/* Redis */
 static bool emptied;			/* Redis, and no server has met it since */
 static int64 clock_us;
+static int64 steps;
 static char problem[1024];
 static jmp_buf abandoned;
 static bool tracing;
@@ -254,6 +255,7 @@ static double preempts;
 static double invalidations;
 static double impatience;
 static double faults;
+static double losses;			/* requests of closed connections */
 static bool promotions;
 static int	nkeys;
 static uint64 schedule;
@@ -462,8 +464,11 @@ proc_wait(Wait wait, int64 wait_us)
 void
 preempt(void)
 {
-	if (me != NULL && preempts > 0 && chance(preempts))
-		proc_wait(WAIT_NOTHING, 0);
+	if (me == NULL || preempts == 0 || !chance(preempts))
+		return;
+	if (chance(.3))
+		me->paused = roll(40);
+	proc_wait(WAIT_NOTHING, 0);
 }
 
 #define WRAP(type, name, args, call) \
@@ -506,6 +511,7 @@ typedef struct Link
 	int			fd;				/* ours of the same connection; -1: it is over */
 	int			redis_fd;
 	Proc	   *owner;			/* NULL: gone */
+	int64		late;			/* step before which it is not executed */
 	char	   *in;				/* the client has sent this */
 	size_t		inlen;
 	char	   *out;			/* Redis has answered this */
@@ -622,7 +628,8 @@ __wrap_redisFree(redisContext *ctx)
 	link_pull(l);
 	link_cut(l);
 	l->owner = NULL;
-	if (l->inlen == 0 || l->redis_fd < 0 || chance(.25))
+	l->late = steps + (chance(.5) ? roll(20) : roll(300));
+	if (l->inlen == 0 || l->redis_fd < 0 || chance(losses))
 		link_drop(l);
 	__real_redisFree(ctx);
 }
@@ -1885,7 +1892,7 @@ promote(void)
 
 	memcpy(pg->left, old->left, sizeof(pg->left));
 	pg->insert = pg->flushed = n > 0 ? old->records[n - 1].end :
-		old->records[0].start;
+		old->nrecords > 0 ? old->records[0].start : old->insert;
 	pg->left[old->timeline] = pg->insert;
 	pg->standby = Min(old->standby, pg->insert);
 	pg->oldest = old->oldest;
@@ -2173,6 +2180,11 @@ step_proc(void)
 				continue;
 			if (quiet && p->idle)
 				continue;
+			if (!quiet && p->paused > 0)
+			{
+				p->paused--;
+				continue;
+			}
 			/* nothing to do: not always */
 			if (p->wait == WAIT_LATCH && !pg->latch && !quiet && chance(.9))
 				continue;
@@ -2202,7 +2214,8 @@ some_link(bool (*has) (const Link *))
 static bool
 has_request(const Link *l)
 {
-	return l->inlen > 0 && l->redis_fd >= 0;
+	return l->inlen > 0 && l->redis_fd >= 0 &&
+		(l->owner != NULL || steps >= l->late);
 }
 
 static bool
@@ -2224,8 +2237,6 @@ step_request(void)
 
 	if (l == NULL)
 		return false;
-	if (l->owner == NULL && !quiet && chance(.5))
-		return true;
 	link_execute(l);
 	if (l->owner == NULL)
 		link_drop(l);
@@ -2286,6 +2297,7 @@ step(void)
 	double		x = roll(1000);
 
 	clock_us += 20;
+	steps++;
 	if (x < 480)
 		(void) step_proc();
 	else if (x < 860)
@@ -2366,6 +2378,7 @@ come_to_rest(void)
 	for (int i = 0; i < 40000; i++)
 	{
 		clock_us += 100;
+		steps++;
 		commit_prepared(current);
 		while (step_reply())
 			;
@@ -2440,21 +2453,31 @@ begin_schedule(uint64 seed)
 	memset(excuse, 0, sizeof(excuse));
 	memset(pending, 0, sizeof(pending));
 	memset(high, 0, sizeof(high));
-	ever_invalidated = false;
 	problem[0] = '\0';
 	quiet = false;
 	emptied = true;
 	clock_us = 1000000;
+	steps = 0;
 	preempts = chance(.5) ? 0 : chance(.5) ? .05 : .3;
 	invalidations = chance(.4) ? 0 : .25;
-	if (invalidations > 0)
-		ever_invalidated = true;
 	impatience = chance(.3) ? 0 : chance(.5) ? .3 : .8;
 	faults = chance(.2) ? 0 : chance(.5) ? .2 : .6;
+	losses = .25;
 	promotions = chance(.4);
 	nkeys = chance(.3) ? 1 : 1 + roll(KEYS);
 	/* in this build, as many buckets of two entries */
 	wtc_version_memory = chance(.3) ? 1 : chance(.5) ? 2 : 16;
+	if (chance(.3))
+	{
+		/* nothing but doubt about one key */
+		nkeys = 1;
+		preempts = .2;
+		invalidations = chance(.7) ? 0 : .25;
+		impatience = 1;
+		faults = chance(.7) ? 0 : .1;
+		losses = .05;
+	}
+	ever_invalidated = invalidations > 0;
 	wtc_breaker_failures = chance(.8) ? 0 : 3;
 	wtc_journal = chance(.85) ? WTC_JOURNAL_ON : WTC_JOURNAL_AUTO;
 	admin("FLUSHALL");

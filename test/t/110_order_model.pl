@@ -17,7 +17,7 @@ use Wtcache::Redis;
 
 my $order = "$FindBin::RealBin/../order";
 my $seed = $ENV{WTC_SEED} // 1;
-my $seconds = $ENV{WTC_SECONDS} // 15;
+my $seconds = $ENV{WTC_SECONDS} // 10;
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my $sockets = PostgreSQL::Test::Utils::tempdir_short();
 my $redis = Wtcache::Redis->new;
