@@ -420,15 +420,18 @@ static XLogRecPtr
 start_anew(void)
 {
 	XLogRecPtr	start = pg_atomic_read_u64(&wtc_shared->watermark);
+	uint64		marked;
+	uint64		left;
 
 	if (start != InvalidXLogRecPtr)
 		return start;
 	start = GetXLogInsertRecPtr();
 	/* in the order in which a batch moves on, so that it cannot slip by */
 	pg_memory_barrier();
-	start = Min(start, wtc_inflight_min());
+	marked = wtc_inflight_min();
 	pg_memory_barrier();
-	start = Min(start, pg_atomic_read_u64(&wtc_shared->replay_from));
+	left = pg_atomic_read_u64(&wtc_shared->replay_from);
+	start = Min(start, Min(marked, left));
 	wtc_replay_rescue(start);
 	return start;
 }

@@ -43,10 +43,13 @@ static XLogRecPtr
 candidate(void)
 {
 	uint64		lsn = GetXLogInsertRecPtr();
+	uint64		marked;
 	uint64		left;
 
 	pg_memory_barrier();
-	lsn = Min(lsn, wtc_inflight_min());
+	/* once: Min() asks twice, and the mark may be gone by then */
+	marked = wtc_inflight_min();
+	lsn = Min(lsn, marked);
 	pg_memory_barrier();
 	left = Min(pg_atomic_read_u64(&wtc_shared->replay_from),
 			   pg_atomic_read_u64(&wtc_shared->replaying));

@@ -162,7 +162,7 @@ my %mutants = (
 	],
 	'in-flight-ignored' => [
 		'the watermark stays before what is under way',
-		[ 'worker/watermark.c', 'lsn = Min(lsn, wtc_inflight_min());', '' ]
+		[ 'worker/watermark.c', 'lsn = Min(lsn, marked);', '' ]
 	],
 	'no-parking' => [
 		'what is not over when it is read is looked at again',
