@@ -2056,6 +2056,20 @@ commit_prepared(Pg *pg)
 	pg->latch = true;
 }
 
+/* Without its token Redis does not tell an old primary that it is one. */
+static void
+forget_token(void)
+{
+	for (int i = 0; i < npgs; i++)
+	{
+		if (pgs[i]->up && pgs[i] != current)
+		{
+			new_era();
+			return;
+		}
+	}
+}
+
 static void
 redis_fault(void)
 {
@@ -2072,7 +2086,10 @@ redis_fault(void)
 	{
 		/* without both of them Redis would seem to be empty */
 		if (is_there("HEXISTS wtcache:position system"))
+		{
 			admin("UNLINK wtcache:token");
+			forget_token();
+		}
 	}
 	else if (x < 33)
 	{
@@ -2082,7 +2099,10 @@ redis_fault(void)
 	else if (x < 36)
 	{
 		if (!full)
+		{
 			admin("SET wtcache:token %s", "not a token");
+			forget_token();
+		}
 	}
 	else if (x < 55)
 		take_snapshot();
@@ -2104,6 +2124,7 @@ redis_fault(void)
 			admin("FLUSHDB");
 		excuse_all();
 		emptied = true;
+		forget_token();
 	}
 	else if (x < 76)
 		admin("SCRIPT FLUSH");
