@@ -289,8 +289,12 @@ fenced_reply(void *arg, const redisReply *reply)
 
 	if (reply->type == REDIS_REPLY_ERROR)
 	{
-		if (question->error == WTC_OK)
-			question->error = wtc_status_of_error(reply->str);
+		WtcStatus	error = wtc_status_of_error(reply->str);
+
+		/* something else in place of the token is no token */
+		if (question->error == WTC_OK &&
+			!(step == 4 && error == WTC_FAIL_WRONGTYPE))
+			question->error = error;
 		question->unwatched |= step == 3;
 	}
 	else if (step == 2)

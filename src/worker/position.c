@@ -388,9 +388,19 @@ adopt(const Position *p, XLogRecPtr start)
 	bool		refused = false;
 	WtcStatus	status = WTC_OK;
 
-	wtc_wal_flush(start);
 	if (p->any && p->timeline < GetWALInsertionTimeLine())
+	{
+		XLogRecPtr	slot = wtc_slot_position();
+
+		/*
+		 * What the old primary had committed of transactions that are still
+		 * prepared here may lie before the position.
+		 */
+		if (slot != InvalidXLogRecPtr && wtc_wal_exists(slot))
+			start = Min(start, slot);
 		status = sweep_journal();
+	}
+	wtc_wal_flush(start);
 	if (status == WTC_OK)
 		status = wtc_journal_begin(p->journaled);
 	if (status == WTC_OK)
