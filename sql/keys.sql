@@ -37,9 +37,9 @@ INSERT INTO ky1 VALUES ('q:r', 3);
 \! $REDIS exists q:r:ky:q:r
 -- a value must not make it one of wtcache's own names
 SELECT wtcache.attach('ky1', key => '{id}');
-INSERT INTO ky1 VALUES ('tag:ky', 5), ('wtcache:fence:0', 5), ('wtcache', 5);
+INSERT INTO ky1 VALUES ('tag:ky', 5), ('wtcache:token', 5), ('wtcache', 5);
 \! $REDIS get wtcache
-\! $REDIS type wtcache:fence:0
+\! $REDIS type wtcache:token
 \! $REDIS exists tag:ky
 SELECT operation, key FROM ky1, wtcache.preview('ky1', ky1) WHERE v = 5 ORDER BY id COLLATE "C";
 UPDATE ky1 SET id = 'ky1:no more' WHERE id = 'tag:ky';

@@ -182,9 +182,9 @@ SELECT wtcache.get('op:1');
 SELECT wtcache.set(NULL, '1');
 SELECT wtcache.set('op:x', NULL);
 SELECT wtcache.set('', '1');
-SELECT wtcache.set('wtcache:fence:0', '1');
+SELECT wtcache.set('wtcache:token', '1');
 SELECT wtcache.set('tag:x', '1');
-SELECT wtcache.delete('wtcache:fence:1');
+SELECT wtcache.delete('wtcache:token');
 SELECT wtcache.delete('tag:y');
 SELECT wtcache.set('op:x', '1', '0');
 SELECT wtcache.set('op:x', '1', '-1 s');
@@ -204,7 +204,7 @@ SELECT wtcache.get(NULL) IS NULL AS nothing;
 SELECT wtcache.get('');
 \! $REDIS exists op:x
 \! $REDIS type tag:y
-\! $REDIS type wtcache:fence:1
+\! $REDIS type wtcache:token
 \! $REDIS exists op:1
 -- an error in a statement takes back what it had queued
 BEGIN;
