@@ -50,7 +50,7 @@ my $inward = qr/
 	| wtc_trigger_function | PreventCommandIfReadOnly )/x;
 my $sql = qr/
 	^\s*(?:SELECT|INSERT|UPDATE|DELETE|ALTER|CREATE|DROP|FROM|WHERE|ENABLE)\s
-	| pg_catalog\. | OPERATOR\( | \bERR\b /x;
+	| pg_catalog\. | OPERATOR\( | \bERR\b | \bEXECABORT\b /x;
 
 sub new
 {
