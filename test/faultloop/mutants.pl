@@ -109,8 +109,9 @@ my @mutants = (
 	{
 		name => 'floor_not_raised',
 		about => 'what the version table forgets is taken for never sent',
-		options => '--themes pg --only checkpoint --operators= --kinds= --absent'
-		  . ' --set wtcache.version_memory=64kB',
+		# big transactions push everything else out
+		options => '--themes pg --only checkpoint --absent --kinds big --mix 100'
+		  . ' --big 300 --set wtcache.version_memory=64kB',
 		edits => [
 			[ 'src/push/versions.c',
 				"\tb->floor = Max(b->floor, b->version[i]);\n", '' ],
@@ -130,19 +131,6 @@ my @mutants = (
 		]
 	},
 	# what a promotion needs
-	{
-		name => 'not_superseded',
-		about => 'an old primary takes Redis back from the new one',
-		options => $promotion,
-		edits => [
-			[ 'src/redis/take.lua',
-				'if system == ARGV[1] and tonumber(timeline) > tonumber(ARGV[2]) then',
-				'if false then' ],
-			[ 'src/redis/take.lua',
-				"elseif how == '0' and tonumber(started) > tonumber(ARGV[3]) then",
-				'elseif false then' ]
-		]
-	},
 	{
 		name => 'no_sweep',
 		about => 'what the lost part of a timeline has stored is left',
