@@ -45,6 +45,8 @@ typedef struct Shaper
 	int			columns;		/* those that come and go */
 	int			columns_ever;
 	char		parts[PARTS + 1];	/* attached, pending, detached, - none */
+
+	bool		unheard;		/* the outcome of an earlier change */
 } Shaper;
 
 static Range
@@ -97,6 +99,22 @@ tell_sent(Shaper *s, const char *text, const char *change, Range rows,
 	}
 }
 
+/*
+ * A change of which nobody heard may have been committed, and be replayed while
+ * later ones are acknowledged: what it leaves is not theirs to delete.
+ */
+static bool
+heard_all(Shaper *s)
+{
+	char		value[8];
+
+	if (s->unheard &&
+		run_text(&s->session, "SELECT wtcache.flush('20s')", value,
+				 sizeof(value)) == DONE && value[0] == 't')
+		s->unheard = false;
+	return !s->unheard;
+}
+
 static void
 tell_done(Shaper *s, Range rows, Mark mark, const Claim *claim)
 {
@@ -104,7 +122,7 @@ tell_done(Shaper *s, Range rows, Mark mark, const Claim *claim)
 	for (int i = 0; i < SHAPE_ROWS; i++)
 		history_note(CHANGED, s->session.number, &s->shaped->rows[i],
 					 MARK(s->number, 0));
-	if (!claim_sure(claim))
+	if (!heard_all(s) || !claim_sure(claim))
 		return;
 	oracle_sure(&s->shaped->shape, s->number, claim);
 	for (int i = rows.from; i < rows.to && odd(mark); i++)
@@ -134,6 +152,7 @@ end(Shaper *s, const char *change, Range rows, Mark mark, const Claim *claim)
 	outcome = run(&s->session, "COMMIT");
 	if (outcome == DONE)
 		tell_done(s, rows, mark, claim);
+	s->unheard |= outcome == LOST;
 	return outcome;
 }
 
