@@ -27,28 +27,18 @@
  */
 #include "postgres.h"
 
-#include <hiredis/hiredis.h>
-
 #include "guc.h"
+#include "push/exchange.h"
 #include "push/link.h"
 #include "push/push.h"
-#include "push/request.h"
 #include "push/token.h"
-#include "redis/resp.h"
-#include "redis/script.h"
 #include "shared/debug.h"
 #include "shared/shmem.h"
 #include "utils/memutils.h"
 
-/* replies are short: all of a request's together are less than this */
-#define PUSH_MAX_READ	(64 * 1024 * 1024)
-
 /* how long to wait before a key that is under way is tried again, microseconds */
 #define FIRST_WAIT_US	30
 #define LAST_WAIT_US	1000
-
-/* so often a request is sent again after the scripts have been flushed */
-#define SCRIPT_TRIES	3
 
 StaticAssertDecl(WTC_STATUS_COUNT <= WTC_FAIL_CLASSES,
 				 "there must be a counter for every class of failure");
@@ -133,358 +123,6 @@ wtc_push_deadline(void)
 	return wtc_clock_us() + (int64) wtc_push_timeout * 1000;
 }
 
-/* A request under way, and what its replies have said. */
-typedef struct Exchange
-{
-	WtcChunk   *chunk;
-	size_t		len;
-	int			nreplies;
-	int			seen;
-	bool		plain;			/* forget.lua by itself, no EXEC */
-
-	WtcStatus	denied;			/* a command was refused: nothing was done */
-	bool		unarmed;		/* WATCH was refused behind it */
-	bool		loose;			/* MULTI was refused: the rest may have been
-								 * done outside it */
-	bool		refused;		/* the token did not hold: nothing was done */
-	WtcStatus	failed;			/* one of the commands executed has failed */
-	bool		noscript;		/* ... because the scripts were flushed */
-	WtcStatus	rejected;		/* something could not be stored */
-	int64		draining;		/* sets of invalidated tags that are left */
-} Exchange;
-
-static int
-next_request(void *arg, const char **data, size_t *len)
-{
-	Exchange   *x = arg;
-
-	if (x->len == 0)
-		return 0;
-	*data = x->chunk->request;
-	*len = x->len;
-	x->len = 0;
-	return x->nreplies;
-}
-
-/* forget.lua has answered. */
-static void
-take_forget(Exchange *x, const redisReply *reply)
-{
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 ||
-		reply->element[0]->type != REDIS_REPLY_INTEGER ||
-		reply->element[1]->type != REDIS_REPLY_INTEGER ||
-		reply->element[2]->type != REDIS_REPLY_INTEGER)
-	{
-		x->failed = WTC_FAIL_PROTOCOL;
-		return;
-	}
-	if (reply->element[0]->integer == 0)
-		x->refused = true;
-	if (reply->element[1]->integer > 0)
-		x->rejected = WTC_FAIL_WRONGTYPE;
-	x->draining = reply->element[2]->integer;
-}
-
-/* The key of an item must be deleted: it could not be stored as it should. */
-static void
-reject_item(Exchange *x, int index, WtcStatus why)
-{
-	x->chunk->items[index].verdict = WTC_VERDICT_REJECTED;
-	x->rejected = why;
-}
-
-static void
-reject_tag(Exchange *x, const WtcTag *tag, WtcStatus why)
-{
-	for (int u = tag->first; u >= 0; u = x->chunk->uses[u].next)
-	{
-		int			i = x->chunk->uses[u].item;
-
-		if (x->chunk->items[i].verdict == WTC_VERDICT_SEND)
-			reject_item(x, i, why);
-	}
-}
-
-/* One of the commands that EXEC has executed has failed. */
-static void
-take_error(Exchange *x, const WtcCommand *command, const char *text)
-{
-	WtcStatus	status = wtc_status_of_error(text);
-
-	switch ((WtcCommandKind) command->kind)
-	{
-		case WTC_COMMAND_LEAVE:
-			return;				/* no set, so the key is in none */
-		case WTC_COMMAND_PRUNE:
-			x->noscript |= status == WTC_NOSCRIPT;
-			return;
-		case WTC_COMMAND_TAG:
-			reject_tag(x, &x->chunk->tags[command->index], status);
-			return;
-		case WTC_COMMAND_VALUE:
-			reject_item(x, command->index, status);
-			return;
-		case WTC_COMMAND_FORGET:
-			x->noscript |= status == WTC_NOSCRIPT;
-			x->failed = status;
-			return;
-		case WTC_COMMAND_PLAIN:
-			x->failed = status;
-			return;
-	}
-}
-
-static WtcStatus
-take_exec(Exchange *x, const redisReply *reply)
-{
-	WtcChunk   *chunk = x->chunk;
-
-	if (reply->type == REDIS_REPLY_NIL)
-	{
-		x->refused = true;
-		return WTC_OK;
-	}
-	if (reply->type == REDIS_REPLY_ERROR && x->denied != WTC_OK)
-		return WTC_OK;			/* EXECABORT, and why has been said */
-	if (reply->type == REDIS_REPLY_ERROR)
-	{
-		x->denied = wtc_status_of_error(reply->str);
-		return WTC_OK;
-	}
-	if (reply->type != REDIS_REPLY_ARRAY ||
-		reply->elements != (size_t) chunk->ncommands || x->denied != WTC_OK)
-		return WTC_FAIL_PROTOCOL;
-	for (int i = 0; i < chunk->ncommands; i++)
-	{
-		const redisReply *element = reply->element[i];
-
-		if (element->type == REDIS_REPLY_ERROR)
-			take_error(x, &chunk->commands[i], element->str);
-		else if (chunk->commands[i].kind == WTC_COMMAND_FORGET)
-			take_forget(x, element);
-	}
-	return WTC_OK;
-}
-
-static bool
-is_status(const redisReply *reply, const char *word)
-{
-	return reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, word) == 0;
-}
-
-/* MULTI, a QUEUED for each command, EXEC, WATCH, GET */
-static WtcStatus
-take_reply(void *arg, const redisReply *reply)
-{
-	Exchange   *x = arg;
-	int			i = x->seen++;
-	int			exec = x->chunk->ncommands + 1;
-
-	if (x->plain)
-	{
-		if (reply->type == REDIS_REPLY_ERROR)
-			take_error(x, &x->chunk->commands[0], reply->str);
-		else
-			take_forget(x, reply);
-		return WTC_OK;
-	}
-	if (x->loose && i <= exec)
-		return WTC_OK;			/* answers of commands outside a MULTI */
-	if (i == exec)
-		return take_exec(x, reply);
-	if (i == exec + 2 && reply->type != REDIS_REPLY_ERROR)
-	{
-		if (!x->unarmed)
-			wtc_conn_note_watched(&wtc_link, reply);
-		return WTC_OK;
-	}
-	if (reply->type == REDIS_REPLY_ERROR)
-	{
-		WtcStatus	status = wtc_status_of_error(reply->str);
-
-		if (i > exec)
-		{
-			x->unarmed = true;
-			wtc_link.watched[0] = '\0';
-			return WTC_OK;
-		}
-		x->loose |= i == 0;
-		if (x->denied == WTC_OK)
-			x->denied = status;
-		return WTC_OK;
-	}
-	return is_status(reply, i == 0 || i > exec ? "OK" : "QUEUED") ?
-		WTC_OK : WTC_FAIL_PROTOCOL;
-}
-
-/* Sends the request that stands in the chunk, and takes the replies. */
-static WtcStatus
-exchange(Exchange *x, size_t len, int64 deadline_us, bool *sent)
-{
-	WtcTalk		talk = {
-		.next = next_request,.reply = take_reply,.arg = x,
-		.deadline_us = deadline_us,.stop = wtc_link_told_to_stop,
-		.max_read = PUSH_MAX_READ
-	};
-	WtcStatus	status;
-
-	x->len = len;
-	x->nreplies = x->plain ? 1 : x->chunk->ncommands + 4;
-	status = wtc_conn_talk(&wtc_link, &talk);
-	wtc_count(WTC_BYTES_SENT, talk.sent);
-	*sent |= talk.sent > 0;
-	return status;
-}
-
-/* How far a round of the loop in wtc_chunk_push() has come. */
-typedef enum Turn
-{
-	TURN_DONE,
-	TURN_AGAIN,					/* nothing was done, and may be soon */
-	TURN_FAILED,				/* nothing was done */
-	TURN_DOUBT					/* something may have been done, or may yet */
-} Turn;
-
-/*
- * Deletes what cannot be stored as it should: the items whose verdict says so,
- * or all of them, and invalidates the tags then.
- */
-static Turn
-forget(WtcChunk *chunk, const char *token, bool everything, int64 deadline_us,
-	   Exchange *said, WtcStatus *status)
-{
-	Exchange	x;
-	bool		sent = false;
-
-	for (int i = 0; i < SCRIPT_TRIES; i++)
-	{
-		x = (Exchange)
-		{
-			.chunk = chunk,.plain = true
-		};
-		*status = exchange(&x, wtc_request_write_forget(chunk, token,
-														everything),
-						   deadline_us, &sent);
-		if (*status != WTC_OK || !x.noscript)
-			break;
-		*status = wtc_conn_load_scripts(&wtc_link, deadline_us,
-										wtc_link_told_to_stop);
-		if (*status != WTC_OK)
-			break;
-	}
-	if (*status != WTC_OK)
-		return TURN_DOUBT;
-	if (x.refused)
-		return TURN_AGAIN;
-	said->draining = Max(said->draining, x.draining);
-	if (x.rejected != WTC_OK)
-		said->rejected = x.rejected;
-	*status = x.failed == WTC_NOSCRIPT ? WTC_FAIL_OTHER : x.failed;
-	return x.failed == WTC_OK ? TURN_DONE : TURN_DOUBT;
-}
-
-static WtcStatus
-drain_reply(void *arg, const redisReply *reply)
-{
-	Exchange   *x = arg;
-
-	if (reply->type == REDIS_REPLY_ERROR)
-		return wtc_status_of_error(reply->str);
-	if (reply->type != REDIS_REPLY_INTEGER)
-		return WTC_FAIL_PROTOCOL;
-	x->draining = reply->integer;
-	return WTC_OK;
-}
-
-/* Large tag sets are emptied in steps. */
-static WtcStatus
-drain(WtcChunk *chunk, int64 deadline_us)
-{
-	Exchange	x = {.chunk = chunk,.draining = 1,.nreplies = 1};
-	WtcTalk		talk = {
-		.next = next_request,.reply = drain_reply,.arg = &x,
-		.deadline_us = deadline_us,.stop = wtc_link_told_to_stop,
-		.max_read = PUSH_MAX_READ
-	};
-	WtcStatus	status = WTC_OK;
-
-	while (x.draining > 0 && status == WTC_OK)
-	{
-		char	   *p = wtc_resp_begin(chunk->request, 3);
-
-		p = wtc_resp_arg(p, "EVALSHA", 7);
-		p = wtc_resp_arg(p, wtc_drain_sha, WTC_SHA_LEN);
-		p = wtc_resp_number(p, 0);
-		x.len = p - chunk->request;
-		status = wtc_conn_talk(&wtc_link, &talk);
-		if (status == WTC_NOSCRIPT)
-			status = wtc_conn_load_scripts(&wtc_link, deadline_us,
-										   wtc_link_told_to_stop);
-	}
-	return status;
-}
-
-/*
- * Sends a chunk that is marked, under a token that held when the marks were
- * set.
- */
-static Turn
-send_chunk(WtcChunk *chunk, const char *token, int64 deadline_us,
-		   Exchange *said, WtcStatus *status)
-{
-	bool		journal = pg_atomic_read_u32(&wtc_shared->journal) != 0;
-	bool		sent = false;
-
-	for (int i = 0; i < SCRIPT_TRIES; i++)
-	{
-		size_t		len = wtc_request_write(chunk, token, journal);
-
-		*said = (Exchange)
-		{
-			.chunk = chunk
-		};
-		if (len == 0)
-			return TURN_DONE;
-		*status = exchange(said, len, deadline_us, &sent);
-		if (*status != WTC_OK)
-			return sent ? TURN_DOUBT : TURN_FAILED;
-		if (!said->noscript)
-			break;
-		*status = wtc_conn_load_scripts(&wtc_link, deadline_us,
-										wtc_link_told_to_stop);
-		if (*status != WTC_OK)
-			return TURN_DOUBT;
-		if (said->failed == WTC_OK)
-			break;				/* it was only about pruning */
-	}
-	if (said->refused)
-		return TURN_AGAIN;
-	*status = said->denied;
-	if (said->loose)
-		return TURN_DOUBT;
-	if (said->denied == WTC_FAIL_OOM)
-	{
-		/* a full server: what is old there has to go at least */
-		Turn		turn;
-
-		wtc_chunk_reject(chunk);
-		turn = forget(chunk, token, true, deadline_us, said, status);
-
-		said->rejected = WTC_FAIL_OOM;
-		return turn;
-	}
-	if (said->denied != WTC_OK)
-		return TURN_FAILED;
-	*status = said->failed == WTC_NOSCRIPT ? WTC_FAIL_OTHER : said->failed;
-	if (said->failed != WTC_OK)
-		return TURN_DOUBT;
-
-	/* an invalidation may have come meanwhile; or a tag could not be noted */
-	if (wtc_chunk_recheck_tags(chunk) > 0 || said->rejected != WTC_OK)
-		return forget(chunk, token, false, deadline_us, said, status);
-	return TURN_DONE;
-}
-
 /*
  * Gets the marks of all keys: waits for those that are under way elsewhere,
  * holding none meanwhile.
@@ -510,41 +148,41 @@ get_marks(WtcChunk *chunk, int owner, int64 deadline_us)
  * Sees to it that the connection watches the token that holds; *token becomes
  * its number.  *strange: Redis has been found to hold another one.
  */
-static Turn
+static WtcTurn
 get_token(int64 deadline_us, uint64 *token, bool *strange, WtcStatus *status)
 {
 	*token = wtc_token_await(deadline_us, wtc_link_told_to_stop);
 	*status = WTC_OK;
 	if (*token == 0)
-		return TURN_FAILED;
+		return WTC_TURN_FAILED;
 	if (wtc_token_number(wtc_link.watched) == *token)
-		return TURN_DONE;
+		return WTC_TURN_DONE;
 	if (wtc_am_worker())
 	{
 		/* another WATCH would not tell what Redis has lost in between */
 		wtc_token_doubt(*token);
-		return TURN_FAILED;
+		return WTC_TURN_FAILED;
 	}
 	*status = wtc_conn_watch(&wtc_link, deadline_us, wtc_link_told_to_stop);
 	if (*status != WTC_OK)
-		return TURN_FAILED;
+		return WTC_TURN_FAILED;
 	if (wtc_token_number(wtc_link.watched) == *token)
-		return TURN_DONE;
+		return WTC_TURN_DONE;
 
 	/*
 	 * Redis has lost it, or holds another one: the worker has to look.  If it
 	 * has, and is content with what it found, this is not the same Redis.
 	 */
 	if (wtc_token() != *token)
-		return TURN_AGAIN;
+		return WTC_TURN_AGAIN;
 	if (*strange)
 	{
 		*status = WTC_FAIL_CLOSED;
-		return TURN_FAILED;
+		return WTC_TURN_FAILED;
 	}
 	*strange = true;
 	wtc_token_doubt(*token);
-	return TURN_AGAIN;
+	return WTC_TURN_AGAIN;
 }
 
 /*
@@ -563,32 +201,32 @@ look_again(uint64 token)
 }
 
 /* One attempt, from the token to the outcome. */
-static Turn
-attempt(WtcChunk *chunk, int64 deadline_us, bool *strange, Exchange *said,
-		WtcStatus *status)
+static WtcTurn
+attempt(WtcChunk *chunk, int64 deadline_us, bool *strange, WtcSaid * said)
 {
 	int			owner = wtc_my_owner();
 	char		text[WTC_TOKEN_LEN];
 	uint64		token;
-	Turn		turn = get_token(deadline_us, &token, strange, status);
+	WtcTurn		turn = get_token(deadline_us, &token, strange,
+								 &said->status);
 
-	if (turn != TURN_DONE)
+	if (turn != WTC_TURN_DONE)
 		return turn;
-	*status = get_marks(chunk, owner, deadline_us);
-	if (*status != WTC_OK)
-		return TURN_FAILED;
+	said->status = get_marks(chunk, owner, deadline_us);
+	if (said->status != WTC_OK)
+		return WTC_TURN_FAILED;
 
 	/* a request in doubt closes Redis before it gives back its marks */
 	if (wtc_token() != token)
-		turn = TURN_AGAIN;
+		turn = WTC_TURN_AGAIN;
 	else
 	{
 		wtc_chunk_note_sent(chunk);
 		wtc_token_text(text, token);
-		turn = send_chunk(chunk, text, deadline_us, said, status);
-		if (turn == TURN_DOUBT)
+		turn = wtc_exchange_chunk(chunk, text, deadline_us, said);
+		if (turn == WTC_TURN_DOUBT)
 			wtc_token_doubt(token);
-		else if (turn == TURN_AGAIN)
+		else if (turn == WTC_TURN_AGAIN)
 			look_again(token);
 	}
 	wtc_chunk_unmark(chunk, owner);
@@ -621,27 +259,28 @@ static WtcPushOutcome
 push_items(WtcChunk *chunk, int64 deadline_us, WtcStatus *status,
 		   WtcStatus *rejected)
 {
-	Exchange	said = {.chunk = chunk};
+	WtcSaid		said = {0};
 	bool		strange = false;
-	Turn		turn;
+	WtcTurn		turn;
 
 	do
 	{
-		turn = attempt(chunk, deadline_us, &strange, &said, status);
-	} while (turn == TURN_AGAIN && wtc_clock_us() < deadline_us &&
+		turn = attempt(chunk, deadline_us, &strange, &said);
+	} while (turn == WTC_TURN_AGAIN && wtc_clock_us() < deadline_us &&
 			 !wtc_link_told_to_stop());
 
 	/* the next transaction finds out anew where Redis is */
-	if (strange && turn != TURN_DONE)
+	if (strange && turn != WTC_TURN_DONE)
 		wtc_link_hang_up();
-	if (turn == TURN_AGAIN)
+	*status = said.status;
+	if (turn == WTC_TURN_AGAIN)
 		*status = wtc_link_told_to_stop() ? WTC_FAIL_CANCELLED : WTC_FAIL_TIMEOUT;
-	if (turn == TURN_FAILED && *status == WTC_OK)
+	if (turn == WTC_TURN_FAILED && *status == WTC_OK)
 		return WTC_PUSH_SKIPPED;	/* closed */
-	if (turn != TURN_DONE)
+	if (turn != WTC_TURN_DONE)
 		return WTC_PUSH_FAILED;
 	if (said.draining > 0)
-		*status = drain(chunk, deadline_us);
+		*status = wtc_exchange_drain(chunk, deadline_us);
 	if (*status != WTC_OK)
 		return WTC_PUSH_FAILED;
 	count_items(chunk);

@@ -29,7 +29,7 @@ my $calm = '--themes pg --only checkpoint --mix 100 --operators';
 # Where a push begins, and where its request is sent: late, now and then
 my $pushing = "\tif (push->unready != WTC_OK)\n"
   . "\t\treturn push->skipped ? WTC_PUSH_SKIPPED : WTC_PUSH_FAILED;\n";
-my $sending = "\t\tturn = send_chunk(chunk, text, deadline_us, said, status);\n";
+my $sending = "\t\tturn = wtc_exchange_chunk(chunk, text, deadline_us, said);\n";
 my $late = "$pushing\tif ((random() & 7) == 0)\n\t\tpg_usleep(300000);\n";
 my $pause = "\t\tif ((random() & 7) == 0)\n\t\t\tpg_usleep(50000);\n";
 
@@ -63,7 +63,7 @@ my @mutants = (
 		options => '--themes pg --only checkpoint --operators= --kinds async',
 		edits => [
 			[ 'src/push/chunk.c', "\t(void) wtc_chunk_recheck_tags(chunk);\n", '' ],
-			[ 'src/push/push.c',
+			[ 'src/push/exchange.c',
 				'if (wtc_chunk_recheck_tags(chunk) > 0 || said->rejected != WTC_OK)',
 				'if (said->rejected != WTC_OK)' ],
 			[ 'src/push/push.c', $pushing, $late ]
@@ -74,7 +74,7 @@ my @mutants = (
 		about => 'a store does not ask again behind its reply',
 		options => '--themes pg --only checkpoint --operators= --kinds async',
 		edits => [
-			[ 'src/push/push.c',
+			[ 'src/push/exchange.c',
 				'if (wtc_chunk_recheck_tags(chunk) > 0 || said->rejected != WTC_OK)',
 				'if (said->rejected != WTC_OK)' ],
 			[ 'src/push/push.c', $sending, "$pause$sending" ]
@@ -87,9 +87,9 @@ my @mutants = (
 		edits => [
 			[ 'src/push/push.c',
 				"\tif (wtc_token_number(wtc_link.watched) == *token)\n"
-				  . "\t\treturn TURN_DONE;\n\tif (wtc_am_worker())\n",
+				  . "\t\treturn WTC_TURN_DONE;\n\tif (wtc_am_worker())\n",
 				"\tif (!wtc_am_worker() || wtc_token_number(wtc_link.watched) == *token)\n"
-				  . "\t\treturn TURN_DONE;\n\tif (wtc_am_worker())\n" ],
+				  . "\t\treturn WTC_TURN_DONE;\n\tif (wtc_am_worker())\n" ],
 			[ 'src/push/push.c', "\tif (wtc_token() != token)\n", "\tif (false)\n" ],
 			[ 'src/push/push.c', $sending, "$pause$sending" ]
 		]
@@ -100,7 +100,7 @@ my @mutants = (
 		options => '--replica --only redis_demote --themes mixed --gap 30 --round 3'
 		  . ' --kinds=',
 		edits => [
-			[ 'src/push/push.c', "\t\telse if (turn == TURN_AGAIN)\n\t\t\tlook_again(token);\n", '' ],
+			[ 'src/push/push.c', "\t\telse if (turn == WTC_TURN_AGAIN)\n\t\t\tlook_again(token);\n", '' ],
 			[ 'src/push/push.c', "static void\nlook_again(", "pg_attribute_unused() static void\nlook_again(" ],
 			[ 'src/read/ask.c',
 				"\tif (answer->refused)\n\t\twtc_link.watched[0] = '\\0';\n", '' ]
@@ -143,7 +143,7 @@ my @mutants = (
 		name => 'replay_not_journaled',
 		about => 'what the worker pushes is not noted for a promotion',
 		options => "$promotion --kinds async",
-		edits => [ [ 'src/push/push.c',
+		edits => [ [ 'src/push/exchange.c',
 				"\tbool\t\tjournal = pg_atomic_read_u32(&wtc_shared->journal) != 0;\n",
 				"\tbool\t\tjournal = !wtc_am_worker() &&\n"
 				  . "\tpg_atomic_read_u32(&wtc_shared->journal) != 0;\n" ] ]

@@ -20,7 +20,7 @@ my @limits = (
 		'(uint64) wtc_version_memory'
 	],
 	[ 'worker/watermark.c', '#define SAMPLES		512', '#define SAMPLES		16' ],
-	[ 'push/request.c', '#define PRUNE_EVERY		64', '#define PRUNE_EVERY		4' ],
+	[ 'push/request.c', '#define PRUNE_EVERY		61', '#define PRUNE_EVERY		4' ],
 	[ 'redis/forget.lua', 'local LIMIT = 1000 ', 'local LIMIT = 2 ' ],
 	[ 'redis/drain.lua', 'budget, left = 1000, 0', 'budget, left = 1, 0' ]);
 
@@ -38,17 +38,17 @@ my %mutants = (
 		'a request in doubt closes Redis before it gives back its marks',
 		[
 			'push/push.c',
-			'		if (turn == TURN_DOUBT)
+			'		if (turn == WTC_TURN_DOUBT)
 			wtc_token_doubt(token);
-		else if (turn == TURN_AGAIN)
+		else if (turn == WTC_TURN_AGAIN)
 			look_again(token);
 	}
 	wtc_chunk_unmark(chunk, owner);',
-			'		if (turn == TURN_AGAIN)
+			'		if (turn == WTC_TURN_AGAIN)
 			look_again(token);
 	}
 	wtc_chunk_unmark(chunk, owner);
-	if (turn == TURN_DOUBT)
+	if (turn == WTC_TURN_DOUBT)
 		wtc_token_doubt(token);'
 		]
 	],
@@ -60,8 +60,8 @@ my %mutants = (
 		'a request in doubt closes Redis',
 		[
 			'push/push.c',
-			'if (turn == TURN_DOUBT)
-			wtc_token_doubt(token);', 'if (turn == TURN_DOUBT)
+			'if (turn == WTC_TURN_DOUBT)
+			wtc_token_doubt(token);', 'if (turn == WTC_TURN_DOUBT)
 			;'
 		]
 	],
@@ -80,7 +80,7 @@ my %mutants = (
 	'tag-not-looked-at-again' => [
 		'tags are looked at once more behind the reply',
 		[
-			'push/push.c', 'if (wtc_chunk_recheck_tags(chunk) > 0 || ',
+			'push/exchange.c', 'if (wtc_chunk_recheck_tags(chunk) > 0 || ',
 			'if ('
 		]
 	],
@@ -99,7 +99,7 @@ my %mutants = (
 	'replay-not-journaled' => [
 		'what the replay stores is in the journal as well',
 		[
-			'push/push.c',
+			'push/exchange.c',
 			'pg_atomic_read_u32(&wtc_shared->journal) != 0;',
 			'pg_atomic_read_u32(&wtc_shared->journal) != 0 && !wtc_am_worker();'
 		]
@@ -183,8 +183,8 @@ my %mutants = (
 		'in doubt, the worker closes Redis as any backend does',
 		[
 			'push/push.c',
-			'if (turn == TURN_DOUBT)',
-			'if (turn == TURN_DOUBT && !wtc_am_worker())'
+			'if (turn == WTC_TURN_DOUBT)',
+			'if (turn == WTC_TURN_DOUBT && !wtc_am_worker())'
 		]
 	],
 	'put-back-unnoticed' => [
