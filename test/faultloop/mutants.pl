@@ -95,18 +95,6 @@ my @mutants = (
 		]
 	},
 	{
-		name => 'lost_under_same_token',
-		about => 'a refusal under an unchanged token is taken for our own new one',
-		options => '--replica --only redis_demote --themes mixed --gap 30 --round 3'
-		  . ' --kinds=',
-		edits => [
-			[ 'src/push/push.c', "\t\telse if (turn == WTC_TURN_AGAIN)\n\t\t\tlook_again(token);\n", '' ],
-			[ 'src/push/push.c', "static void\nlook_again(", "pg_attribute_unused() static void\nlook_again(" ],
-			[ 'src/read/ask.c',
-				"\tif (answer->refused)\n\t\twtc_link.watched[0] = '\\0';\n", '' ]
-		]
-	},
-	{
 		name => 'floor_not_raised',
 		about => 'what the version table forgets is taken for never sent',
 		# big transactions push everything else out
@@ -115,18 +103,6 @@ my @mutants = (
 		edits => [
 			[ 'src/push/versions.c',
 				"\tb->floor = Max(b->floor, b->version[i]);\n", '' ],
-			[ 'src/push/push.c', $pushing, $late ]
-		]
-	},
-	{
-		name => 'holds_forgotten',
-		about => 'the watermark does not wait for stores before an invalidation',
-		options => '--only pg_kill9,pg_immediate,worker_kill9 --themes pg --gap 2'
-		  . ' --operators= --kinds async',
-		edits => [
-			[ 'src/shared/shmem.c',
-				"\telse if (invalidated != InvalidXLogRecPtr)\n\t\twtc_hold(lsn, invalidated);\n",
-				'' ],
 			[ 'src/push/push.c', $pushing, $late ]
 		]
 	},
