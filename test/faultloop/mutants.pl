@@ -169,7 +169,7 @@ my @mutants = (
 		options => $failing,
 		edits => [
 			[ 'src/worker/watermark.c',
-				"\tlsn = Min(lsn, wtc_inflight_min());\n", '' ],
+				"\tlsn = Min(lsn, marked);\n", '' ],
 			[ 'src/push/push.c', $pushing,
 				"\tif ((random() & 15) == 0)\n\t\tpg_usleep(20000);\n$pushing" ]
 		]
