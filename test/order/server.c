@@ -635,6 +635,13 @@ WaitLatchOrSocket(Latch *latch, int wakeEvents, pgsocket sock, long timeout,
 	return events == 0 ? WL_TIMEOUT : events;
 }
 
+int
+WaitLatch(Latch *latch, int wakeEvents, long timeout, uint32 wait_event_info)
+{
+	return WaitLatchOrSocket(latch, wakeEvents, PGINVALID_SOCKET, timeout,
+							 wait_event_info);
+}
+
 void
 pg_usleep(long microsec)
 {
