@@ -501,6 +501,7 @@ server_start(void)
 	MainLWLockArray = locks;
 	my_wait_event_info = &wait_event_info;
 	wtc_shmem_init();
+	wtc_shmem_add(wtc_holds_size, wtc_holds_attach);
 	wtc_token_init();
 	wtc_versions_init();
 }
