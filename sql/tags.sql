@@ -55,6 +55,12 @@ UPDATE tt SET price = 3 WHERE id = 2;
 -- dead members are harmless, and swept as the set is used
 \! $REDIS smembers tag:tt:cat:b
 INSERT INTO tt SELECT i, 'b', 'y', i FROM generate_series(100, 199) i;
+INSERT INTO tt SELECT i, 'b', 'y', i FROM generate_series(200, 299) i;
+INSERT INTO tt SELECT i, 'b', 'y', i FROM generate_series(300, 399) i;
+INSERT INTO tt SELECT i, 'b', 'y', i FROM generate_series(400, 499) i;
+INSERT INTO tt SELECT i, 'b', 'y', i FROM generate_series(500, 599) i;
+INSERT INTO tt SELECT i, 'b', 'y', i FROM generate_series(600, 699) i;
+INSERT INTO tt SELECT i, 'b', 'y', i FROM generate_series(700, 799) i;
 \! $REDIS sismember tag:tt:cat:b tt:4
 \! $REDIS scard tag:tt:cat:b
 

@@ -107,6 +107,7 @@ take_error(Exchange *x, const WtcCommand *command, const char *text)
 		case WTC_COMMAND_PRUNE:
 			x->noscript |= status == WTC_NOSCRIPT;
 			return;
+		case WTC_COMMAND_ADD:
 		case WTC_COMMAND_TAG:
 			reject_tag(x, &x->chunk->tags[command->index], status);
 			return;
@@ -151,6 +152,9 @@ take_exec(Exchange *x, const redisReply *reply)
 			take_error(x, &chunk->commands[i], element->str);
 		else if (chunk->commands[i].kind == WTC_COMMAND_FORGET)
 			take_forget(x, element);
+		else if (chunk->commands[i].kind == WTC_COMMAND_ADD &&
+				 element->type == REDIS_REPLY_INTEGER)
+			wtc_request_note_added(element->integer);
 	}
 	return WTC_OK;
 }

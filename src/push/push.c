@@ -57,6 +57,7 @@ struct WtcPush
 	WtcStatus	unready;		/* why there was no connection, or WTC_OK */
 	PushBatch  *first;
 	PushBatch **last;
+	int			nbatches;
 	WtcChunk   *chunk;
 
 	/* operations by kind */
@@ -94,6 +95,7 @@ wtc_push_add(WtcPush *push, const char *data, size_t len, XLogRecPtr lsn)
 	batch->lsn = lsn;
 	*push->last = batch;
 	push->last = &batch->next;
+	push->nbatches++;
 
 	cursor = batch->cursor;
 	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op))
@@ -338,14 +340,17 @@ wtc_push_run(WtcPush *push, XLogRecPtr commit, int64 deadline_us)
 		wtc_debug_hold();
 		deadline_us = wtc_push_deadline();
 	}
+	deadline_us += (int64) (push->nbatches - 1) * wtc_push_timeout * 1000;
 	for (PushBatch *batch = push->first; batch != NULL; batch = batch->next)
 	{
 		/* one at a time: a key is in a batch once only */
 		while (fill_chunk(push->chunk, batch, commit))
 		{
-			WtcPushOutcome outcome = wtc_chunk_push(push->chunk, deadline_us,
-													&status, &rejected);
+			WtcPushOutcome outcome;
 
+			outcome = wtc_chunk_push(push->chunk,
+									 Min(deadline_us, wtc_push_deadline()),
+									 &status, &rejected);
 			if (outcome == WTC_PUSH_SKIPPED)
 				return outcome;
 			if (outcome == WTC_PUSH_FAILED)

@@ -47,7 +47,8 @@ extern bool wtc_push_invalidates(const WtcPush *push);
 
 /*
  * Pushes what the transaction whose commit record ends at commit has added,
- * and counts failures by class.  Raises nothing, allocates nothing but what
+ * and counts failures by class.  A transaction of several batches may go on for
+ * push_timeout each, as long as every request is answered within push_timeout.  Raises nothing, allocates nothing but what
  * hiredis mallocs for replies, holds no lock while it waits, and needs no
  * resource owner.  Meant for after the commit record.
  */

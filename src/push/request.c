@@ -17,11 +17,8 @@
 /* a tag's set outlives its longest member by this */
 #define TAG_OUTLIVES_MS	60000
 
-/*
- * After so many members have been put under tags, one tag is looked at; a prime,
- * so that it is not always the same one of a row.
- */
-#define PRUNE_EVERY		61
+/* after so many new members of tags, one of those written next is looked at */
+#define PRUNE_EVERY		64
 #define PRUNE_MOST		1000
 
 /* a number of 20 digits as an argument */
@@ -183,27 +180,18 @@ write_expiry(Writer *w, int t, uint64 life_ms, const char *when, size_t len)
 	w->p = wtc_resp_arg(w->p, when, len);
 }
 
-/*
- * How many members of a tag are to be looked at that has got n new ones: twice as
- * many as have been put under tags since the last look, so that there is one in
- * proportion for each tag.
- */
-static int
-plan_prune(int n)
-{
-	static int	since = 0;
-	int			look;
+/* new members of tags since the last look */
+static uint64 added = 0;
 
-	since += n;
-	if (since < PRUNE_EVERY)
-		return 0;
-	look = Min(2 * since, PRUNE_MOST);
-	since = 0;
-	return look;
+void
+wtc_request_note_added(uint64 n)
+{
+	added += n;
 }
 
+/* look: the tag that is to be looked at for dead members, or -1 */
 static void
-write_tag(Writer *w, int t)
+write_tag(Writer *w, int t, int look)
 {
 	WtcChunk   *chunk = w->chunk;
 	WtcTag	   *tag = &chunk->tags[t];
@@ -219,10 +207,16 @@ write_tag(Writer *w, int t)
 		n++;
 		life_ms = Max(life_ms, item->op.ttl_ms + TAG_OUTLIVES_MS);
 	}
-	tag->prune = tag->left ? 0 : plan_prune(n);
+	tag->prune = 0;
 	if (n == 0)
 		return;
-	begin(w, tag->left ? WTC_COMMAND_LEAVE : WTC_COMMAND_TAG, t, 2 + n);
+	if (t == look && !tag->left)
+	{
+		/* twice as many as have come */
+		tag->prune = (int) Min(2 * added, PRUNE_MOST);
+		added = 0;
+	}
+	begin(w, tag->left ? WTC_COMMAND_LEAVE : WTC_COMMAND_ADD, t, 2 + n);
 	w->p = tag->left ? PUT(w->p, "SREM") : PUT(w->p, "SADD");
 	put_span(w, tag->name);
 	for (int u = tag->first; u >= 0; u = chunk->uses[u].next)
@@ -318,8 +312,13 @@ write_journal(Writer *w)
 size_t
 wtc_request_write(WtcChunk *chunk, const char *token, bool journal)
 {
+	static uint32 turn = 0;
 	Writer		w = {.chunk = chunk,.p = chunk->request};
+	int			look = -1;
 
+	/* not always the same one of those that a row has */
+	if (added >= PRUNE_EVERY && chunk->ntags > 0)
+		look = turn++ % chunk->ntags;
 	chunk->ncommands = 0;
 	w.p = wtc_resp_begin(w.p, 1);
 	w.p = PUT(w.p, "MULTI");
@@ -328,12 +327,12 @@ wtc_request_write(WtcChunk *chunk, const char *token, bool journal)
 	for (int t = 0; t < chunk->ntags; t++)
 	{
 		if (chunk->tags[t].left)
-			write_tag(&w, t);
+			write_tag(&w, t, look);
 	}
 	for (int t = 0; t < chunk->ntags; t++)
 	{
 		if (!chunk->tags[t].left)
-			write_tag(&w, t);
+			write_tag(&w, t, look);
 	}
 	for (int i = 0; i < chunk->nitems; i++)
 	{

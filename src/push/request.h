@@ -29,7 +29,8 @@ typedef enum WtcCommandKind
 {
 	WTC_COMMAND_PLAIN,			/* cannot fail by itself */
 	WTC_COMMAND_FORGET,			/* forget.lua */
-	WTC_COMMAND_TAG,			/* of a tag that keys are put under */
+	WTC_COMMAND_ADD,			/* SADD: keys are put under a tag */
+	WTC_COMMAND_TAG,			/* another one of such a tag */
 	WTC_COMMAND_LEAVE,			/* of a tag that keys leave */
 	WTC_COMMAND_VALUE,			/* of an item */
 	WTC_COMMAND_PRUNE			/* prune.lua */
@@ -52,6 +53,9 @@ extern int	wtc_request_commands(int items, int uses);
  */
 extern size_t wtc_request_write(WtcChunk *chunk, const char *token,
 								bool journal);
+
+/* So many keys were put under tags that had not been there. */
+extern void wtc_request_note_added(uint64 n);
 
 /*
  * Writes the request that only deletes the keys of the items with this verdict
