@@ -433,11 +433,11 @@ is_deeply(reply_of('take.lua'),
 		  =~ /\bSAYS_(\w+)/g ],
 	'take.lua: reply as in position.c');
 {
-	my ($take) = $source->c('src/push/push.c') =~ /^take_forget\(.*?\)\n\{(.*?)^\}/ms;
+	my ($take) = $source->c('src/push/exchange.c') =~ /^take_forget\(.*?\)\n\{(.*?)^\}/ms;
 	my ($n) = $take =~ /\breply->elements != (\d+)/;
 	my %used = map { $_ => 1 } $take =~ /\breply->element\[(\d+)\]/g;
 
-	is(@{ reply_of('forget.lua') }, $n, 'forget.lua: reply as in push.c');
+	is(@{ reply_of('forget.lua') }, $n, 'forget.lua: reply as in exchange.c');
 	is_deeply([ sort keys %used ], [ 0 .. $n - 1 ], 'forget.lua: all of it is looked at');
 }
 # Those that are loaded with a connection
