@@ -5,8 +5,8 @@
 --   ARGV[3]  glob pattern of the keys that may be wtcache's
 --
 -- What wtcache stores has a time to live, so what has none belongs to another
--- application and stays; so do the keys by which wtcache keeps order.  Called
--- until the cursor is 0 again.
+-- application and stays; so do the keys by which wtcache keeps order, but for
+-- those of the first format.  Called until the cursor is 0 again.
 --
 -- Returns { cursor, deleted }, or { -1, 0 } if the token does not hold.
 
@@ -18,7 +18,9 @@ local gone = {}
 for _, key in ipairs(r[2]) do
   if string.sub(key, 1, 8) == 'wtcache:' then
     if string.sub(key, 1, 14) == 'wtcache:lease:' or
-      string.sub(key, 1, 13) == 'wtcache:drain' then
+      string.sub(key, 1, 13) == 'wtcache:drain' or
+      key == 'wtcache:fence:0' or key == 'wtcache:fence:1' or
+      key == 'wtcache:watermark' or key == 'wtcache:positions' then
       gone[#gone + 1] = key
     end
   elseif redis.call('PTTL', key) >= 0 then

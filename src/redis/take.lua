@@ -13,7 +13,7 @@
 -- Another timeline of the same system that is later has superseded this server.
 -- Any other server that has begun later has taken Redis over on purpose.
 --
--- Keys of the first format (fences and watermark) are removed.
+-- Keys of the first format (fences and watermark) stay until cold.lua deletes them.
 --
 -- Returns { verdict, token found, first format, system, timeline, lsn, journal,
 -- maxmemory_policy }; verdict is taken, superseded or stranger.  What is not
@@ -39,7 +39,7 @@ end
 redis.call('UNLINK', 'wtcache:lease:')
 redis.call('SET', KEYS[1], ARGV[4])
 
-local old = redis.call('UNLINK', 'wtcache:fence:0', 'wtcache:fence:1',
+local old = redis.call('EXISTS', 'wtcache:fence:0', 'wtcache:fence:1',
   'wtcache:watermark', 'wtcache:positions')
 local position = try('HMGET', KEYS[2], 'system', 'timeline', 'lsn', 'journal')
 if position.err then

@@ -488,14 +488,11 @@ wtc_position_meet(bool fresh)
 	parse_position(&answer, &p);
 	if (!kept || !p.any)
 	{
-		const char *found = answer.text[SAYS_FOUND];
-
-		/* only the position is gone, while everything else stood */
-		if (!p.any && !p.first_format &&
-			(found[0] == '\0' || wtc_token_number(found) != 0))
-			start = start_anew();
-		else
+		/* a token without a position may be of a state that was put back */
+		if (p.any || p.first_format || answer.text[SAYS_FOUND][0] != '\0')
 			reason = find_start(&p, &start);
+		else
+			start = start_anew();
 		adopting = true;
 	}
 	if (reason == WTC_COLD_NONE && wtc_replay_has_gap())

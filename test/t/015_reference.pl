@@ -495,7 +495,7 @@ foreach my $row ($reference->section('Keys')->rows('key', 'type', 'content'))
 	}
 }
 
-my @old = ($code{'take.lua'} =~ /\bold = redis\.call\('UNLINK',(.*?)\)/s)[0] =~ /'([^']+)'/g;
+my @old = ($code{'take.lua'} =~ /\bold = redis\.call\('EXISTS',(.*?)\)/s)[0] =~ /'([^']+)'/g;
 {
 	my (%documented, %there);
 

@@ -216,7 +216,13 @@ foreach my $key ('token', 'position', 'journal')
 	$redis->cli('del', "wtcache:$key");
 	$redis->cli($key eq 'journal' ? 'set' : 'sadd', "wtcache:$key", 'other');
 	works("something else in place of the $key");
-	$node->safe_psql('postgres', "SELECT wtcache.flush('60s')");
+	# The worker sets it right; a position that is lost empties the cache.
+	ok($redis->poll_for([ 'type', "wtcache:$key" ],
+			{ token => 'string', position => 'hash', journal => qr/^(none|string)$/ }->{$key}),
+		"something else in place of the $key: set right");
+	ok($node->poll_query_until('postgres', q{
+			SELECT redis_open AND worker_state LIKE 'idle%' FROM wtcache.status}),
+		"something else in place of the $key: open");
 }
 
 # Permissions
