@@ -26,6 +26,8 @@ my $node = Wtcache::Node->start_new(
 		'autovacuum' => 'off',
 		'jit' => 'off',
 		'wtcache.push_timeout' => '60s',
+		# all keys fit, so that none is deleted where it should be stored
+		'wtcache.version_memory' => '64MB',
 		'wtcache.batch_memory' => '16MB'
 	});
 

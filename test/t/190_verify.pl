@@ -120,6 +120,8 @@ run(q{SELECT wtcache.clear('items')});
 is( run(q{SELECT missing || ' ' || repaired FROM wtcache.verify_summary('items', repair => true)}),
 	"$rows $rows", 'cleared: all of it is missing and repaired');
 is(verify('items'), '', 'cleared: back again');
+run(q{SELECT wtcache.verify_summary('parts', repair => true)});
+is(verify('parts'), '', 'flushall: the other table is back as well');
 
 # --- sampling ----------------------------------------------------------------
 
