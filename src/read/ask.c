@@ -369,6 +369,9 @@ wtc_command_fenced(int nargs, const char *const *args, WtcFencedAnswer *answer)
 	/* the new WATCH knows nothing of what the old one has seen */
 	if (answer->refused)
 		wtc_link.watched[0] = '\0';
+	/* commits need not wait for their own probe */
+	if (status == WTC_OK)
+		wtc_breaker_success();
 	return status;
 }
 

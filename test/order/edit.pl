@@ -150,8 +150,7 @@ my %mutants = (
 		],
 		[
 			'push/token.c',
-			'token->started = (uint64) GetCurrentTimestamp() / 1000;',
-			'token->started = 1;'
+			'(uint64) GetCurrentTimestamp() / 1000);', '1);'
 		],
 		[
 			'worker/position.c',

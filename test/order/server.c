@@ -765,7 +765,7 @@ BackendPidGetProc(int pid)
 /* --- wtcache's files that have no part in this --- */
 
 void
-wtc_lag_note(void)
+wtc_lag_note(bool skimmed)
 {
 }
 
