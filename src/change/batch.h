@@ -119,6 +119,13 @@ wtc_span_equal(WtcSpan a, WtcSpan b)
 	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
 }
 
+/* Does the operation store something under its key? */
+static inline bool
+wtc_operation_stores(const WtcOperation *op)
+{
+	return op->kind == WTC_OP_SET || op->kind == WTC_OP_HASH;
+}
+
 /* Does the list hold this string? */
 extern bool wtc_list_has(const WtcList *list, WtcSpan string);
 

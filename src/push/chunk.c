@@ -146,7 +146,6 @@ use_tags(WtcChunk *chunk, int item, const WtcList *list, bool left)
 		int			u = chunk->nuses++;
 
 		chunk->uses[u].item = item;
-		chunk->uses[u].tag = t;
 		chunk->uses[u].next = -1;
 		if (tag->first < 0)
 			tag->first = u;
@@ -244,12 +243,6 @@ judge(const WtcItem *item, XLogRecPtr sent, XLogRecPtr floor)
 	return WTC_VERDICT_SEND;
 }
 
-static bool
-is_store(const WtcItem *item)
-{
-	return item->op.kind == WTC_OP_SET || item->op.kind == WTC_OP_HASH;
-}
-
 void
 wtc_chunk_reject(WtcChunk *chunk)
 {
@@ -257,7 +250,7 @@ wtc_chunk_reject(WtcChunk *chunk)
 	{
 		WtcItem    *item = &chunk->items[i];
 
-		if (is_store(item) && item->verdict == WTC_VERDICT_SEND)
+		if (wtc_operation_stores(&item->op) && item->verdict == WTC_VERDICT_SEND)
 			item->verdict = WTC_VERDICT_REJECTED;
 	}
 }
@@ -279,7 +272,7 @@ wtc_chunk_recheck_tags(WtcChunk *chunk)
 		{
 			WtcItem    *item = &chunk->items[chunk->uses[u].item];
 
-			if (commit > item->commit && is_store(item) &&
+			if (commit > item->commit && wtc_operation_stores(&item->op) &&
 				item->verdict == WTC_VERDICT_SEND)
 			{
 				item->verdict = WTC_VERDICT_DELETE;

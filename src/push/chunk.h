@@ -50,7 +50,6 @@ typedef struct WtcItem
 typedef struct WtcTagUse
 {
 	int			item;
-	int			tag;
 	int			next;			/* use of the same tag, or -1 */
 } WtcTagUse;
 

@@ -244,8 +244,7 @@ count_items(const WtcChunk *chunk)
 	for (int i = 0; i < chunk->nitems; i++)
 	{
 		const WtcItem *item = &chunk->items[i];
-		bool		store = item->op.kind == WTC_OP_SET ||
-		item->op.kind == WTC_OP_HASH;
+		bool		store = wtc_operation_stores(&item->op);
 
 		if (store || item->verdict == WTC_VERDICT_OVERTAKEN)
 			n[item->verdict]++;

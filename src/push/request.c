@@ -88,8 +88,7 @@ put_span(Writer *w, WtcSpan span)
 static bool
 is_live_store(const WtcItem *item)
 {
-	return item->verdict == WTC_VERDICT_SEND &&
-		(item->op.kind == WTC_OP_SET || item->op.kind == WTC_OP_HASH);
+	return item->verdict == WTC_VERDICT_SEND && wtc_operation_stores(&item->op);
 }
 
 /* Is the item's key to be deleted, before anything else? */

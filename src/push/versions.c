@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * versions.c
- *	  The version table: what was sent last for each key, and who is sending.
+ *	  The version table: what was sent last for each key, and by which process
+ *	  it is being sent.
  *
  *-------------------------------------------------------------------------
  */

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * versions.h
- *	  The version table: what was sent last for each key, and who is sending.
+ *	  The version table: what was sent last for each key, and by which process
+ *	  it is being sent.
  *
  * The version of an operation is the end of its message in WAL.  The table
  * remembers, by the hash of a key, the newest version that has been sent, and
