@@ -8,7 +8,7 @@
 #ifndef WTC_REDIS_KEYS_H
 #define WTC_REDIS_KEYS_H
 
-/* who may write: see push/token.h */
+/* which server may write: see push/token.h */
 #define WTC_KEY_TOKEN		"wtcache:token"
 
 /*
