@@ -169,7 +169,7 @@ take_in(WtcChunk *chunk)
 
 bool
 wtc_chunk_add(WtcChunk *chunk, const WtcOperation *op, XLogRecPtr version,
-			  XLogRecPtr commit)
+			  XLogRecPtr commit, const WtcKnown * known)
 {
 	size_t		bytes = wtc_request_bytes(op);
 	WtcItem    *item;
@@ -187,6 +187,13 @@ wtc_chunk_add(WtcChunk *chunk, const WtcOperation *op, XLogRecPtr version,
 		wtc_hash_key(op->key);
 	item->version = version;
 	item->commit = commit;
+	if (known != NULL)
+		item->known = *known;
+	else
+		item->known = (WtcKnown)
+	{
+		.unsure = WTC_VERDICT_UNSURE
+	};
 	item->verdict = WTC_VERDICT_SEND;
 	take_in(chunk);
 	chunk->nall = chunk->nitems;
@@ -238,8 +245,8 @@ judge(const WtcItem *item, XLogRecPtr sent, XLogRecPtr floor)
 {
 	if (sent > item->version)
 		return WTC_VERDICT_OVERTAKEN;
-	if (sent == InvalidXLogRecPtr && floor > item->version)
-		return WTC_VERDICT_DELETE;
+	if (sent == InvalidXLogRecPtr && floor > Max(item->version, item->known.key))
+		return item->known.unsure;
 	return WTC_VERDICT_SEND;
 }
 
@@ -255,6 +262,18 @@ wtc_chunk_reject(WtcChunk *chunk)
 	}
 }
 
+bool
+wtc_chunk_is_unsure(const WtcChunk *chunk)
+{
+	for (int i = 0; i < chunk->nitems; i++)
+	{
+		if (chunk->items[i].verdict == WTC_VERDICT_UNSURE ||
+			chunk->items[i].verdict == WTC_VERDICT_LEFT_OUT)
+			return true;
+	}
+	return false;
+}
+
 int
 wtc_chunk_recheck_tags(WtcChunk *chunk)
 {
@@ -264,20 +283,26 @@ wtc_chunk_recheck_tags(WtcChunk *chunk)
 	{
 		const WtcTag *tag = &chunk->tags[t];
 		XLogRecPtr	commit;
+		XLogRecPtr	floor;
 
 		if (tag->left)
 			continue;
-		commit = wtc_versions_invalidated(tag->hash);
+		commit = wtc_versions_invalidated(tag->hash, &floor);
 		for (int u = tag->first; u >= 0; u = chunk->uses[u].next)
 		{
 			WtcItem    *item = &chunk->items[chunk->uses[u].item];
 
-			if (commit > item->commit && wtc_operation_stores(&item->op) &&
-				item->verdict == WTC_VERDICT_SEND)
-			{
+			if (item->verdict != WTC_VERDICT_SEND ||
+				!wtc_operation_stores(&item->op) ||
+				Max(commit, floor) <= item->commit)
+				continue;
+			if (commit > item->commit)
 				item->verdict = WTC_VERDICT_DELETE;
-				n++;
-			}
+			else if (floor > item->known.tags)
+				item->verdict = item->known.unsure;
+			else
+				continue;
+			n++;
 		}
 	}
 	return n;
@@ -323,15 +348,22 @@ wtc_chunk_unmark(WtcChunk *chunk, int owner)
 void
 wtc_chunk_note_sent(WtcChunk *chunk)
 {
-	/* a store of the same transaction is not older than its invalidations */
 	for (int i = 0; i < chunk->nitems; i++)
 	{
 		const WtcItem *item = &chunk->items[i];
 
 		if (item->op.kind == WTC_OP_INVALIDATE)
 			wtc_versions_invalidate(item->hash, item->commit);
-		else if (item->verdict != WTC_VERDICT_OVERTAKEN)
+	}
+	/* a store of the same transaction is not older than its invalidations */
+	(void) wtc_chunk_recheck_tags(chunk);
+	for (int i = 0; i < chunk->nitems; i++)
+	{
+		const WtcItem *item = &chunk->items[i];
+
+		if (item->op.kind != WTC_OP_INVALIDATE &&
+			item->verdict != WTC_VERDICT_OVERTAKEN &&
+			item->verdict != WTC_VERDICT_LEFT_OUT)
 			wtc_versions_send(item->hash, item->version);
 	}
-	(void) wtc_chunk_recheck_tags(chunk);
 }

@@ -31,11 +31,26 @@ typedef enum WtcVerdict
 {
 	WTC_VERDICT_SEND,
 	WTC_VERDICT_OVERTAKEN,		/* something newer has been sent: nothing */
+	WTC_VERDICT_LEFT_OUT,		/* something newer may have been sent: nothing
+								 * yet, it comes again */
+	WTC_VERDICT_UNSURE,			/* the same, but its key is deleted */
 	WTC_VERDICT_DELETE,			/* its key is deleted, not stored */
 	WTC_VERDICT_REJECTED		/* the same, because Redis could not store it */
 } WtcVerdict;
 
 #define WTC_VERDICTS		(WTC_VERDICT_REJECTED + 1)
+
+/*
+ * What who pushes an item knows by itself, up to these places: that the item is
+ * the last operation of its key, and that none of its tags was invalidated after
+ * its commit.  Where that does not reach, the verdict is unsure.
+ */
+typedef struct WtcKnown
+{
+	XLogRecPtr	key;
+	XLogRecPtr	tags;
+	WtcVerdict	unsure;			/* left out, unsure, or delete */
+}			WtcKnown;
 
 typedef struct WtcItem
 {
@@ -43,6 +58,7 @@ typedef struct WtcItem
 	uint64		hash;			/* of the key, or of the tag to invalidate */
 	XLogRecPtr	version;		/* the end of its message */
 	XLogRecPtr	commit;			/* the end of its commit record */
+	WtcKnown	known;
 	WtcVerdict	verdict;
 } WtcItem;
 
@@ -105,9 +121,13 @@ extern void wtc_chunk_reserve(WtcChunk *chunk, const char *batch, size_t len);
 extern void wtc_chunk_reserve_operation(WtcChunk *chunk,
 										const WtcOperation *op);
 
-/* Adds an operation; false: it does not fit any more. */
+/*
+ * Adds an operation; false: it does not fit any more.  known: NULL if it is not
+ * known what has become of the key since.
+ */
 extern bool wtc_chunk_add(WtcChunk *chunk, const WtcOperation *op,
-						  XLogRecPtr version, XLogRecPtr commit);
+						  XLogRecPtr version, XLogRecPtr commit,
+						  const WtcKnown * known);
 
 extern void wtc_chunk_clear(WtcChunk *chunk);
 
@@ -130,9 +150,13 @@ extern void wtc_chunk_note_sent(WtcChunk *chunk);
 /* What would store something becomes what Redis could not store. */
 extern void wtc_chunk_reject(WtcChunk *chunk);
 
+/* Is there an item of which it is not known whether it has been overtaken? */
+extern bool wtc_chunk_is_unsure(const WtcChunk *chunk);
+
 /*
  * Takes back the verdict on stores under a tag that has been invalidated by a
- * later commit: their keys are to be deleted.  Returns how many there are.
+ * later commit, or may have been: their keys are to be deleted.  Returns how
+ * many there are.
  */
 extern int	wtc_chunk_recheck_tags(WtcChunk *chunk);
 

@@ -226,6 +226,8 @@ attempt(WtcChunk *chunk, int64 deadline_us, bool *strange, WtcSaid * said)
 		wtc_chunk_note_sent(chunk);
 		wtc_token_text(text, token);
 		turn = wtc_exchange_chunk(chunk, text, deadline_us, said);
+		if (wtc_chunk_is_unsure(chunk))
+			wtc_read_again_ask();
 		if (turn == WTC_TURN_DOUBT)
 			wtc_token_doubt(token);
 		else if (turn == WTC_TURN_AGAIN)
@@ -252,7 +254,7 @@ count_items(const WtcChunk *chunk)
 	}
 	wtc_count(WTC_STORED, stored);
 	wtc_count(WTC_OVERTAKEN, n[WTC_VERDICT_OVERTAKEN]);
-	wtc_count(WTC_DEGRADED, n[WTC_VERDICT_DELETE]);
+	wtc_count(WTC_DEGRADED, n[WTC_VERDICT_DELETE] + n[WTC_VERDICT_UNSURE]);
 }
 
 /* Pushes the items that go into one request. */
@@ -285,10 +287,10 @@ push_items(WtcChunk *chunk, int64 deadline_us, WtcStatus *status,
 	if (*status != WTC_OK)
 		return WTC_PUSH_FAILED;
 	count_items(chunk);
-	if (said.rejected == WTC_OK)
-		return WTC_PUSH_DONE;
-	*rejected = said.rejected;
-	return WTC_PUSH_REJECTED;
+	if (said.rejected != WTC_OK)
+		*rejected = said.rejected;
+	return wtc_chunk_is_unsure(chunk) ? WTC_PUSH_UNSURE :
+		said.rejected != WTC_OK ? WTC_PUSH_REJECTED : WTC_PUSH_DONE;
 }
 
 WtcPushOutcome
@@ -305,8 +307,7 @@ wtc_chunk_push(WtcChunk *chunk, int64 deadline_us, WtcStatus *status,
 
 		if (outcome == WTC_PUSH_FAILED || outcome == WTC_PUSH_SKIPPED)
 			return outcome;
-		if (outcome == WTC_PUSH_REJECTED)
-			worst = outcome;
+		worst = Max(worst, outcome);
 	} while (wtc_chunk_rest(chunk));
 	return worst;
 }
@@ -320,7 +321,7 @@ fill_chunk(WtcChunk *chunk, PushBatch *batch, XLogRecPtr commit)
 
 	wtc_chunk_clear(chunk);
 	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op) &&
-		   wtc_chunk_add(chunk, &op, batch->lsn, commit))
+		   wtc_chunk_add(chunk, &op, batch->lsn, commit, NULL))
 		batch->cursor = cursor;
 	return chunk->nall > 0;
 }

@@ -85,6 +85,14 @@ put_span(Writer *w, WtcSpan span)
 	w->p = wtc_resp_arg(w->p, span.data, span.len);
 }
 
+/* Is there anything in the request for the item? */
+static bool
+is_sent(const WtcItem *item)
+{
+	return item->verdict != WTC_VERDICT_OVERTAKEN &&
+		item->verdict != WTC_VERDICT_LEFT_OUT;
+}
+
 static bool
 is_live_store(const WtcItem *item)
 {
@@ -95,8 +103,7 @@ is_live_store(const WtcItem *item)
 static bool
 is_unlinked(const WtcItem *item)
 {
-	return item->op.kind != WTC_OP_INVALIDATE &&
-		item->verdict != WTC_VERDICT_OVERTAKEN &&
+	return item->op.kind != WTC_OP_INVALIDATE && is_sent(item) &&
 		!(item->verdict == WTC_VERDICT_SEND && item->op.kind == WTC_OP_SET);
 }
 
@@ -165,8 +172,7 @@ write_unlink(Writer *w)
 static bool
 takes_part(const WtcTag *tag, const WtcItem *item)
 {
-	return tag->left ? item->verdict != WTC_VERDICT_OVERTAKEN :
-		is_live_store(item);
+	return tag->left ? is_sent(item) : is_live_store(item);
 }
 
 static void
@@ -364,7 +370,9 @@ static bool
 is_forgotten(const WtcItem *item, bool everything)
 {
 	return item->op.kind != WTC_OP_INVALIDATE &&
-		(item->verdict == WTC_VERDICT_DELETE ||
+		(item->verdict == WTC_VERDICT_LEFT_OUT ||
+		 item->verdict == WTC_VERDICT_UNSURE ||
+		 item->verdict == WTC_VERDICT_DELETE ||
 		 item->verdict == WTC_VERDICT_REJECTED ||
 		 (everything && item->verdict == WTC_VERDICT_SEND));
 }

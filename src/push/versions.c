@@ -241,12 +241,13 @@ wtc_versions_invalidate_all(XLogRecPtr commit)
 }
 
 XLogRecPtr
-wtc_versions_invalidated(uint64 tag)
+wtc_versions_invalidated(uint64 tag, XLogRecPtr *floor)
 {
 	Bucket	   *b = lock_bucket(tag);
 	int			i = find(b, tag);
-	XLogRecPtr	commit = i >= 0 ? b->version[i] : b->floor;
+	XLogRecPtr	commit = i >= 0 ? b->version[i] : InvalidXLogRecPtr;
 
+	*floor = i >= 0 ? commit : b->floor;
 	unlock_bucket(b);
 	return Max(commit, pg_atomic_read_u64(&table->all_tags));
 }

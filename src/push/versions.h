@@ -14,6 +14,10 @@
  * more, the smallest version first, raises the floor of its bucket: for a key
  * that is not there, something up to the floor may have been sent.
  *
+ * Who finds nothing but such a floor does not know whether its operation has been
+ * overtaken, unless it knows the key's history up to the floor: the worker does,
+ * of what it has read in WAL.
+ *
  * It lives as long as shared memory does, and need not live longer: after a
  * start everything that may not have been pushed is replayed.
  *
@@ -64,7 +68,10 @@ extern void wtc_versions_invalidate(uint64 tag, XLogRecPtr commit);
  */
 extern void wtc_versions_invalidate_all(XLogRecPtr commit);
 
-/* Nothing has invalidated the tag that was committed after this. */
-extern XLogRecPtr wtc_versions_invalidated(uint64 tag);
+/*
+ * The commit of the tag's last invalidation; 0: not known, but none was committed
+ * after *floor.
+ */
+extern XLogRecPtr wtc_versions_invalidated(uint64 tag, XLogRecPtr *floor);
 
 #endif							/* WTC_PUSH_VERSIONS_H */

@@ -112,6 +112,7 @@ shmem_startup(void)
 		pg_atomic_init_u32(&wtc_shared->last_failure, 0);
 		pg_atomic_init_u64(&wtc_shared->last_failure_at, 0);
 		pg_atomic_init_u64(&wtc_shared->replay_from, PG_UINT64_MAX);
+		pg_atomic_init_u32(&wtc_shared->read_again, 0);
 		pg_atomic_init_u64(&wtc_shared->replaying, 0);
 		pg_atomic_init_u64(&wtc_shared->parked_from, PG_UINT64_MAX);
 		pg_atomic_init_u64(&wtc_shared->watermark, 0);
@@ -335,6 +336,19 @@ wtc_inflight_settle(bool pushed, uint64 invalidated)
 	/* then the mark: at every moment one of them holds the watermark back */
 	pg_memory_barrier();
 	pg_atomic_write_u64(&slot->inflight, InvalidXLogRecPtr);
+}
+
+void
+wtc_read_again_ask(void)
+{
+	pg_atomic_write_u32(&wtc_shared->read_again, 1);
+	pg_write_barrier();
+}
+
+bool
+wtc_read_again_take(void)
+{
+	return pg_atomic_exchange_u32(&wtc_shared->read_again, 0) != 0;
 }
 
 void

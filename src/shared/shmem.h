@@ -103,6 +103,7 @@ typedef struct WtcShared
 	 * which notes it in replaying first and then puts UINT64_MAX here.
 	 */
 	pg_atomic_uint64 replay_from;
+	pg_atomic_uint32 read_again;	/* what is left may have been read */
 
 	/*
 	 * Written by the worker only.  It replays what lies from replaying on, 0
@@ -204,6 +205,14 @@ extern int	wtc_inflight_count(void);
  */
 extern void wtc_inflight_publish(uint64 lsn);
 extern void wtc_inflight_settle(bool pushed, uint64 invalidated);
+
+/*
+ * A push has deleted something that the worker may have stored: asks the worker,
+ * before the push is settled as a bad one, to read its batch again even if it
+ * has.  The worker takes the question.
+ */
+extern void wtc_read_again_ask(void);
+extern bool wtc_read_again_take(void);
 extern void wtc_inflight_drop(void);
 
 /* Counting.  No-ops in a process without a slot. */

@@ -415,6 +415,11 @@ settle(WtcPushOutcome outcome)
 			wtc_inflight_settle(true, invalidated);
 			wtc_count(WTC_PUSHES_FAILED, 1);
 			break;
+		case WTC_PUSH_UNSURE:
+			wtc_inflight_settle(false, InvalidXLogRecPtr);
+			wtc_count(WTC_PUSHES_OK, 1);
+			wtc_worker_wake();
+			break;
 		case WTC_PUSH_SKIPPED:
 			wtc_inflight_settle(false, InvalidXLogRecPtr);
 			wtc_count(WTC_PUSHES_SKIPPED, 1);
@@ -441,7 +446,8 @@ push_and_settle(void)
 	outcome = wtc_push_run(xact.push, XactLastCommitEnd, wtc_push_deadline());
 	settle(outcome);
 	if (outcome != WTC_PUSH_SKIPPED)
-		wtc_latency_note(outcome == WTC_PUSH_DONE ? WTC_LATENCY_OK :
+		wtc_latency_note(outcome == WTC_PUSH_DONE ||
+						 outcome == WTC_PUSH_UNSURE ? WTC_LATENCY_OK :
 						 WTC_LATENCY_FAILED, wtc_clock_us() - begun);
 }
 

@@ -155,6 +155,19 @@ wtc_parked_open_at(void)
 	return min;
 }
 
+XLogRecPtr
+wtc_parked_open_version(void)
+{
+	XLogRecPtr	min = PG_UINT64_MAX;
+
+	for (int i = 0; i < nparked; i++)
+	{
+		if (!parked[i].due)
+			min = Min(min, parked[i].lsn);
+	}
+	return min;
+}
+
 const WtcParked *
 wtc_parked_due(int *pos)
 {
@@ -163,6 +176,19 @@ wtc_parked_due(int *pos)
 		const WtcParked *p = &parked[(*pos)++];
 
 		if (p->due)
+			return p;
+	}
+	return NULL;
+}
+
+const WtcParked *
+wtc_parked_open(int *pos)
+{
+	while (*pos < nparked)
+	{
+		const WtcParked *p = &parked[(*pos)++];
+
+		if (!p->due && !p->lost)
 			return p;
 	}
 	return NULL;

@@ -57,8 +57,14 @@ extern bool wtc_parked_examine(bool *missed);
 /* What is parked has not been committed before this, or UINT64_MAX. */
 extern XLogRecPtr wtc_parked_open_at(void);
 
+/* Of those that are not due, the smallest version, or UINT64_MAX. */
+extern XLogRecPtr wtc_parked_open_version(void);
+
 /* The next one that is due, from *pos on, which begins as 0; NULL at the end. */
 extern const WtcParked *wtc_parked_due(int *pos);
+
+/* The same of those whose transactions are not over. */
+extern const WtcParked *wtc_parked_open(int *pos);
 
 /* Reads its message again; valid until wtc_wal_close(). */
 extern void wtc_parked_reopen(const WtcParked *p, WtcWalMessage *message);

@@ -10,7 +10,8 @@
  * batch is parked, and looked at again in later rounds.
  *
  * What has been read, from first up to next, is either settled or parked.  So
- * when backends name a position in between there is nothing to read again.
+ * when backends name a position in between there is nothing to read again,
+ * unless they ask for it.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,6 +19,7 @@
 
 #include "access/xlog.h"
 #include "change/batch.h"
+#include "guc.h"
 #include "push/push.h"
 #include "push/versions.h"
 #include "shared/shmem.h"
@@ -50,6 +52,9 @@ static bool rescued = false;
 
 /* replaying is what wtc_replay_begin() took for the worst */
 static bool provisional = false;
+
+/* the last round has left something out */
+static bool again = false;
 
 /* how far wtc_replay_skim() has seen nothing */
 static XLogRecPtr skimmed = InvalidXLogRecPtr;
@@ -87,6 +92,9 @@ take_over(void)
 										   PG_UINT64_MAX))
 			break;
 	}
+	/* asked before the batch was left; one that is left later is read anyway */
+	if (wtc_read_again_take())
+		first = next = InvalidXLogRecPtr;
 }
 
 bool
@@ -110,6 +118,33 @@ round_over(const WtcRound *r)
 		next = r->upto;
 		set_replaying(PG_UINT64_MAX);
 	}
+}
+
+/*
+ * A backlog that backends outrun for too long is not read over and over: half of
+ * the WAL that may be kept is.
+ */
+static bool
+is_late(XLogRecPtr from)
+{
+	from = Min(from, pg_atomic_read_u64(&wtc_shared->watermark));
+	return wtc_max_wal_retained >= 0 && GetXLogInsertRecPtr() > from +
+		(uint64) wtc_max_wal_retained * 1024 * 1024 / 2;
+}
+
+/*
+ * The next round reads from the watermark on: there is no invalidation before it
+ * that what was left out could have missed.
+ */
+static void
+come_again(const WtcRound *r)
+{
+	XLogRecPtr	mark = pg_atomic_read_u64(&wtc_shared->watermark);
+
+	first = next = skimmed = InvalidXLogRecPtr;
+	if (mark != InvalidXLogRecPtr && wtc_wal_exists(mark))
+		set_replaying(Min(Min(r->from, replaying()), mark));
+	wtc_parked_publish();
 }
 
 static WtcReplayResult
@@ -136,10 +171,15 @@ run_round(WtcStatus *status)
 		}
 		any = true;
 	}
+	r.again = again;
+	r.last_try = is_late(r.from);
 	if (any)
 		result = wtc_round_push(&r, status);
+	again = result == WTC_REPLAY_UNSURE;
 	if (result == WTC_REPLAY_DONE)
 		round_over(&r);
+	else if (result == WTC_REPLAY_UNSURE)
+		come_again(&r);
 	else
 	{
 		if (result == WTC_REPLAY_FAILED && r.settled > r.from)

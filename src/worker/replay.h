@@ -17,6 +17,7 @@
 typedef enum WtcReplayResult
 {
 	WTC_REPLAY_DONE,			/* nothing is left but what is parked */
+	WTC_REPLAY_UNSURE,			/* something is: another round has to read on */
 	WTC_REPLAY_FAILED,			/* Redis failed, *status says how */
 	WTC_REPLAY_CLOSED,			/* a backend has closed Redis: look at it */
 	WTC_REPLAY_GAP				/* WAL that is needed is gone */

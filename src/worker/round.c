@@ -14,6 +14,9 @@
  * - An invalidation that is pushed late deletes what has been stored under its
  *	 tag since, by backends that push at the same time.  So what is stored
  *	 afterwards is read up to the end of WAL as it is then.
+ * - Backends push at the same time.  Where the version table has forgotten what
+ *	 of theirs lies behind the end that has been read, an operation is left out:
+ *	 a later round reads further, and knows.
  *
  * Everything is in the caller's memory context.
  *
@@ -43,6 +46,8 @@
 #define KEEP_BYTES		(16 * 1024 * 1024)
 /* keys whose last position is known at a time; more are done in parts */
 #define MAX_KEYS		(1024 * 1024)
+/* batches in progress are looked into up to this size */
+#define OPEN_BYTES		(16 * 1024 * 1024)
 /* tags that keys have left are known up to this size */
 #define LEFT_BYTES		(16 * 1024 * 1024)
 
@@ -90,10 +95,16 @@ typedef struct Round
 	XLogRecPtr	upto;
 	uint32		part;
 	uint32		parts;
-	bool		known;			/* in-progress transactions are parked already */
+	bool		parked;			/* in-progress transactions are */
 	bool		invalidations;	/* there are some */
 	bool		journal;		/* what is stored is noted */
 	XLogRecPtr	committed_by;	/* what is pushed was committed before this */
+	XLogRecPtr	known;			/* the fate of all that was written up to here
+								 * is known */
+	XLogRecPtr	known_tags;		/* the same of invalidations */
+	last_hash  *open;			/* keys and tags of what is in progress */
+	bool		open_known;		/* it has all of them */
+	bool		unsure;			/* something was left out */
 	last_hash  *last;
 	MemoryContext left_cxt;		/* the tags left */
 	Size		left_bytes;
@@ -161,7 +172,7 @@ wanted(Round *r, Piece *piece)
 	if (wtc_is_parked(piece->message.lsn))
 		return false;
 	fate = wtc_fate_of(piece->message.xid);
-	if (fate == WTC_FATE_OPEN && !r->known)
+	if (fate == WTC_FATE_OPEN && !r->parked)
 		wtc_park(&piece->message);
 	piece->blind = fate == WTC_FATE_UNKNOWN;
 	piece->parked = false;
@@ -382,6 +393,81 @@ invalidated_later(const WtcOperation *op, XLogRecPtr commit)
 	return false;
 }
 
+/*
+ * Looks into what is in progress: all else is known up to the end of what has been
+ * read.  That is done for rounds that come again only: it reads much.
+ */
+static void
+read_open(Round *r)
+{
+	const WtcParked *p;
+	uint64		bytes = 0;
+	int			pos = 0;
+
+	last_reset(r->open);
+	while ((p = wtc_parked_open(&pos)) != NULL)
+		bytes += p->len;
+	r->open_known = r->about->again && bytes <= OPEN_BYTES;
+	pos = 0;
+	while (r->open_known && (p = wtc_parked_open(&pos)) != NULL)
+	{
+		WtcWalMessage message;
+		WtcCursor	cursor;
+		WtcOperation op;
+		bool		found;
+
+		wtc_parked_reopen(p, &message);
+		if (wtc_batch_open(&cursor, message.batch, message.len))
+		{
+			while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op))
+				(void) last_insert(r->open,
+								   hash_name(op.key,
+											 op.kind == WTC_OP_INVALIDATE),
+								   &found);
+		}
+		wtc_wal_close();
+	}
+}
+
+/* Does what is in progress concern the operation? */
+static bool
+is_open(const Round *r, const WtcOperation *op)
+{
+	WtcCursor	cursor = wtc_list_cursor(&op->tags);
+	WtcSpan		tag;
+
+	if (!r->open_known || r->open->members == 0)
+		return false;
+	if (last_lookup(r->open, hash_name(op->key, false)) != NULL)
+		return true;
+	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &tag))
+	{
+		if (last_lookup(r->open, hash_name(tag, true)) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What is known of an operation.  If what is in progress concerns it, that may not
+ * change for long; nor does it where WAL is gone that would tell.
+ */
+static WtcKnown
+known_of(const Round *r, const WtcOperation *op, XLogRecPtr version)
+{
+	WtcKnown	known = {.unsure = WTC_VERDICT_DELETE};
+
+	if (r->about->last_try || is_open(r, op) ||
+		(r->about->again && version < r->from))
+		return known;
+	known.unsure = WTC_VERDICT_LEFT_OUT;
+	/* nothing is known of what lies between an older one and the round */
+	if (version >= r->from)
+		known.key = r->known;
+	known.tags = r->known_tags;
+	return known;
+}
+
 /* --- gathering operations, and pushing them --- */
 
 static WtcReplayResult
@@ -403,9 +489,10 @@ push_gathered(Round *r, WtcStatus *status)
 		return WTC_REPLAY_CLOSED;
 	if (outcome == WTC_PUSH_FAILED)
 		return WTC_REPLAY_FAILED;
+	r->unsure |= outcome == WTC_PUSH_UNSURE;
 
 	/* what is in Redis need not be pushed again, if it was all of the keys */
-	if (r->parts == 1 && r->begun != InvalidXLogRecPtr)
+	if (r->parts == 1 && r->begun != InvalidXLogRecPtr && !r->unsure)
 		r->about->settled = r->begun;
 	pg_atomic_fetch_add_u64(&wtc_shared->progress, 1);
 	wtc_count(WTC_REPLAYED, n);
@@ -420,14 +507,16 @@ gather(Round *r, WtcSpan whole, XLogRecPtr version, XLogRecPtr commit,
 {
 	char	   *copy = MemoryContextAllocHuge(r->chunk_cxt, whole.len);
 	WtcCursor	cursor = {copy, copy + whole.len};
+	WtcKnown	known;
 	WtcOperation op;
 	WtcReplayResult result;
 
 	memcpy(copy, whole.data, whole.len);
 	if (!wtc_get_operation(&cursor, &op))
 		elog(ERROR, "operation in WAL is malformed");
+	known = known_of(r, &op, version);
 	wtc_chunk_reserve_operation(r->chunk, &op);
-	if (wtc_chunk_add(r->chunk, &op, version, commit))
+	if (wtc_chunk_add(r->chunk, &op, version, commit, &known))
 		return WTC_REPLAY_DONE;
 	/* the copy goes with the others */
 	result = push_gathered(r, status);
@@ -546,6 +635,21 @@ push_pass(Round *r, bool invalidating, WtcStatus *status)
 }
 
 /*
+ * Up to where the invalidations are known that were committed after what is to be
+ * stored.  Their messages may stand before what has been read: then they are under
+ * way, or they hold the watermark back.
+ */
+static XLogRecPtr
+known_tags(const Round *r)
+{
+	XLogRecPtr	message = wtc_inflight_min();
+
+	pg_read_barrier();
+	message = Min(message, wtc_holds_min());
+	return message >= r->from ? r->known : InvalidXLogRecPtr;
+}
+
+/*
  * Reads a part: which batches there are, and which operation is the last of each
  * key.
  */
@@ -558,7 +662,14 @@ read_part(Round *r)
 		r->part = 0;
 		r->parts *= 2;
 	}
-	r->known = true;
+	r->parked = true;
+	read_open(r);
+	if (r->from == PG_UINT64_MAX)
+		r->known = InvalidXLogRecPtr;
+	else if (r->open_known)
+		r->known = r->upto;
+	else
+		r->known = Min(r->upto, wtc_parked_open_version() - 1);
 
 	/* what is written from here on comes after all these commits */
 	r->committed_by = GetXLogInsertRecPtr();
@@ -579,7 +690,7 @@ read_what_was_deleted(Round *r)
 		return;
 	r->upto = GetXLogInsertRecPtr();
 	wtc_wal_flush(r->upto);
-	r->known = false;
+	r->parked = false;
 	read_part(r);
 }
 
@@ -595,6 +706,8 @@ push_parts(Round *r, WtcStatus *status)
 		WtcReplayResult result;
 
 		read_part(r);
+		if (!invalidated)
+			r->known_tags = known_tags(r);
 		if (r->invalidations && !invalidated)
 		{
 			result = push_pass(r, true, status);
@@ -618,6 +731,7 @@ wtc_round_push(WtcRound *about, WtcStatus *status)
 
 	r.journal = pg_atomic_read_u32(&wtc_shared->journal) != 0;
 	r.last = last_create(CurrentMemoryContext, 256, NULL);
+	r.open = last_create(CurrentMemoryContext, 16, NULL);
 	r.chunk = wtc_chunk_create();
 	r.chunk_cxt = AllocSetContextCreate(CurrentMemoryContext,
 										"wtcache replay chunk",
@@ -631,5 +745,5 @@ wtc_round_push(WtcRound *about, WtcStatus *status)
 	wtc_order_begin(CurrentMemoryContext);
 	result = push_parts(&r, status);
 	wtc_order_end();
-	return result;
+	return result == WTC_REPLAY_DONE && r.unsure ? WTC_REPLAY_UNSURE : result;
 }

@@ -19,6 +19,8 @@ typedef struct WtcRound
 	XLogRecPtr	from;			/* WAL to read; UINT64_MAX: only what is
 								 * parked */
 	XLogRecPtr	upto;
+	bool		again;			/* the one before has left something out */
+	bool		last_try;		/* what is unsure is deleted, not left out */
 
 	/* what comes of it */
 	XLogRecPtr	settled;		/* if it failed: before this all is in Redis,
@@ -27,8 +29,9 @@ typedef struct WtcRound
 
 /*
  * Pushes what is committed of it, and the parked batches that are due.  What is
- * in progress is parked.  Allocates in the current memory context, without
- * freeing.
+ * in progress is parked.  WTC_REPLAY_UNSURE: something has been left out, of which
+ * it is not known whether it has been overtaken by what lies behind upto.
+ * Allocates in the current memory context, without freeing.
  */
 extern WtcReplayResult wtc_round_push(WtcRound *about, WtcStatus *status);
 

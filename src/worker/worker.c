@@ -167,6 +167,7 @@ run_round(void)
 			break;
 		case WTC_REPLAY_FAILED:
 			break;
+		case WTC_REPLAY_UNSURE:
 		case WTC_REPLAY_CLOSED:
 		case WTC_REPLAY_GAP:
 			status = WTC_OK;	/* the next turn sees to it */

@@ -75,7 +75,7 @@ my %mutants = (
 	],
 	'tag-not-looked-at' => [
 		'a store under a tag that was invalidated later deletes',
-		[ 'push/chunk.c', 'if (commit > item->commit &&', 'if (false &&' ]
+		[ 'push/chunk.c', 'Max(commit, floor) <= item->commit', 'true' ]
 	],
 	'tag-not-looked-at-again' => [
 		'tags are looked at once more behind the reply',
@@ -165,7 +165,7 @@ my %mutants = (
 	],
 	'no-parking' => [
 		'what is not over when it is read is looked at again',
-		[ 'worker/round.c', 'if (fate == WTC_FATE_OPEN && !r->known)', 'if (false)' ]
+		[ 'worker/round.c', 'if (fate == WTC_FATE_OPEN && !r->parked)', 'if (false)' ]
 	],
 	'opened-early' => [
 		'Redis stays closed until it has been swept',
@@ -229,8 +229,35 @@ my %mutants = (
 		'below the floor a key is deleted',
 		[
 			'push/chunk.c',
-			'if (sent == InvalidXLogRecPtr && floor > item->version)',
+			'if (sent == InvalidXLogRecPtr && floor > Max(item->version, item->known.key))',
 			'if (false)'
+		]
+	],
+	'no-tag-floor' => [
+		'below the floor a store under a tag is deleted',
+		[ 'push/chunk.c', 'else if (floor > item->known.tags)', 'else if (false)' ]
+	],
+	'open-taken-for-known' => [
+		'what is parked may be pushed behind the end that has been read',
+		[
+			'worker/round.c',
+			'Min(r->upto, wtc_parked_open_version() - 1);', 'r->upto;'
+		],
+		[
+			'worker/round.c', 'r->about->last_try || is_open(r, op) ||',
+			'r->about->last_try ||'
+		]
+	],
+	'tags-taken-for-known' => [
+		'a round may begin behind an invalidation that matters',
+		[ 'worker/round.c', 'message >= r->from ? r->known', 'true ? r->known' ]
+	],
+	'unsure-left-out' => [
+		'a round that has left something out comes again',
+		[
+			'worker/round.c',
+			'result == WTC_REPLAY_DONE && r.unsure ? WTC_REPLAY_UNSURE : result',
+			'result'
 		]
 	]);
 

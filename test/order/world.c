@@ -482,7 +482,7 @@ WRAP(WtcMark, wtc_versions_mark, (uint64 k, int o, XLogRecPtr *s, XLogRecPtr *f)
 WRAP_VOID(wtc_versions_send, (uint64 k, XLogRecPtr v), (k, v))
 WRAP_VOID(wtc_versions_unmark, (uint64 k, int o), (k, o))
 WRAP_VOID(wtc_versions_invalidate, (uint64 k, XLogRecPtr c), (k, c))
-WRAP(XLogRecPtr, wtc_versions_invalidated, (uint64 t), (t))
+WRAP(XLogRecPtr, wtc_versions_invalidated, (uint64 t, XLogRecPtr *f), (t, f))
 WRAP(uint64, wtc_token, (void), ())
 WRAP_VOID(wtc_token_doubt, (uint64 n), (n))
 WRAP_VOID(wtc_token_close, (void), ())
@@ -1617,6 +1617,10 @@ settle(WtcPush *push, WtcPushOutcome outcome, XLogRecPtr commit)
 		case WTC_PUSH_REJECTED:
 			counts[N_REJECTED]++;
 			wtc_inflight_settle(true, invalidated);
+			break;
+		case WTC_PUSH_UNSURE:
+			wtc_inflight_settle(false, InvalidXLogRecPtr);
+			wtc_worker_wake();
 			break;
 		case WTC_PUSH_SKIPPED:
 			counts[N_SKIPPED]++;

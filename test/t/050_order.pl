@@ -77,7 +77,7 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 {
 	my $token = token();
 
-	$bad->mode('hold', count => 1);
+	$bad->mode('hold', count => 1, who => 'backend');
 	my $s = begin('late', 2, 'wtcache.push_timeout' => '300ms');
 	ok($bad->wait_held, 'late: held');
 	is(counted('pushes_failed', sub { done($s) }), 1, 'late: given up');
@@ -90,7 +90,7 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 
 # The worker makes good what was in doubt.
 {
-	$bad->mode('hold', count => 1);
+	$bad->mode('hold', count => 1, who => 'backend');
 	my $s = begin('in doubt', 3, 'wtcache.push_timeout' => '300ms');
 	ok($bad->wait_held, 'in doubt: held');
 	done($s);
@@ -104,7 +104,7 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 {
 	my $token = token();
 
-	$bad->mode('hold', count => 1);
+	$bad->mode('hold', count => 1, who => 'backend');
 	my $first = begin('under way', 4);
 	ok($bad->wait_held, 'waiting: the key is under way');
 	my $second = begin('waits', 4, 'wtcache.push_timeout' => '300ms');
@@ -120,7 +120,7 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 # --- a key that is under way -------------------------------------------------
 
 {
-	$bad->mode('hold', count => 1);
+	$bad->mode('hold', count => 1, who => 'backend');
 	my $first = begin('one', 5);
 	ok($bad->wait_held, 'under way: held');
 	my $second = begin('two', 5);
@@ -138,7 +138,7 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 # The first one times out while another waits for it: that one sends nothing
 # until there is a new token, and then its own.
 {
-	$bad->mode('hold', count => 1);
+	$bad->mode('hold', count => 1, who => 'backend');
 	my $first = begin('times out', 7, 'wtcache.push_timeout' => '500ms');
 	ok($bad->wait_held, 'handed on: held');
 	my $second = begin('next', 7);
@@ -184,7 +184,7 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 
 # It comes while the store is under way.
 {
-	$bad->mode('hold', count => 1);
+	$bad->mode('hold', count => 1, who => 'backend');
 	my $s = begin('beside', 10);
 	ok($bad->wait_held, 'tags: a store is held');
 	$node->safe_psql('postgres', "SELECT wtcache.invalidate_tag('all')");
@@ -225,10 +225,32 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 			$node->release_pushes or die;
 			done($held);
 		}), 1, 'small table: the late push only deletes');
-	is($redis->cli('exists', 'items:13'), '0', 'small table: nothing old');
+	is($node->safe_psql('postgres', "SELECT wtcache.flush('60s')"), 't',
+		'small table: and leaves it to the replay');
+	is(value(13), 'last', 'small table: which stores what is newest');
 	is($redis->cli('--raw', 'eval',
 			"return #redis.call('keys', 'many:*')", 0), '30000',
 		'small table: and all of the others');
+}
+
+# A replay that backends outrun reads on, and deletes nothing for lack of an entry.
+{
+	$node->safe_psql('postgres', "DELETE FROM many WHERE id > 3000");
+	$bad->mode('hold', who => 'worker', count => 1);
+	$node->safe_psql('postgres', q{
+		SET wtcache.mode = async;
+		UPDATE many SET v = 'late'});
+	ok($bad->wait_held, 'outrun: the replay is held');
+	is( counted('degraded', sub {
+			$node->safe_psql('postgres', q{
+				INSERT INTO many SELECT i, 'x' FROM generate_series(10001, 40000) i});
+			$bad->release;
+			is($node->safe_psql('postgres', "SELECT wtcache.flush('60s')"), 't',
+				'outrun: replayed');
+		}), 0, 'outrun: nothing is deleted for lack of an entry');
+	is( $node->safe_psql('postgres', q{
+			SELECT count(*) FROM wtcache.verify('many')}), '0',
+		'outrun: every row is in Redis, as it is now');
 }
 
 # --- another server ----------------------------------------------------------
