@@ -194,7 +194,7 @@ my @mutants = (
 		about => 'batches of transactions in progress are not kept (R20)',
 		options => '--themes pg --only checkpoint',
 		edits => [ [ 'src/worker/round.c',
-				"\tif (fate == WTC_FATE_OPEN && !r->known)\n", "\tif (false)\n" ] ]
+				"\tif (fate == WTC_FATE_OPEN && !r->parked)\n", "\tif (false)\n" ] ]
 	},
 	{
 		name => 'invalidations_forgotten',
