@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "worker/order.h"
 
 /* so many transactions, and tags, are told apart */
@@ -60,6 +61,18 @@ static uint32 missing = 0;		/* commits asked for and not found */
 
 /* more than MAX_TAGS tags share that many entries */
 static uint64 tag_mask;
+
+uint64
+wtc_order_hash(WtcSpan name, bool tag)
+{
+	static uint64 seed = 0;
+
+	/* keys that were chosen to collide could keep others from Redis */
+	if (seed == 0 && !pg_strong_random(&seed, sizeof(seed)))
+		seed = (uint64) GetCurrentTimestamp();
+	return hash_bytes_extended((const unsigned char *) name.data, name.len,
+							   seed + (tag ? 1 : 0));
+}
 
 void
 wtc_order_begin(MemoryContext cxt)

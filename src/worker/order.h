@@ -19,6 +19,10 @@
 #define WTC_WORKER_ORDER_H
 
 #include "access/xlogreader.h"
+#include "change/batch.h"
+
+/* Of a key or a tag, which are different things even if they have one name. */
+extern uint64 wtc_order_hash(WtcSpan name, bool tag);
 
 extern void wtc_order_begin(MemoryContext cxt);
 extern void wtc_order_end(void);

@@ -25,7 +25,6 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "common/hashfn.h"
 #include "compat.h"
 #include "lib/stringinfo.h"
 #include "change/batch.h"
@@ -34,8 +33,8 @@
 #include "shared/holds.h"
 #include "shared/shmem.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 #include "worker/check.h"
+#include "worker/open.h"
 #include "worker/order.h"
 #include "worker/parked.h"
 #include "worker/round.h"
@@ -46,8 +45,6 @@
 #define KEEP_BYTES		(16 * 1024 * 1024)
 /* keys whose last position is known at a time; more are done in parts */
 #define MAX_KEYS		(1024 * 1024)
-/* batches in progress are looked into up to this size */
-#define OPEN_BYTES		(16 * 1024 * 1024)
 /* tags that keys have left are known up to this size */
 #define LEFT_BYTES		(16 * 1024 * 1024)
 
@@ -102,8 +99,6 @@ typedef struct Round
 	XLogRecPtr	known;			/* the fate of all that was written up to here
 								 * is known */
 	XLogRecPtr	known_tags;		/* the same of invalidations */
-	last_hash  *open;			/* keys and tags of what is in progress */
-	bool		open_known;		/* it has all of them */
 	bool		unsure;			/* something was left out */
 	last_hash  *last;
 	MemoryContext left_cxt;		/* the tags left */
@@ -221,19 +216,6 @@ next_piece(Round *r, Piece *piece)
 	return true;
 }
 
-/* A tag and a key of the same name are different things. */
-static uint64
-hash_name(WtcSpan name, bool tag)
-{
-	static uint64 seed = 0;
-
-	/* keys that were chosen to collide could keep others from Redis */
-	if (seed == 0 && !pg_strong_random(&seed, sizeof(seed)))
-		seed = (uint64) GetCurrentTimestamp();
-	return hash_bytes_extended((const unsigned char *) name.data, name.len,
-							   seed + (tag ? 1 : 0));
-}
-
 /* Is the operation's key one of those that are done now? */
 static bool
 in_part(const Round *r, uint64 hash)
@@ -298,7 +280,7 @@ note_keys(Round *r, const Piece *piece)
 		r->invalidations |= invalidation;
 		if (invalidation)
 			continue;
-		hash = hash_name(op.key, false);
+		hash = wtc_order_hash(op.key, false);
 		if (!in_part(r, hash))
 			continue;
 		entry = last_insert(r->last, hash, &found);
@@ -387,62 +369,7 @@ invalidated_later(const WtcOperation *op, XLogRecPtr commit)
 
 	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &tag))
 	{
-		if (wtc_order_invalidated(hash_name(tag, true)) > commit)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Looks into what is in progress: all else is known up to the end of what has been
- * read.  That is done for rounds that come again only: it reads much.
- */
-static void
-read_open(Round *r)
-{
-	const WtcParked *p;
-	uint64		bytes = 0;
-	int			pos = 0;
-
-	last_reset(r->open);
-	while ((p = wtc_parked_open(&pos)) != NULL)
-		bytes += p->len;
-	r->open_known = r->about->again && bytes <= OPEN_BYTES;
-	pos = 0;
-	while (r->open_known && (p = wtc_parked_open(&pos)) != NULL)
-	{
-		WtcWalMessage message;
-		WtcCursor	cursor;
-		WtcOperation op;
-		bool		found;
-
-		wtc_parked_reopen(p, &message);
-		if (wtc_batch_open(&cursor, message.batch, message.len))
-		{
-			while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op))
-				(void) last_insert(r->open,
-								   hash_name(op.key,
-											 op.kind == WTC_OP_INVALIDATE),
-								   &found);
-		}
-		wtc_wal_close();
-	}
-}
-
-/* Does what is in progress concern the operation? */
-static bool
-is_open(const Round *r, const WtcOperation *op)
-{
-	WtcCursor	cursor = wtc_list_cursor(&op->tags);
-	WtcSpan		tag;
-
-	if (!r->open_known || r->open->members == 0)
-		return false;
-	if (last_lookup(r->open, hash_name(op->key, false)) != NULL)
-		return true;
-	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &tag))
-	{
-		if (last_lookup(r->open, hash_name(tag, true)) != NULL)
+		if (wtc_order_invalidated(wtc_order_hash(tag, true)) > commit)
 			return true;
 	}
 	return false;
@@ -457,7 +384,7 @@ known_of(const Round *r, const WtcOperation *op, XLogRecPtr version)
 {
 	WtcKnown	known = {.unsure = WTC_VERDICT_DELETE};
 
-	if (r->about->last_try || is_open(r, op) ||
+	if (r->about->last_try || wtc_open_concerns(op) ||
 		(r->about->again && version < r->from))
 		return known;
 	known.unsure = WTC_VERDICT_LEFT_OUT;
@@ -555,7 +482,7 @@ static WtcReplayResult
 gather_if_last(Round *r, const Piece *piece, XLogRecPtr commit,
 			   const WtcOperation *op, WtcStatus *status)
 {
-	uint64		hash = hash_name(op->key, false);
+	uint64		hash = wtc_order_hash(op->key, false);
 	LastEntry  *entry;
 	WtcSpan		whole = op->whole;
 
@@ -603,7 +530,7 @@ gather_piece(Round *r, const Piece *piece, WtcStatus *status)
 			r->first_message = Min(r->first_message, message->start);
 			r->first_commit = Min(r->first_commit, commit);
 			r->last_commit = Max(r->last_commit, commit);
-			if (wtc_order_invalidate(hash_name(op.key, true), commit))
+			if (wtc_order_invalidate(wtc_order_hash(op.key, true), commit))
 				result = gather(r, op.whole, message->lsn, commit, status);
 		}
 	}
@@ -663,10 +590,9 @@ read_part(Round *r)
 		r->parts *= 2;
 	}
 	r->parked = true;
-	read_open(r);
 	if (r->from == PG_UINT64_MAX)
 		r->known = InvalidXLogRecPtr;
-	else if (r->open_known)
+	else if (wtc_open_read(r->about->again))
 		r->known = r->upto;
 	else
 		r->known = Min(r->upto, wtc_parked_open_version() - 1);
@@ -731,7 +657,6 @@ wtc_round_push(WtcRound *about, WtcStatus *status)
 
 	r.journal = pg_atomic_read_u32(&wtc_shared->journal) != 0;
 	r.last = last_create(CurrentMemoryContext, 256, NULL);
-	r.open = last_create(CurrentMemoryContext, 16, NULL);
 	r.chunk = wtc_chunk_create();
 	r.chunk_cxt = AllocSetContextCreate(CurrentMemoryContext,
 										"wtcache replay chunk",
@@ -743,6 +668,7 @@ wtc_round_push(WtcRound *about, WtcStatus *status)
 	initStringInfo(&r.merged);
 	initStringInfo(&r.deletion);
 	wtc_order_begin(CurrentMemoryContext);
+	wtc_open_begin(CurrentMemoryContext);
 	result = push_parts(&r, status);
 	wtc_order_end();
 	return result == WTC_REPLAY_DONE && r.unsure ? WTC_REPLAY_UNSURE : result;

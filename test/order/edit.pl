@@ -244,7 +244,7 @@ my %mutants = (
 			'Min(r->upto, wtc_parked_open_version() - 1);', 'r->upto;'
 		],
 		[
-			'worker/round.c', 'r->about->last_try || is_open(r, op) ||',
+			'worker/round.c', 'r->about->last_try || wtc_open_concerns(op) ||',
 			'r->about->last_try ||'
 		]
 	],
