@@ -7,7 +7,20 @@ CREATE DATABASE regress_wtc_extension TEMPLATE template0;
 SET client_min_messages = warning;
 CREATE SCHEMA elsewhere;
 CREATE EXTENSION wtcache SCHEMA elsewhere;
+-- a schema made beforehand is not taken over: its owner could put functions into
+-- it, which would be called in place of ours
+CREATE ROLE regress_wtc_creator;
+GRANT CREATE ON DATABASE regress_wtc_extension TO regress_wtc_creator;
+SET ROLE regress_wtc_creator;
+CREATE SCHEMA wtcache;
+RESET ROLE;
 CREATE EXTENSION wtcache;
+DROP SCHEMA wtcache;
+CREATE EXTENSION wtcache;
+SELECT nspname, nspowner::regrole = current_user::regrole AS mine, deptype
+  FROM pg_namespace n LEFT JOIN pg_depend d
+    ON d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.refclassid = 'pg_extension'::regclass
+ WHERE nspname = 'wtcache';
 SELECT nspname FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'wtcache';
 ALTER EXTENSION wtcache SET SCHEMA elsewhere;
 CREATE TABLE ex (id int PRIMARY KEY);
@@ -20,6 +33,7 @@ INSERT INTO ex VALUES (1);
 DROP EXTENSION wtcache;
 \set VERBOSITY default
 DROP EXTENSION wtcache CASCADE;
+SELECT count(*) FROM pg_namespace WHERE nspname = 'wtcache';
 SELECT count(*) FROM pg_trigger WHERE tgrelid IN ('ex'::regclass, 'ex_part'::regclass);
 SELECT count(*) FROM pg_event_trigger;
 INSERT INTO ex VALUES (2);
@@ -40,15 +54,12 @@ COMMIT;
 \! $REDIS exists ex:5
 \! $REDIS exists ex:6
 -- a user without superuser rights cannot create it
-CREATE ROLE regress_wtc_creator;
-GRANT CREATE ON DATABASE regress_wtc_extension TO regress_wtc_creator;
 SET ROLE regress_wtc_creator;
 \set VERBOSITY terse
 CREATE EXTENSION wtcache;
 \set VERBOSITY default
--- and what he makes in its place does nothing to the cache
+-- and what that user makes in its place does nothing to the cache
 RESET ROLE;
-DROP SCHEMA wtcache;
 SET ROLE regress_wtc_creator;
 CREATE SCHEMA wtcache;
 CREATE FUNCTION wtcache.capture_row() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';

@@ -3,6 +3,11 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION wtcache" to load this file. \quit
 
+-- It must not exist: another role would own it, and could put functions into it
+-- that are called in place of ours.
+CREATE SCHEMA wtcache;
+COMMENT ON SCHEMA wtcache IS
+'the extension wtcache, which keeps Redis in step with tables';
 GRANT USAGE ON SCHEMA wtcache TO PUBLIC;
 
 --
