@@ -177,6 +177,38 @@ RESET ROLE;
 INSERT INTO ap.hidden VALUES (2, 'fine');
 \! $REDIS get hidden:2
 
+-- nor can a session put something of its own in the place of what is named: not
+-- in the statements that are run as the owner of the extension, ...
+GRANT EXECUTE ON PROCEDURE wtcache.warm TO regress_wtc_owner;
+SET ROLE regress_wtc_owner;
+CREATE TABLE ap.warmed (id int PRIMARY KEY);
+CREATE TABLE ap.warmed_2 (id int PRIMARY KEY);
+SELECT wtcache.attach('ap.warmed'), wtcache.attach('ap.warmed_2');
+CALL wtcache.warm('ap.warmed');
+CREATE FUNCTION ap.loud() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+    RAISE WARNING 'runs as %', current_user;
+    RETURN true;
+END $$;
+CREATE TEMPORARY VIEW pg_class AS
+    SELECT oid FROM pg_catalog.pg_class WHERE ap.loud();
+CALL wtcache.warm('ap.warmed_2');
+RESET ROLE;
+SELECT relation, rows_done FROM wtcache.stat_progress_warm WHERE relation::text LIKE 'ap.warmed%' ORDER BY 1;
+DROP VIEW pg_temp.pg_class;
+-- ... and not in a condition that another role has given
+CREATE TABLE ap.named (id int PRIMARY KEY, v varchar);
+SELECT wtcache.attach('ap.named', condition => $$v = 'x'$$);
+GRANT INSERT ON ap.named TO regress_wtc_nobody;
+CREATE FUNCTION ap.never(pg_catalog.text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
+    RAISE 'the condition has another type';
+END $$;
+SET ROLE regress_wtc_nobody;
+CREATE DOMAIN pg_temp.text AS pg_catalog.text CHECK (ap.never(VALUE));
+INSERT INTO ap.named VALUES (1, 'x'), (2, 'y');
+\! $REDIS exists named:1 named:2
+DROP DOMAIN pg_temp.text;
+RESET ROLE;
+
 \set VERBOSITY terse
 SET client_min_messages = warning;
 DROP SCHEMA ap_hidden CASCADE;

@@ -263,8 +263,8 @@ wtc_warm_save(const WtcWarmJob *job)
 	if (run("UPDATE wtcache.warm_job SET phase = $2, part = $3, file = $4,"
 			" part_blocks = $5, last = $6, blocks_before = $7,"
 			" blocks_total = $8, rows_done = $9, rows_pushed = $10,"
-			" rows_skipped = $11, blocks_done = $12, updated_at = clock_timestamp(), finished_at ="
-			" CASE WHEN $2 = 'finished' THEN clock_timestamp() END"
+			" rows_skipped = $11, blocks_done = $12, updated_at = clock_timestamp(),"
+			" finished_at = CASE WHEN $2 = 'finished' THEN clock_timestamp() END"
 			" WHERE relation = $1", &args, SPI_OK_UPDATE) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -304,10 +304,10 @@ wtc_warm_create(const WtcWarmJob *job)
 	/* also of tables that are gone */
 	add_oid(&args, job->relid);
 	(void) run("DELETE FROM wtcache.warm_skipped WHERE relation = $1 OR"
-			   " NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = relation)",
+			   " NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = relation)",
 			   &args, SPI_OK_DELETE);
 	(void) run("DELETE FROM wtcache.warm_job WHERE relation = $1 OR"
-			   " NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = relation)",
+			   " NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = relation)",
 			   &args, SPI_OK_DELETE);
 	add(&args, TEXTOID, job->condition == NULL ? (Datum) 0 :
 		CStringGetTextDatum(job->condition), job->condition == NULL);

@@ -46,7 +46,8 @@ wtc_pin_settings(WtcPinned *saved, bool exotic)
 	if (exotic)
 	{
 		saved->guc_level = NewGUCNestLevel();
-		set_local("search_path", "pg_catalog");
+		/* unless named, pg_temp would be searched first */
+		set_local("search_path", "pg_catalog, pg_temp");
 		set_local("lc_monetary", "C");
 		set_local("quote_all_identifiers", "off");
 		set_local("xmlbinary", "base64");
