@@ -16,17 +16,15 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "capture/attached.h"
 #include "capture/condition.h"
 #include "capture/template.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_trigger.h"
+#include "schema/arguments.h"
 #include "schema/rename.h"
 #include "schema/shape.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
-#include "utils/inval.h"
 
 WtcRenaming *
 wtc_renaming_begin(Relation rel, const Trigger *trigger,
@@ -166,40 +164,6 @@ renamed_argument(const WtcRenaming *renaming, const char *condition,
 	return pstrdup(arg);
 }
 
-/*
- * Changes the trigger in the catalog: CREATE OR REPLACE TRIGGER would need
- * privileges that a user who may rename the column need not have.
- */
-static void
-update_arguments(Oid trigger, const char *args, int len)
-{
-	Relation	triggers = table_open(TriggerRelationId, RowExclusiveLock);
-	Datum		values[Natts_pg_trigger] = {0};
-	bool		nulls[Natts_pg_trigger] = {0};
-	bool		replaces[Natts_pg_trigger] = {0};
-	bytea	   *bytes = palloc(VARHDRSZ + len);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	SET_VARSIZE(bytes, VARHDRSZ + len);
-	memcpy(VARDATA(bytes), args, len);
-	values[Anum_pg_trigger_tgargs - 1] = PointerGetDatum(bytes);
-	replaces[Anum_pg_trigger_tgargs - 1] = true;
-
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(triggers, TriggerOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "could not find trigger %u", trigger);
-	tuple = heap_modify_tuple(tuple, RelationGetDescr(triggers),
-							  values, nulls, replaces);
-	CatalogTupleUpdate(triggers, &tuple->t_self, tuple);
-	systable_endscan(scan);
-	table_close(triggers, RowExclusiveLock);
-}
-
 /* An error if another session has changed the condition since it was read. */
 static void
 check_unchanged(const WtcRenaming *renaming, Relation rel,
@@ -221,20 +185,19 @@ static void
 rewrite(const WtcRenaming *renaming, Relation rel, const char *condition)
 {
 	const Trigger *trigger = wtc_attachment_trigger(rel);
-	StringInfoData args;
+	char	  **args;
 	bool		changed = false;
 
-	if (trigger != NULL && condition != NULL)
+	if (trigger == NULL)
+		return;
+	if (condition != NULL)
 		check_unchanged(renaming, rel, trigger, condition);
 
-	initStringInfo(&args);
-	for (int i = 0; trigger != NULL && i < trigger->tgnargs; i++)
+	args = palloc(sizeof(char *) * (trigger->tgnargs + 1));
+	for (int i = 0; i < trigger->tgnargs; i++)
 	{
-		char	   *arg = renamed_argument(renaming, condition,
-										   trigger->tgargs[i]);
-
-		changed |= strcmp(arg, trigger->tgargs[i]) != 0;
-		appendBinaryStringInfo(&args, arg, strlen(arg) + 1);
+		args[i] = renamed_argument(renaming, condition, trigger->tgargs[i]);
+		changed |= strcmp(args[i], trigger->tgargs[i]) != 0;
 	}
 	if (!changed)
 		return;
@@ -244,9 +207,7 @@ rewrite(const WtcRenaming *renaming, Relation rel, const char *condition)
 				 errmsg("cannot rename column \"%s\" to \"%s\" because wtcache needs it",
 						renaming->from, renaming->to),
 				 errdetail("Templates cannot name a column with a brace in its name.")));
-	update_arguments(trigger->tgoid, args.data, args.len);
-	CacheInvalidateRelcache(rel);
-	CommandCounterIncrement();
+	wtc_set_arguments(rel, trigger, trigger->tgnargs, args);
 }
 
 void
