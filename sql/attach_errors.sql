@@ -144,27 +144,56 @@ DROP TRIGGER t ON ae;
 CREATE TRIGGER t AFTER TRUNCATE ON ae FOR EACH STATEMENT EXECUTE FUNCTION wtcache.capture_truncate();
 TRUNCATE ae;
 DROP TRIGGER t ON ae;
-CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row();
-INSERT INTO ae VALUES (1);
-DROP TRIGGER t ON ae;
-CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('nonsense');
-INSERT INTO ae VALUES (1);
-DROP TRIGGER t ON ae;
-CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ae:{id}', 'colour=red');
-INSERT INTO ae VALUES (1);
-DROP TRIGGER t ON ae;
-CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ae:{id}', 'ttl=soon');
-INSERT INTO ae VALUES (1);
-DROP TRIGGER t ON ae;
-CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ae:{id}', 'format=yaml');
-INSERT INTO ae VALUES (1);
-DROP TRIGGER t ON ae;
+-- ... whose arguments make no sense: they are not made
+DO $$
+DECLARE
+    args text;
+    message text;
+BEGIN
+    FOREACH args IN ARRAY ARRAY[
+        '', 'nonsense', 'ttl=1000', 'key=', 'key={nothing}', 'key=ae:{id',
+        'key=ae:{id},colour=red', 'key=ae:{id},key=ae:{id}',
+        'key=ae:{id},ttl=soon', 'key=ae:{id},ttl=', 'key=ae:{id},ttl=0', 'key=ae:{id},ttl=-1',
+        'key=ae:{id},ttl= 5', 'key=ae:{id},ttl=5s', 'key=ae:{id},ttl=3162240000001',
+        'key=ae:{id},ttl=18446744073709551000', 'key=ae:{id},ttl=18446744073709552616',
+        'key=ae:{id},ttl=1000,ttl=1000',
+        'key=ae:{id},format=yaml', 'key=ae:{id},format=json,format=hash',
+        'key=ae:{id},always=false', 'key=ae:{id},tag={nothing}', 'key=ae:{id},invalidate={',
+        'key=ae:{id},column=nothing', 'key=ae:{id},column=ctid', 'key=ae:{id},column=id,column=id']
+    LOOP
+        BEGIN
+            EXECUTE format('CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW'
+                           ' EXECUTE FUNCTION wtcache.capture_row(%s)',
+                           (SELECT string_agg(quote_literal(a), ', ') FROM unnest(string_to_array(args, ',')) a));
+            RAISE WARNING '% is taken', args;
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS message = MESSAGE_TEXT;
+            RAISE NOTICE '% -> %', args, message;
+        END;
+    END LOOP;
+END $$;
+-- a condition may call what a dump restores later, so it is read at a write
 CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ae:{id}', 'condition=(SELECT true)');
 INSERT INTO ae VALUES (1);
 DROP TRIGGER t ON ae;
-CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ae:{id}', 'key=');
-INSERT INTO ae VALUES (1);
-DROP TRIGGER t ON ae;
+-- one attachment is enough
+CREATE TRIGGER a AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=a:{id}');
+CREATE TRIGGER b AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=b:{id}');
+SELECT wtcache.attach('ae');
+DROP TRIGGER a ON ae;
+-- and what the catalog holds nevertheless is validated where it is read
+SELECT wtcache.attach('ae', ttl => '1 hour', format => 'hash');
+SET allow_system_table_mods = on;
+UPDATE pg_trigger SET tgargs = replace(encode(tgargs, 'escape'), 'ttl=3600000', 'ttl=18446744073709551000')::bytea
+ WHERE tgrelid = 'ae'::regclass AND tgname = 'wtcache_capture';
+RESET allow_system_table_mods;
+SELECT ttl, definition FROM wtcache.attachments WHERE relation = 'ae'::regclass;
+INSERT INTO ae VALUES (10);
+SELECT wtcache.alter('ae', format => 'json');
+SELECT wtcache.alter('ae', ttl => '1 minute');
+INSERT INTO ae VALUES (10);
+SELECT wtcache.detach('ae');
+DELETE FROM ae;
 SELECT count(*) FROM ae;
 
 -- trigger functions are no functions

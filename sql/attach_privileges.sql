@@ -49,43 +49,50 @@ SELECT wtcache.get('ap:set');
 SELECT wtcache.detach('ap.t');
 RESET ROLE;
 
--- attaching creates triggers, so it takes EXECUTE on their functions as well
+-- attaching takes EXECUTE on attach() and nothing else, whether by the function or
+-- by hand, as when a dump is restored
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA wtcache FROM regress_wtc_owner;
-GRANT EXECUTE ON FUNCTION wtcache.attach, wtcache.detach TO regress_wtc_owner;
 SET ROLE regress_wtc_owner;
-\set VERBOSITY terse
 SELECT wtcache.attach('ap.t');
-\set VERBOSITY default
+CREATE TRIGGER wtcache_capture AFTER INSERT OR UPDATE OR DELETE ON ap.t FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=t:{id}');
+CREATE TRIGGER wtcache_capture_truncate BEFORE TRUNCATE ON ap.t EXECUTE FUNCTION wtcache.capture_truncate();
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION wtcache.capture_row, wtcache.capture_truncate TO regress_wtc_owner;
+GRANT EXECUTE ON FUNCTION wtcache.attach TO regress_wtc_owner;
 SET ROLE regress_wtc_owner;
 SELECT wtcache.attach('ap.t');
 INSERT INTO ap.t VALUES (1, 'again');
 \! $REDIS get t:1
+DROP TRIGGER wtcache_capture ON ap.t;
+DROP TRIGGER wtcache_capture_truncate ON ap.t;
+CREATE TRIGGER wtcache_capture AFTER INSERT OR UPDATE OR DELETE ON ap.t FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=t:{id}');
+CREATE TRIGGER wtcache_capture_truncate BEFORE TRUNCATE ON ap.t EXECUTE FUNCTION wtcache.capture_truncate();
+INSERT INTO ap.t VALUES (2, 'by hand');
+\! $REDIS get t:2
 RESET ROLE;
 
 -- a superuser may attach anything that can be attached
-SELECT wtcache.attach('ap.t', key => 'ap:{id}');
+SELECT wtcache.attach('ap.t', key => 'ap:{id}', replace => true);
 
--- PostgreSQL wants EXECUTE on capture_row() of whoever adds a partition to an
--- attached table, and nothing else
+-- a role that adds partitions to an attached table needs no privilege of ours,
+-- whichever role has attached it
 SET ROLE regress_wtc_owner;
 CREATE TABLE ap.p (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE ap.p2 (id int PRIMARY KEY);
 RESET ROLE;
 SELECT wtcache.attach('ap.p');
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA wtcache FROM regress_wtc_owner;
 SET ROLE regress_wtc_owner;
-\set VERBOSITY sqlstate
 CREATE TABLE ap.p1 PARTITION OF ap.p FOR VALUES FROM (0) TO (10);
-\set VERBOSITY default
-RESET ROLE;
-GRANT EXECUTE ON FUNCTION wtcache.capture_row TO regress_wtc_owner;
-SET ROLE regress_wtc_owner;
-CREATE TABLE ap.p1 PARTITION OF ap.p FOR VALUES FROM (0) TO (10);
-INSERT INTO ap.p VALUES (1);
-\! $REDIS get p:1
+ALTER TABLE ap.p ATTACH PARTITION ap.p2 FOR VALUES FROM (10) TO (20);
+INSERT INTO ap.p VALUES (1), (11);
+\! $REDIS mget p:1 p:11
 TRUNCATE ap.p;
-\! $REDIS exists p:1
+\! $REDIS exists p:1 p:11
+ALTER TABLE ap.p DETACH PARTITION ap.p2;
+-- but cannot take away or change what is attached, nor attach more
+SELECT wtcache.detach('ap.p');
+SELECT wtcache.alter('ap.p', ttl => '1 day');
+SELECT wtcache.attach('ap.p2');
 RESET ROLE;
 
 -- row level security hides nothing from the capture

@@ -62,19 +62,19 @@ INSERT INTO cn2 VALUES (16, 'ok', '{1}', '{"x":1}', '2020-01-01 00:00:01+00', 'a
 \! $REDIS exists cn2:18
 RESET TimeZone;
 -- one that fails is an error of the statement
-SELECT wtcache.attach('cn2', condition => '10 / id > 0');
+SELECT wtcache.attach('cn2', condition => '10 / id > 0', replace => true);
 INSERT INTO cn2 (id) VALUES (0);
 SELECT count(*) FROM cn2 WHERE id = 0;
 
 -- columns: those, in that order, and nothing else
-SELECT wtcache.attach('cn', columns => '{v,grp,id}', format => 'hash');
+SELECT wtcache.attach('cn', columns => '{v,grp,id}', format => 'hash', replace => true);
 INSERT INTO cn VALUES (20, 'v', true, 's3cret', NULL);
 \! $REDIS hgetall cn:20 | paste -d= - - | LC_ALL=C sort
-SELECT wtcache.attach('cn', columns => '{grp}');
+SELECT wtcache.attach('cn', columns => '{grp}', replace => true);
 UPDATE cn SET secret = 'new' WHERE id = 20;
 \! $REDIS get cn:20
 -- with format hash a row without a value has nothing to be stored
-SELECT wtcache.attach('cn', columns => '{grp}', format => 'hash');
+SELECT wtcache.attach('cn', columns => '{grp}', format => 'hash', replace => true);
 UPDATE cn SET secret = 'newer' WHERE id = 20;
 \! $REDIS exists cn:20
 UPDATE cn SET grp = 5 WHERE id = 20;

@@ -28,7 +28,7 @@ ALTER TABLE dd RENAME COLUMN grp TO category;
 INSERT INTO dd VALUES (2, 'two', 'g');
 \! $REDIS smembers tag:dd:g
 SELECT wtcache.attach('dd', key => 'dd:{ident}', invalidates => '{"dd:{category}"}',
-                      columns => '{ident,title}', condition => $$title <> 'no' AND category <> 'title'$$);
+                      columns => '{ident,title}', condition => $$title <> 'no' AND category <> 'title'$$, replace => true);
 ALTER TABLE dd RENAME COLUMN category TO grp;
 ALTER TABLE dd RENAME COLUMN title TO name;
 ALTER TABLE dd RENAME COLUMN ident TO "I d";
@@ -68,23 +68,23 @@ UPDATE dd SET grp = 'h' WHERE id = 1;
 -- one that the attachment names cannot be dropped
 ALTER TABLE dd DROP COLUMN grp;
 ALTER TABLE dd DROP COLUMN id;
-SELECT wtcache.attach('dd', columns => '{id,grp}');
+SELECT wtcache.attach('dd', columns => '{id,grp}', replace => true);
 ALTER TABLE dd DROP COLUMN grp CASCADE;
-SELECT wtcache.attach('dd', columns => '{id,extra}', condition => 'grp IS NOT NULL');
+SELECT wtcache.attach('dd', columns => '{id,extra}', condition => 'grp IS NOT NULL', replace => true);
 ALTER TABLE dd DROP COLUMN grp;
-SELECT wtcache.attach('dd', invalidates => '{"list:{grp}"}');
+SELECT wtcache.attach('dd', invalidates => '{"list:{grp}"}', replace => true);
 ALTER TABLE dd DROP COLUMN grp;
-SELECT wtcache.attach('dd');
+SELECT wtcache.attach('dd', replace => true);
 ALTER TABLE dd DROP COLUMN grp;
 UPDATE dd SET extra = 'x' WHERE id = 1;
 \! $REDIS get dd:1
 -- a dropped column in front, and hashes
 ALTER TABLE dd ADD COLUMN last text DEFAULT 'l';
 ALTER TABLE dd DROP COLUMN extra;
-SELECT wtcache.attach('dd', format => 'hash');
+SELECT wtcache.attach('dd', format => 'hash', replace => true);
 UPDATE dd SET last = last || '!' WHERE id = 1;
 \! $REDIS hgetall dd:1 | paste -d= - - | LC_ALL=C sort
-SELECT wtcache.attach('dd');
+SELECT wtcache.attach('dd', replace => true);
 
 -- the unique index that made the key goes: rows are deleted, not stored
 INSERT INTO dd VALUES (3, 'x');

@@ -45,7 +45,7 @@ UPDATE en SET v = U&'\00fc';
 SELECT wtcache.get(U&'en1:caf\00e9') = row_to_json(en)::jsonb AS same FROM en;
 COMMIT;
 \! $REDIS exists "$(printf 'tag:en1:\303\274')"
-SELECT wtcache.attach('en', key => 'en1:{id}', format => 'hash');
+SELECT wtcache.attach('en', key => 'en1:{id}', format => 'hash', replace => true);
 UPDATE en SET v = v;
 \! $REDIS hget "$(printf 'en1:caf\303\251')" v | $HEX
 \! $REDIS hkeys "$(printf 'en1:caf\303\251')" | LC_ALL=C sort | $HEX
@@ -98,7 +98,7 @@ UPDATE en SET id = 'cafe' WHERE id = E'caf\351';
 UPDATE en SET id = E'caf\351' WHERE id = 'cafe';
 \! $REDIS exists ena:cafe
 -- in a tag: without it the value could not be invalidated
-SELECT wtcache.attach('en', key => 'ena:{id}', tags => '{"ena:{t}"}', columns => '{id,v}');
+SELECT wtcache.attach('en', key => 'ena:{id}', tags => '{"ena:{t}"}', columns => '{id,v}', replace => true);
 UPDATE en SET t = E'\351' WHERE id = 'image';
 \! $REDIS exists ena:image
 SELECT operation, key FROM en, wtcache.preview('en', en) WHERE id = 'image';
@@ -111,7 +111,7 @@ SELECT wtcache.delete(E'\351');
 SELECT wtcache.invalidate_tag(E'\351');
 SELECT wtcache.get(E'\351');
 -- a hash
-SELECT wtcache.attach('en', key => 'ena:{id}', format => 'hash');
+SELECT wtcache.attach('en', key => 'ena:{id}', format => 'hash', replace => true);
 UPDATE en SET v = E'\351' WHERE id = 'image';
 \! $REDIS exists ena:image
 

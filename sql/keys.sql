@@ -19,7 +19,7 @@ INSERT INTO ky VALUES ('x', 'y', 1), ('x:y', 'z', 2), ('x', 'y:z', 3), ('x%3A', 
 DELETE FROM ky;
 \! $REDIS --scan --pattern 'ky:*'
 -- of several separators each counts; text around them does not
-SELECT wtcache.attach('ky', key => 'k-{a}/+{b}-');
+SELECT wtcache.attach('ky', key => 'k-{a}/+{b}-', replace => true);
 INSERT INTO ky VALUES ('a/b+c-d:e', 'f%', 1);
 \! $REDIS --scan --pattern 'k-*'
 DELETE FROM ky;
@@ -32,11 +32,11 @@ INSERT INTO ky1 VALUES ('a:b%c d', 1), ('', 2);
 DELETE FROM ky1 WHERE id = 'a:b%c d';
 \! $REDIS exists 'ky1:a:b%c d'
 -- nor does a column that comes twice need more than itself
-SELECT wtcache.attach('ky1', key => '{id}:ky:{id}');
+SELECT wtcache.attach('ky1', key => '{id}:ky:{id}', replace => true);
 INSERT INTO ky1 VALUES ('q:r', 3);
 \! $REDIS exists q:r:ky:q:r
 -- a value must not make it one of wtcache's own names
-SELECT wtcache.attach('ky1', key => '{id}');
+SELECT wtcache.attach('ky1', key => '{id}', replace => true);
 INSERT INTO ky1 VALUES ('tag:ky', 5), ('wtcache:token', 5), ('wtcache', 5);
 \! $REDIS get wtcache
 \! $REDIS type wtcache:token
@@ -47,7 +47,7 @@ UPDATE ky1 SET id = 'ky1:no more' WHERE id = 'tag:ky';
 UPDATE ky1 SET id = 'tag:ky' WHERE id = 'ky1:no more';
 \! $REDIS exists 'ky1:no more' tag:ky
 -- long keys
-SELECT wtcache.attach('ky1', key => '{id}:ky:{id}');
+SELECT wtcache.attach('ky1', key => '{id}:ky:{id}', replace => true);
 INSERT INTO ky1 SELECT repeat('k', 1000), 4;
 SELECT wtcache.get(repeat('k', 1000) || ':ky:' || repeat('k', 1000)) ->> 'v' AS v;
 

@@ -86,7 +86,7 @@ UPDATE lm_hash SET v = 'all';
 SELECT * FROM lm_state('lm_hash:');
 
 -- enabled = off: what is changed is deleted, tags are invalidated
-SELECT wtcache.attach('lm', tags => '{lm}', invalidates => '{lm:list}');
+SELECT wtcache.attach('lm', tags => '{lm}', invalidates => '{lm:list}', replace => true);
 INSERT INTO lm SELECT i, 'old' FROM generate_series(1, 4) i;
 SELECT wtcache.set('lm:thelist', '[1]', NULL, '{lm:list}');
 SET wtcache.enabled = off;

@@ -136,7 +136,7 @@ COMMIT;
 \! $REDIS exists op:row:1
 \! $REDIS get op:row:3
 -- hashes
-SELECT wtcache.attach('op', key => 'op:row:{id}', format => 'hash');
+SELECT wtcache.attach('op', key => 'op:row:{id}', format => 'hash', replace => true);
 BEGIN;
 INSERT INTO op VALUES (4, 'a hash'), (5, NULL);
 SELECT wtcache.get('op:row:4'), wtcache.get('op:row:5');

@@ -55,7 +55,7 @@ COMMIT;
 \! $REDIS smembers tag:pt:w
 -- hidden and seen by the condition, in a partition of another layout
 SELECT wtcache.attach('pt', key => 'pt:{id}:{region}', tags => '{"pt:{region}"}',
-                      columns => '{v,id}', condition => $$v <> 'secret'$$);
+                      columns => '{v,id}', condition => $$v <> 'secret'$$, replace => true);
 -- what was cached in the old way is gone
 \! $REDIS exists pt:1:s pt:3:s pt:150:s
 UPDATE pt SET id = id;

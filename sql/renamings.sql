@@ -125,7 +125,7 @@ ALTER TABLE rn_broken RENAME COLUMN w TO ww;
 ALTER TYPE rn.pair ADD ATTRIBUTE d text;
 ALTER FUNCTION rn_3.better RENAME TO best;
 UPDATE rn_broken SET ww = 'x';
-SELECT wtcache.attach('rn_broken');
+SELECT wtcache.attach('rn_broken', replace => true);
 UPDATE rn_broken SET ww = 'x';
 SELECT wtcache.get('rn_broken:1');
 DROP TABLE rn_broken;

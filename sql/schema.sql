@@ -69,7 +69,7 @@ ALTER TABLE sh_some ALTER COLUMN w TYPE varchar;
 SELECT sh_held('sh_some:1');
 ALTER TABLE sh_some ALTER COLUMN v TYPE int USING 5;
 SELECT sh_held('sh_some:1');
-SELECT wtcache.attach('sh_some', columns => '{id,v}', condition => 'n > 5');
+SELECT wtcache.attach('sh_some', columns => '{id,v}', condition => 'n > 5', replace => true);
 UPDATE sh_some SET v = 6;
 -- the condition must still be one
 ALTER TABLE sh_some ALTER COLUMN n DROP DEFAULT, ALTER COLUMN n TYPE text[] USING '{}';
@@ -157,17 +157,30 @@ ALTER TABLE sh ENABLE ALWAYS TRIGGER wtcache_capture;
 SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'sh'::regclass ORDER BY 1;
 ALTER TABLE sh ENABLE ALWAYS TRIGGER wtcache_capture_truncate;
 ALTER TABLE sh ENABLE TRIGGER wtcache_capture_truncate;
-DROP TRIGGER wtcache_capture_truncate ON sh;
--- by hand
+-- by hand, in either order: keys go with the first one, and none come back
+BEGIN;
 DROP TRIGGER wtcache_capture ON sh;
-SELECT sh_held('sh:1', 'sh:2');
 DROP TRIGGER wtcache_capture_truncate ON sh;
+COMMIT;
+SELECT sh_held('sh:1', 'sh:2');
+SELECT wtcache.attach('sh');
+UPDATE sh SET v = 'attached';
+DROP TRIGGER wtcache_capture_truncate ON sh;
+SELECT sh_held('sh:1', 'sh:2');
+UPDATE sh SET v = 'uncovered';
+SELECT operation FROM sh, wtcache.preview('sh', sh);
+CALL wtcache.warm('sh');
+SELECT sh_held('sh:1', 'sh:2');
+DROP TRIGGER wtcache_capture ON sh;
 
 -- nor replaced by another one unnoticed
 SELECT wtcache.attach('sh');
 UPDATE sh SET v = 'attached';
 CREATE FUNCTION sh_nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
 CREATE OR REPLACE TRIGGER wtcache_capture_truncate BEFORE TRUNCATE ON sh EXECUTE FUNCTION sh_nothing();
+SELECT sh_held('sh:1', 'sh:2');
+SELECT wtcache.attach('sh', replace => true);
+UPDATE sh SET v = 'attached';
 CREATE OR REPLACE TRIGGER other AFTER UPDATE ON sh EXECUTE FUNCTION sh_nothing();
 CREATE OR REPLACE TRIGGER other AFTER DELETE ON sh EXECUTE FUNCTION sh_nothing();
 SELECT sh_held('sh:1', 'sh:2');
@@ -187,7 +200,7 @@ DROP TRIGGER wtcache_capture ON sh;
 DROP FUNCTION sh_nothing CASCADE;
 
 -- replicated changes
-SELECT wtcache.attach('sh', always => true), wtcache.attach('sh_some');
+SELECT wtcache.attach('sh', always => true), wtcache.attach('sh_some', replace => true);
 SELECT relation, enabled, always FROM wtcache.attachments WHERE relation IN ('sh'::regclass, 'sh_some'::regclass) ORDER BY 1;
 SET session_replication_role = replica;
 UPDATE sh SET v = 'replica';
@@ -201,15 +214,15 @@ ALTER TABLE sh ADD COLUMN r int;
 SELECT sh_held('sh:1');
 RESET session_replication_role;
 -- attached again without
-SELECT wtcache.attach('sh');
+SELECT wtcache.attach('sh', replace => true);
 SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'sh'::regclass ORDER BY 1;
 UPDATE sh SET r = 1;
 
 -- attached again in another way: as above for tags, key and columns; not if
 -- nothing changes but the time to live
-SELECT wtcache.attach('sh', ttl => '1 day');
+SELECT wtcache.attach('sh', ttl => '1 day', replace => true);
 SELECT sh_held('sh:1');
-SELECT wtcache.attach('sh', ttl => '1 day', columns => '{id}');
+SELECT wtcache.attach('sh', ttl => '1 day', columns => '{id}', replace => true);
 SELECT sh_held('sh:1');
 
 -- partitions: rows leave with one, and come in with one
@@ -241,7 +254,7 @@ UPDATE sp SET w = 2;
 SELECT sh_held('sp:1', 'sp:11');
 ALTER TABLE sp DROP COLUMN v;
 SELECT sh_held('sp:1', 'sp:11');
-SELECT wtcache.attach('sp', always => true);
+SELECT wtcache.attach('sp', always => true, replace => true);
 ALTER TABLE sp DROP COLUMN v;
 UPDATE sp SET w = 3;
 -- all triggers of all partitions, also of a new one, fire always
@@ -365,7 +378,7 @@ INSERT INTO sd_kept VALUES (1, 'x');
 CREATE TABLE sd.late (id int PRIMARY KEY);
 SELECT wtcache.attach('sd.late');
 ALTER TABLE sd.late ADD COLUMN big text;
-SELECT wtcache.attach('sd.late', tags => '{"{big}"}');
+SELECT wtcache.attach('sd.late', tags => '{"{big}"}', replace => true);
 INSERT INTO sd.late SELECT id, big FROM sd.t;
 \! $REDIS exists t:1 t:2 t:3 late:1 late:2 late:3 sd_kept:1
 SET client_min_messages = debug1;
@@ -384,9 +397,13 @@ SELECT sh_held('sd_kept:1');
 DROP ROLE regress_wtc_owner;
 DROP TABLE IF EXISTS sh_not_there, si, sh CASCADE;
 SELECT sh_held('si:1', 'si_child:2', 'sh:1');
--- detached: what there is stays
+-- detached: what there is goes; on request it stays
 UPDATE sh_some SET v = 9;
+BEGIN;
 SELECT wtcache.detach('sh_some');
+ROLLBACK;
+SELECT sh_held('sh_some:1');
+SELECT wtcache.detach('sh_some', drop_keys => false);
 SELECT sh_held('sh_some:1');
 DROP TABLE sh_some;
 SELECT sh_held('sh_some:1');

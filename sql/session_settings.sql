@@ -60,7 +60,7 @@ SELECT d, t, v, f, b FROM ss_plain;
 SELECT c, y FROM ss_exotic;
 CREATE FUNCTION public.ss_fail(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN IF $1 = 'fail' THEN RAISE EXCEPTION 'condition failed'; END IF; RETURN true; END $$;
-SELECT wtcache.attach('ss_exotic', key => 'sse|{d}|{t}|{c}', condition => 'ss_fail(q)');
+SELECT wtcache.attach('ss_exotic', key => 'sse|{d}|{t}|{c}', condition => 'ss_fail(q)', replace => true);
 \set VERBOSITY terse
 UPDATE ss_exotic SET q = 'fail';
 \set VERBOSITY default
@@ -81,7 +81,7 @@ SHOW search_path;
 -- a function of the condition sees pinned settings, too; the session does not
 CREATE FUNCTION public.ss_year(date) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN RETURN $1::text = '2024-02-03'; END $$;
-SELECT wtcache.attach('ss_exotic', key => 'sse|{d}|{t}|{c}', condition => 'ss_year(d)');
+SELECT wtcache.attach('ss_exotic', key => 'sse|{d}|{t}|{c}', condition => 'ss_year(d)', replace => true);
 UPDATE ss_exotic SET q = 'seen';
 \! $REDIS exists 'sse|2024-02-03|2024-07-01 12:00:00+00|ss.other'
 

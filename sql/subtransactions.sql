@@ -111,7 +111,7 @@ END $$;
 SELECT count(*), count(*) FILTER (WHERE v = 'touched') AS touched, sx_differences() FROM sx;
 
 -- a rolled-back subtransaction frees what it held of the memory limit
-SELECT wtcache.attach('sx');
+SELECT wtcache.attach('sx', replace => true);
 UPDATE sx SET id = id;
 SET wtcache.batch_memory = '64kB';
 SELECT spilled FROM wtcache.stat \gset m_

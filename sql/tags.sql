@@ -71,10 +71,10 @@ SELECT wtcache.attach('tl', tags => '{tl}', ttl => '100 s');
 \setenv LIFE 'return math.ceil(redis.call("PTTL", "tag:tl") / 60000)'
 INSERT INTO tl VALUES (1);
 \! $REDIS eval "$LIFE" 0
-SELECT wtcache.attach('tl', tags => '{tl}', ttl => '1000 s');
+SELECT wtcache.attach('tl', tags => '{tl}', ttl => '1000 s', replace => true);
 INSERT INTO tl VALUES (2);
 \! $REDIS eval "$LIFE" 0
-SELECT wtcache.attach('tl', tags => '{tl}', ttl => '10 s');
+SELECT wtcache.attach('tl', tags => '{tl}', ttl => '10 s', replace => true);
 INSERT INTO tl VALUES (3);
 UPDATE tl SET id = id;
 \! $REDIS eval "$LIFE" 0

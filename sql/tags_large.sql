@@ -38,7 +38,7 @@ SELECT wtcache.invalidate_tag('lg:0', 'lg:1', 'lg:2', 'lg:none');
 -- many tags invalidated by one statement
 SELECT wtcache.set('lg:list:' || i, '[]', NULL, array['lg:list:' || i]) IS NULL FROM generate_series(1, 2000) i OFFSET 2000;
 \! $REDIS --scan --pattern 'lg:list:*' | wc -l
-SELECT wtcache.attach('lg', invalidates => '{"lg:list:{id}"}');
+SELECT wtcache.attach('lg', invalidates => '{"lg:list:{id}"}', replace => true);
 DELETE FROM lg WHERE id BETWEEN 1 AND 1500;
 \! $REDIS --scan --pattern 'lg:list:*' | wc -l
 -- rows with very many tags, in one push

@@ -32,16 +32,16 @@ UPDATE ta SET n = 3;
 COMMIT;
 SELECT ta_same(2), length(wtcache.get('ta:2') ->> 'big');
 -- as a hash
-SELECT wtcache.attach('ta', format => 'hash');
+SELECT wtcache.attach('ta', format => 'hash', replace => true);
 UPDATE ta SET n = 4;
 \! $REDIS hstrlen ta:2 big
 SELECT wtcache.get('ta:2') ->> 'big' = big AS same FROM ta;
 -- in a column that is not cached
-SELECT wtcache.attach('ta', columns => '{id,n}');
+SELECT wtcache.attach('ta', columns => '{id,n}', replace => true);
 UPDATE ta SET n = 5;
 \! $REDIS get ta:2
 -- in a condition, in a tag
-SELECT wtcache.attach('ta', condition => $$big LIKE '%z'$$, tags => '{"{big}"}');
+SELECT wtcache.attach('ta', condition => $$big LIKE '%z'$$, tags => '{"{big}"}', replace => true);
 UPDATE ta SET big = big || 'z';
 SELECT ta_same(2);
 \! $REDIS --scan --pattern 'tag:*z' | wc -c
@@ -51,7 +51,7 @@ UPDATE ta SET big = 'small';
 \! $REDIS exists ta:2
 \! $REDIS --scan --pattern 'tag:*z' | wc -c
 -- compressed, and several megabytes
-SELECT wtcache.attach('ta');
+SELECT wtcache.attach('ta', replace => true);
 ALTER TABLE ta ALTER COLUMN big SET STORAGE EXTENDED;
 INSERT INTO ta VALUES (3, repeat('abc"\', 2000000), 1);
 \! $REDIS strlen ta:3
@@ -59,7 +59,7 @@ SELECT ta_same(3);
 UPDATE ta SET n = 2 WHERE id = 3;
 SELECT ta_same(3);
 -- TRUNCATE and DELETE with such values in the tag
-SELECT wtcache.attach('ta', tags => '{"ta:{big}"}');
+SELECT wtcache.attach('ta', tags => '{"ta:{big}"}', replace => true);
 UPDATE ta SET big = ta_random(100000, 'd') WHERE id = 2;
 DELETE FROM ta WHERE id = 2;
 \! $REDIS exists ta:2

@@ -23,8 +23,9 @@ BEGIN
         EXECUTE format('INSERT INTO ty_hash VALUES (%s, %L)', i, v);
     END LOOP;
     COMMIT;
-    -- what is detached stays in the cache
-    PERFORM wtcache.detach('ty'), wtcache.detach('ty_hash');
+    -- what is in the cache is looked at afterwards
+    PERFORM wtcache.detach('ty', drop_keys => false),
+            wtcache.detach('ty_hash', drop_keys => false);
     DROP TABLE ty, ty_hash;
 END $$;
 \setenv SHOW 'local r = {} for i = 1, 9 do local j = redis.call("GET", "ty:json:" .. i) if j then r[#r + 1] = j .. "   " .. redis.call("HGET", "ty:hash:" .. i, "v") redis.call("DEL", "ty:json:" .. i, "ty:hash:" .. i) end end return r'

@@ -119,14 +119,14 @@ SELECT wtcache.clear('shop');
 \! $REDIS get page
 
 -- detach
-SELECT wtcache.detach('part');
+SELECT wtcache.detach('part', drop_keys => false);
 \! $REDIS eval "return #redis.call('keys', 'part:*')" 0
 SELECT wtcache.attach('part');
 BEGIN;
-SELECT wtcache.detach('part', drop_keys => true);
+SELECT wtcache.detach('part');
 ROLLBACK;
 \! $REDIS eval "return #redis.call('keys', 'part:*')" 0
-SELECT wtcache.detach('part', drop_keys => true);
+SELECT wtcache.detach('part');
 \! $REDIS eval "return #redis.call('keys', 'part:*')" 0
 CALL wtcache.warm('part');
 SELECT relation FROM wtcache.attachments WHERE relation = 'part'::regclass;

@@ -11,7 +11,9 @@ COMMENT ON SCHEMA wtcache IS
 GRANT USAGE ON SCHEMA wtcache TO PUBLIC;
 
 --
--- Triggers.  A table's owner needs EXECUTE on capture_row() to restore a dump.
+-- Triggers.  Every role can execute the functions, as the owner of a partitioned
+-- table needs that to make partitions, whoever has attached it.  A trigger of them
+-- can only be made by a role that may call attach().
 --
 
 CREATE FUNCTION wtcache.capture_row() RETURNS trigger
@@ -53,19 +55,44 @@ CREATE FUNCTION wtcache.attach(
     columns name[] DEFAULT NULL,
     condition text DEFAULT NULL,
     format text DEFAULT 'json',
-    always boolean DEFAULT false)
+    always boolean DEFAULT false,
+    replace boolean DEFAULT false)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
 AS 'MODULE_PATHNAME', 'wtcache_attach';
-COMMENT ON FUNCTION wtcache.attach(regclass, text, interval, text[], text[], name[], text, text, boolean) IS
-'attaches a table: from now on its committed rows are in the cache; replaces an earlier attachment';
+COMMENT ON FUNCTION wtcache.attach(regclass, text, interval, text[], text[], name[], text, text, boolean, boolean) IS
+'attaches a table: from now on its committed rows are in the cache';
 
-CREATE FUNCTION wtcache.detach(relation regclass, drop_keys boolean DEFAULT false)
+CREATE FUNCTION wtcache.alter(
+    relation regclass,
+    key text DEFAULT NULL,
+    ttl interval DEFAULT NULL,
+    tags text[] DEFAULT NULL,
+    invalidates text[] DEFAULT NULL,
+    columns name[] DEFAULT NULL,
+    condition text DEFAULT NULL,
+    format text DEFAULT NULL,
+    always boolean DEFAULT NULL,
+    reset text[] DEFAULT '{}')
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'wtcache_alter';
+COMMENT ON FUNCTION wtcache.alter(regclass, text, interval, text[], text[], name[], text, text, boolean, text[]) IS
+'changes what is given of how a table is attached, and sets back to its default what is named in reset';
+
+CREATE FUNCTION wtcache.definition(relation regclass)
+RETURNS text
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'wtcache_definition';
+COMMENT ON FUNCTION wtcache.definition(regclass) IS
+'the statement that attaches a table as it is attached';
+
+CREATE FUNCTION wtcache.detach(relation regclass, drop_keys boolean DEFAULT true)
 RETURNS void
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'wtcache_detach';
 COMMENT ON FUNCTION wtcache.detach(regclass, boolean) IS
-'detaches a table; what the cache holds of it stays until it expires, or is deleted';
+'detaches a table; its keys are deleted, or on request stay until they expire';
 
 CREATE FUNCTION wtcache.clear(relation regclass)
 RETURNS bigint
@@ -84,7 +111,8 @@ CREATE FUNCTION wtcache.attachments(
     OUT condition text,
     OUT format text,
     OUT enabled boolean,
-    OUT always boolean)
+    OUT always boolean,
+    OUT definition text)
 RETURNS SETOF record
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED ROWS 10
 AS 'MODULE_PATHNAME', 'wtcache_attachments';
@@ -446,9 +474,9 @@ COMMENT ON FUNCTION wtcache.stat_reset() IS
 -- is for pg_monitor; what is attached is no secret.
 --
 
-REVOKE ALL ON FUNCTION wtcache.capture_row(), wtcache.capture_truncate(),
-    wtcache.cover_partitions(),
-    wtcache.attach(regclass, text, interval, text[], text[], name[], text, text, boolean),
+REVOKE ALL ON FUNCTION wtcache.cover_partitions(),
+    wtcache.attach(regclass, text, interval, text[], text[], name[], text, text, boolean, boolean),
+    wtcache.alter(regclass, text, interval, text[], text[], name[], text, text, boolean, text[]),
     wtcache.detach(regclass, boolean),
     wtcache.clear(regclass),
     wtcache.set(text, jsonb, interval, text[]),

@@ -152,6 +152,17 @@ wtc_owns_relation(Oid relid, Oid roleid)
 }
 
 static inline bool
+wtc_may_execute(Oid function, Oid roleid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ProcedureRelationId, function, roleid,
+						   ACL_EXECUTE) == ACLCHECK_OK;
+#else
+	return pg_proc_aclcheck(function, roleid, ACL_EXECUTE) == ACLCHECK_OK;
+#endif
+}
+
+static inline bool
 wtc_owns_type(Oid type, Oid roleid)
 {
 #if PG_VERSION_NUM >= 160000
@@ -180,7 +191,8 @@ wtc_enable_trigger(Relation rel, const char *name, char enabled)
 	EnableDisableTrigger(rel, name, InvalidOid, enabled, false, false,
 						 ShareRowExclusiveLock);
 #else
-	EnableDisableTrigger(rel, name, enabled, false, ShareRowExclusiveLock);
+	EnableDisableTriggerNew(rel, name, enabled, false, false,
+							ShareRowExclusiveLock);
 #endif
 }
 

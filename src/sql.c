@@ -12,8 +12,7 @@
 #include "sql.h"
 #include "utils/timestamp.h"
 
-/* The longest interval that makes sense, in microseconds: 100 years. */
-#define LONGEST_US	((double) USECS_PER_DAY * 366 * 100)
+#define LONGEST_US	(WTC_LONGEST_MS * 1000.0)
 
 /* In microseconds; months count 30 days, as elsewhere in PostgreSQL. */
 static double

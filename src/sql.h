@@ -13,6 +13,9 @@
 #include "datatype/timestamp.h"
 #include "fmgr.h"
 
+/* The longest interval that makes sense: 100 years. */
+#define WTC_LONGEST_MS	(UINT64CONST(86400000) * 366 * 100)
+
 /* A ttl in milliseconds; an error unless it is from 1 ms to 100 years. */
 extern uint64 wtc_interval_ms(const Interval *interval);
 

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * attach.c
- *	  wtcache.attach() and detach(), and the event trigger for partitions.
+ *	  wtcache.attach(), alter(), detach() and definition(), and the event
+ *	  trigger for partitions.
  *
  * Attaching a table is creating its triggers; there is nothing else to keep
  * in step.  All of this may raise errors.
@@ -10,37 +11,32 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/relation.h"
-#include "bulk/clear.h"
+#include "api/arguments.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
-#include "capture/condition.h"
 #include "capture/image.h"
 #include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
-#include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "commands/trigger.h"
 #include "compat.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "schema/ddl.h"
+#include "schema/firing.h"
 #include "schema/shape.h"
-#include "sql.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#define ROW_TRIGGER			"wtcache_capture"
-#define TRUNCATE_TRIGGER	"wtcache_capture_truncate"
-
 PG_FUNCTION_INFO_V1(wtcache_attach);
+PG_FUNCTION_INFO_V1(wtcache_alter);
 PG_FUNCTION_INFO_V1(wtcache_detach);
+PG_FUNCTION_INFO_V1(wtcache_definition);
 PG_FUNCTION_INFO_V1(wtcache_cover_partitions);
 
 static void
@@ -72,155 +68,6 @@ check_attachable(Relation rel)
 		wtc_refuse(rel, "Its access method is not heap.", NULL);
 }
 
-/* A deferrable one counts as well, which rd_pkindex does not tell before 17. */
-static Oid
-primary_key(Relation rel)
-{
-	Oid			result = InvalidOid;
-	ListCell   *lc;
-
-	foreach(lc, RelationGetIndexList(rel))
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-
-		if (index->rd_index->indisprimary && index->rd_index->indisvalid)
-			result = lfirst_oid(lc);
-		index_close(index, AccessShareLock);
-	}
-	return result;
-}
-
-/* The columns of the primary key, in its order. */
-static char *
-default_key(Relation rel)
-{
-	Oid			pkey = primary_key(rel);
-	Relation	index;
-	char	   *key;
-
-	if (!OidIsValid(pkey))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-				 errmsg("table \"%s\" has no primary key",
-						RelationGetRelationName(rel)),
-				 errhint("Name the columns of a unique index in the key, such as \"%s:{column}\".",
-						 RelationGetRelationName(rel))));
-	index = index_open(pkey, AccessShareLock);
-	key = wtc_template_default_key(RelationGetRelationName(rel),
-								   RelationGetDescr(rel),
-								   index->rd_index->indkey.values,
-								   index->rd_index->indnkeyatts);
-	index_close(index, AccessShareLock);
-	return key;
-}
-
-/* The arguments of the trigger to be. */
-typedef struct Arguments
-{
-	int			n;
-	char	  **arg;
-} Arguments;
-
-static void
-add_argument(Arguments *args, const char *name, const char *value)
-{
-	args->arg = args->arg ?
-		repalloc(args->arg, sizeof(char *) * (args->n + 1)) :
-		palloc(sizeof(char *));
-	args->arg[args->n++] = psprintf("%s=%s", name, value);
-}
-
-/* An empty list would mean all columns, which cannot be what was meant. */
-static void
-check_columns(const Arguments *args, int first)
-{
-	if (first == args->n)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("columns must not be empty"),
-				 errhint("Leave it out, or give NULL, for all columns.")));
-	for (int i = first; i < args->n; i++)
-	{
-		for (int j = first; j < i; j++)
-		{
-			if (strcmp(args->arg[i], args->arg[j]) == 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_DUPLICATE_COLUMN),
-						 errmsg("column \"%s\" is listed twice",
-								args->arg[i] + strlen("column="))));
-		}
-	}
-}
-
-/* Adds an argument per element of a text[] or name[]. */
-static void
-add_arguments(Arguments *args, const char *name, ArrayType *array)
-{
-	Oid			type = ARR_ELEMTYPE(array);
-	Datum	   *elems;
-	bool	   *nulls;
-	int			n;
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
-
-	get_typlenbyvalalign(type, &typlen, &typbyval, &typalign);
-	deconstruct_array(array, type, typlen, typbyval, typalign,
-					  &elems, &nulls, &n);
-	for (int i = 0; i < n; i++)
-	{
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("%s must not be null", name)));
-		add_argument(args, name, type == NAMEOID ?
-					 NameStr(*DatumGetName(elems[i])) :
-					 TextDatumGetCString(elems[i]));
-	}
-}
-
-static void
-check_format(const char *format)
-{
-	if (strcmp(format, "json") != 0 && strcmp(format, "hash") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("format \"%s\" is not known", format),
-				 errhint("The formats are json and hash.")));
-}
-
-static Arguments
-collect_arguments(FunctionCallInfo fcinfo, Relation rel)
-{
-	Arguments	args = {0};
-	char	   *format;
-
-	add_argument(&args, "key", PG_ARGISNULL(1) ? default_key(rel) :
-				 text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	if (!PG_ARGISNULL(2))
-		add_argument(&args, "ttl",
-					 psprintf(UINT64_FORMAT,
-							  wtc_interval_ms(PG_GETARG_INTERVAL_P(2))));
-	if (!PG_ARGISNULL(3))
-		add_arguments(&args, "tag", PG_GETARG_ARRAYTYPE_P(3));
-	if (!PG_ARGISNULL(4))
-		add_arguments(&args, "invalidate", PG_GETARG_ARRAYTYPE_P(4));
-	if (!PG_ARGISNULL(5))
-	{
-		int			first = args.n;
-
-		add_arguments(&args, "column", PG_GETARG_ARRAYTYPE_P(5));
-		check_columns(&args, first);
-	}
-	if (!PG_ARGISNULL(6))
-		add_argument(&args, "condition",
-					 wtc_condition_canonical(rel, text_to_cstring(PG_GETARG_TEXT_PP(6))));
-	format = PG_ARGISNULL(7) ? "json" : text_to_cstring(PG_GETARG_TEXT_PP(7));
-	check_format(format);
-	add_argument(&args, "format", format);
-	return args;
-}
-
 static void
 check_key_names(Relation rel, const WtcTemplate *key)
 {
@@ -235,7 +82,7 @@ check_key_names(Relation rel, const WtcTemplate *key)
 
 /* Everything that can be wrong is to be found now and not at a write. */
 static void
-check_arguments(Relation rel, const Arguments *args)
+check_arguments(Relation rel, const WtcArguments *args)
 {
 	WtcAttachment *att = wtc_attachment_build(rel, args->n, args->arg,
 											  CurrentMemoryContext);
@@ -290,13 +137,13 @@ enable_trigger(Oid relid, const char *name, char enabled)
 }
 
 static void
-create_row_trigger(Oid relid, const Arguments *args)
+create_row_trigger(Oid relid, const WtcArguments *args)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql,
-					 "CREATE OR REPLACE TRIGGER " ROW_TRIGGER
+					 "CREATE OR REPLACE TRIGGER " WTC_ROW_TRIGGER
 					 " AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW"
 					 " EXECUTE FUNCTION wtcache.capture_row(",
 					 qualified_name(relid));
@@ -310,7 +157,7 @@ create_row_trigger(Oid relid, const Arguments *args)
 static void
 create_truncate_trigger(Oid relid)
 {
-	run(psprintf("CREATE OR REPLACE TRIGGER " TRUNCATE_TRIGGER
+	run(psprintf("CREATE OR REPLACE TRIGGER " WTC_TRUNCATE_TRIGGER
 				 " BEFORE TRUNCATE ON %s FOR EACH STATEMENT"
 				 " EXECUTE FUNCTION wtcache.capture_truncate()",
 				 qualified_name(relid)));
@@ -328,7 +175,7 @@ drop_renamed_triggers(Relation rel)
 	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
 	{
 		if (desc->triggers[i].tgfoid == function &&
-			strcmp(desc->triggers[i].tgname, ROW_TRIGGER) != 0)
+			strcmp(desc->triggers[i].tgname, WTC_ROW_TRIGGER) != 0)
 			names = lappend(names, pstrdup(desc->triggers[i].tgname));
 	}
 	foreach(lc, names)
@@ -347,35 +194,40 @@ stored_shape(char *const *args, int n)
 	for (int i = 0; i < n; i++)
 	{
 		if (strncmp(args[i], "ttl=", 4) != 0 &&
-			strncmp(args[i], "invalidate=", 11) != 0)
+			strncmp(args[i], "invalidate=", 11) != 0 &&
+			strncmp(args[i], "always=", 7) != 0)
 			appendStringInfo(&shape, "%zu:%s", strlen(args[i]), args[i]);
 	}
 	return shape.data;
 }
 
-/*
- * The rows of a table that is attached anew, with another key, image or tags:
- * their keys, as they are until now, go.  The table is locked against writers.
- */
+/* Deletes the keys of all rows; the table is locked against writers. */
 static void
-forget_attachment(Relation rel, const Arguments *args)
+forget_keys(Relation rel)
 {
-	const Trigger *trigger = wtc_attachment_trigger(rel);
 	ListCell   *lc;
 
-	if (trigger == NULL ||
-		strcmp(stored_shape(trigger->tgargs, trigger->tgnargs),
-			   stored_shape(args->arg, args->n)) == 0)
-		return;
 	foreach(lc, wtc_tables_with_rows(rel))
 	{
 		Relation	part = relation_open(lfirst_oid(lc), ShareRowExclusiveLock);
+		const Trigger *trigger = wtc_attachment_trigger(part);
 
-		trigger = wtc_attachment_trigger(part);
 		if (trigger != NULL)
 			wtc_forget_rows(part, trigger);
 		relation_close(part, NoLock);
 	}
+}
+
+/* If from now on it has another key, image or tags: the keys as they were go. */
+static void
+forget_attachment(Relation rel, const WtcArguments *args)
+{
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+
+	if (trigger != NULL &&
+		strcmp(stored_shape(trigger->tgargs, trigger->tgnargs),
+			   stored_shape(args->arg, args->n)) != 0)
+		forget_keys(rel);
 }
 
 static void
@@ -419,29 +271,38 @@ check_partitions(Relation rel)
 	}
 }
 
-Datum
-wtcache_attach(PG_FUNCTION_ARGS)
+/* The table, locked as by CREATE TRIGGER. */
+static Relation
+open_own_table(FunctionCallInfo fcinfo)
 {
-	Oid			relid;
 	Relation	rel;
-	Arguments	args;
-	List	   *tables;
-	ListCell   *lc;
-	char		enabled = !PG_ARGISNULL(8) && PG_GETARG_BOOL(8) ?
-	TRIGGER_FIRES_ALWAYS : TRIGGER_FIRES_ON_ORIGIN;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("relation must not be null")));
-	relid = PG_GETARG_OID(0);
-
-	/* the lock that CREATE TRIGGER takes */
-	rel = relation_open(relid, ShareRowExclusiveLock);
+	rel = relation_open(PG_GETARG_OID(0), ShareRowExclusiveLock);
 	wtc_check_owner(rel);
+	return rel;
+}
+
+Datum
+wtcache_attach(PG_FUNCTION_ARGS)
+{
+	Relation	rel = open_own_table(fcinfo);
+	Oid			relid = RelationGetRelid(rel);
+	bool		replace = !PG_ARGISNULL(9) && PG_GETARG_BOOL(9);
+	char		enabled = !PG_ARGISNULL(8) && PG_GETARG_BOOL(8) ?
+	TRIGGER_FIRES_ALWAYS : TRIGGER_FIRES_ON_ORIGIN;
+	WtcArguments args;
+	List	   *tables;
+	ListCell   *lc;
+
 	check_attachable(rel);
 	check_partitions(rel);
-	args = collect_arguments(fcinfo, rel);
+	if (!replace && wtc_attachment_trigger(rel) != NULL)
+		wtc_refuse_attached(rel);
+	args = wtc_arguments_collect(fcinfo, rel, NULL);
 	check_arguments(rel, &args);
 	notice_children(rel);
 	forget_attachment(rel, &args);
@@ -454,11 +315,51 @@ wtcache_attach(PG_FUNCTION_ARGS)
 		create_truncate_trigger(lfirst_oid(lc));
 
 	relation_close(rel, NoLock);
-	enable_trigger(relid, ROW_TRIGGER, enabled);
+	enable_trigger(relid, WTC_ROW_TRIGGER, enabled);
 	foreach(lc, tables)
-		enable_trigger(lfirst_oid(lc), TRUNCATE_TRIGGER, enabled);
+		enable_trigger(lfirst_oid(lc), WTC_TRUNCATE_TRIGGER, enabled);
 	SPI_finish();
 	PG_RETURN_VOID();
+}
+
+/* A partition's copy of its parent's trigger is not an attachment of its own. */
+static const Trigger *
+own_attachment(Relation rel)
+{
+	const Trigger *trigger = wtc_attached_trigger(rel);
+
+	if (trigger->tgisclone)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("partition \"%s\" is attached with its parent",
+						RelationGetRelationName(rel)),
+				 errhint("Name the partitioned table.")));
+	return trigger;
+}
+
+Datum
+wtcache_alter(PG_FUNCTION_ARGS)
+{
+	Relation	rel = open_own_table(fcinfo);
+	WtcArguments args = wtc_arguments_collect(fcinfo, rel, own_attachment(rel));
+
+	check_arguments(rel, &args);
+	forget_attachment(rel, &args);
+	wtc_change_attachment(RelationGetRelid(rel), args.n, args.arg);
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
+}
+
+Datum
+wtcache_definition(PG_FUNCTION_ARGS)
+{
+	Relation	rel = relation_open(PG_GETARG_OID(0), AccessShareLock);
+	char	   *sql = wtc_definition(rel, own_attachment(rel));
+
+	relation_close(rel, AccessShareLock);
+	if (sql == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(sql));
 }
 
 /*
@@ -491,7 +392,7 @@ wtcache_detach(PG_FUNCTION_ARGS)
 	wtc_check_owner(rel);
 	trigger = wtc_attached_trigger(rel);
 	if (PG_GETARG_BOOL(1))
-		(void) wtc_clear(rel, ShareRowExclusiveLock);
+		forget_keys(rel);
 
 	SPI_connect();
 	run(psprintf("DROP TRIGGER %s ON %s",
@@ -545,7 +446,7 @@ wtcache_cover_partitions(PG_FUNCTION_ARGS)
 															 2, &isnull));
 
 			create_truncate_trigger(relid);
-			enable_trigger(relid, TRUNCATE_TRIGGER, enabled);
+			enable_trigger(relid, WTC_TRUNCATE_TRIGGER, enabled);
 		}
 	}
 	SPI_finish();

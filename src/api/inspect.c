@@ -13,6 +13,7 @@
 #include "access/genam.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "api/arguments.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
 #include "capture/image.h"
@@ -46,60 +47,49 @@ text_array(char **strings, int n)
 										   TYPALIGN_INT));
 }
 
-/* The values of the arguments of this name. */
-static char **
-values_of(const Trigger *trigger, const char *name, int *n)
+static Datum
+ttl_interval(uint64 ms)
 {
-	char	  **values = palloc(sizeof(char *) * (trigger->tgnargs + 1));
-	size_t		len = strlen(name);
+	Interval   *ttl = palloc0(sizeof(Interval));
 
-	*n = 0;
-	for (int i = 0; i < trigger->tgnargs; i++)
-	{
-		if (strncmp(trigger->tgargs[i], name, len) == 0 &&
-			trigger->tgargs[i][len] == '=')
-			values[(*n)++] = trigger->tgargs[i] + len + 1;
-	}
-	return values;
+	ttl->time = (int64) ms * 1000;
+	return IntervalPGetDatum(ttl);
 }
 
 static void
 put_attachment(ReturnSetInfo *rsinfo, Relation rel, const Trigger *trigger)
 {
-	Datum		values[10];
-	bool		nulls[10] = {0};
+	Datum		values[11];
+	bool		nulls[11] = {0};
+	char	   *definition = wtc_definition(rel, trigger);
 	char	  **v;
+	uint64		ttl_ms = 0;
 	int			n;
 	int			col = 0;
 
 	values[col++] = ObjectIdGetDatum(RelationGetRelid(rel));
-	v = values_of(trigger, "key", &n);
+	v = wtc_argument_values(trigger, "key", &n);
 	nulls[col] = n == 0;
 	values[col++] = n > 0 ? CStringGetTextDatum(v[0]) : (Datum) 0;
-	v = values_of(trigger, "ttl", &n);
-	nulls[col] = n == 0;
-	if (n > 0)
-	{
-		Interval   *ttl = palloc0(sizeof(Interval));
-
-		ttl->time = (int64) strtou64(v[0], NULL, 10) * 1000;
-		values[col] = IntervalPGetDatum(ttl);
-	}
-	col++;
-	v = values_of(trigger, "tag", &n);
+	v = wtc_argument_values(trigger, "ttl", &n);
+	nulls[col] = n == 0 || !wtc_ttl_decode(v[0], &ttl_ms);
+	values[col++] = ttl_interval(ttl_ms);
+	v = wtc_argument_values(trigger, "tag", &n);
 	values[col++] = text_array(v, n);
-	v = values_of(trigger, "invalidate", &n);
+	v = wtc_argument_values(trigger, "invalidate", &n);
 	values[col++] = text_array(v, n);
-	v = values_of(trigger, "column", &n);
+	v = wtc_argument_values(trigger, "column", &n);
 	nulls[col] = n == 0;
 	values[col++] = text_array(v, n);
-	v = values_of(trigger, "condition", &n);
+	v = wtc_argument_values(trigger, "condition", &n);
 	nulls[col] = n == 0;
 	values[col++] = n > 0 ? CStringGetTextDatum(v[0]) : (Datum) 0;
-	v = values_of(trigger, "format", &n);
+	v = wtc_argument_values(trigger, "format", &n);
 	values[col++] = CStringGetTextDatum(n > 0 ? v[0] : "json");
 	values[col++] = BoolGetDatum(trigger->tgenabled != TRIGGER_DISABLED);
-	values[col++] = BoolGetDatum(trigger->tgenabled == TRIGGER_FIRES_ALWAYS);
+	values[col++] = BoolGetDatum(wtc_attachment_mode(trigger) == TRIGGER_FIRES_ALWAYS);
+	nulls[col] = definition == NULL;
+	values[col++] = definition ? CStringGetTextDatum(definition) : (Datum) 0;
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 }
 
@@ -208,14 +198,11 @@ preview_row(WtcAttachment *att, TupleTableSlot *slot, Datum *values,
 	nulls[2] = nulls[3] = !stored;
 	if (stored)
 	{
-		Interval   *ttl = palloc0(sizeof(Interval));
-
 		values[2] = op.kind == WTC_OP_SET ? span_text(op.value) :
 			OidFunctionCall2(F_ARRAY_TO_STRING_ANYARRAY_TEXT,
 							 list_array(&op.fields),
 							 CStringGetTextDatum(" "));
-		ttl->time = (int64) op.ttl_ms * 1000;
-		values[3] = IntervalPGetDatum(ttl);
+		values[3] = ttl_interval(op.ttl_ms);
 	}
 	values[4] = list_array(&row.tags);
 	values[5] = invalidated_array(att, slot);

@@ -7,7 +7,6 @@
  * other, when the transaction commits and with its version.  The rows are locked
  * until then.  A row that another transaction is changing is left to that
  * transaction, and so may be in the cache afterwards, as the table is attached.
- * Where that must not be, the caller locks the table, as detaching does.
  *
  * All of this may raise errors.
  *
@@ -17,7 +16,6 @@
 
 #include "access/relation.h"
 #include "access/table.h"
-#include "bulk/clear.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
 #include "capture/trigger.h"
@@ -26,20 +24,20 @@
 
 PG_FUNCTION_INFO_V1(wtcache_clear);
 
-uint64
-wtc_clear(Relation rel, LOCKMODE lockmode)
+/* A table and its partitions, with the lock of a writer. */
+static uint64
+clear_tables(Relation rel)
 {
 	uint64		keys = 0;
 	ListCell   *lc;
 
 	foreach(lc, wtc_tables_with_rows(rel))
 	{
-		Relation	part = table_open(lfirst_oid(lc), lockmode);
+		Relation	part = table_open(lfirst_oid(lc), RowExclusiveLock);
 		const Trigger *trigger = wtc_attachment_trigger(part);
 
 		if (trigger != NULL)
-			keys += wtc_capture_clear(wtc_attachment_get(part, trigger), part,
-									  lockmode == RowExclusiveLock);
+			keys += wtc_capture_clear(wtc_attachment_get(part, trigger), part);
 		table_close(part, NoLock);
 	}
 	return keys;
@@ -52,11 +50,11 @@ wtcache_clear(PG_FUNCTION_ARGS)
 	uint64		keys;
 
 	PreventCommandIfReadOnly("wtcache.clear()");
-	/* the lock of a writer: the table is not detached meanwhile */
+	/* so the table is not detached meanwhile */
 	rel = relation_open(PG_GETARG_OID(0), RowExclusiveLock);
 	wtc_check_owner(rel);
 	(void) wtc_attached_trigger(rel);
-	keys = wtc_clear(rel, RowExclusiveLock);
+	keys = clear_tables(rel);
 	relation_close(rel, NoLock);
 	PG_RETURN_INT64((int64) keys);
 }

@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/catcache.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -59,6 +60,27 @@ Oid
 wtc_truncate_function(void)
 {
 	return trigger_function("capture_truncate");
+}
+
+/* The right to call any function of that name that the extension has made. */
+void
+wtc_check_may_attach(void)
+{
+	Oid			schema = get_namespace_oid("wtcache", false);
+	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP,
+										   CStringGetDatum("attach"));
+	bool		may = superuser();
+
+	for (int i = 0; !may && i < list->n_members; i++)
+	{
+		Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
+
+		may = proc->pronamespace == schema &&
+			wtc_may_execute(proc->oid, GetUserId());
+	}
+	ReleaseSysCacheList(list);
+	if (!may)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, "wtcache.attach");
 }
 
 /* What we look at of a trigger; the relcache may rebuild its own at any time. */
@@ -106,6 +128,16 @@ wtc_attached_trigger(Relation rel)
 	return trigger;
 }
 
+void
+wtc_refuse_attached(Relation rel)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_OBJECT),
+			 errmsg("table \"%s\" is attached to wtcache already",
+					RelationGetRelationName(rel)),
+			 errhint("To change some of its settings, call wtcache.alter(relation, ...); to replace all of them, wtcache.attach() with replace => true.")));
+}
+
 const char *
 wtc_attachment_argument(const Trigger *trigger, const char *name)
 {
@@ -118,6 +150,13 @@ wtc_attachment_argument(const Trigger *trigger, const char *name)
 			return trigger->tgargs[i] + len + 1;
 	}
 	return NULL;
+}
+
+char
+wtc_attachment_mode(const Trigger *trigger)
+{
+	return wtc_attachment_argument(trigger, "always") != NULL ?
+		TRIGGER_FIRES_ALWAYS : TRIGGER_FIRES_ON_ORIGIN;
 }
 
 char *

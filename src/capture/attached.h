@@ -16,9 +16,16 @@
 #include "utils/rel.h"
 #include "utils/reltrigger.h"
 
+/* The names that attach() gives; triggers may be renamed. */
+#define WTC_ROW_TRIGGER			"wtcache_capture"
+#define WTC_TRUNCATE_TRIGGER	"wtcache_capture_truncate"
+
 /* The functions of our triggers; InvalidOid where the extension is not. */
 extern Oid	wtc_capture_function(void);
 extern Oid	wtc_truncate_function(void);
+
+/* An error unless the current user may call attach(). */
+extern void wtc_check_may_attach(void);
 
 /*
  * The capture trigger of a table: a palloc'd copy of its name and arguments.
@@ -32,8 +39,14 @@ extern const Trigger *wtc_attached_trigger(Relation rel);
 extern const char *wtc_attachment_argument(const Trigger *trigger,
 										   const char *name);
 
+/* When it fires while it is enabled: a value of tgenabled. */
+extern char wtc_attachment_mode(const Trigger *trigger);
+
 /* The name of the TRUNCATE trigger, or NULL, and when it fires. */
 extern char *wtc_truncate_trigger(Relation rel, char *enabled);
+
+/* The error that the table is attached already. */
+extern void wtc_refuse_attached(Relation rel);
 
 /* An error if its trigger is disabled: what is stored would become stale. */
 extern void wtc_check_firing(Relation rel, const Trigger *trigger);

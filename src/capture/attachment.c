@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "capture/attached.h"
 #include "capture/attachment.h"
 #include "capture/condition.h"
 #include "capture/settings.h"
@@ -24,6 +25,7 @@
 #include "funcapi.h"
 #include "optimizer/optimizer.h"
 #include "change/batch.h"
+#include "sql.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -72,7 +74,7 @@ column_number(Relation rel, const char *name)
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of relation \"%s\", listed for wtcache, does not exist",
 						name, RelationGetRelationName(rel)),
-				 errhint("After renaming or dropping a column, call wtcache.attach() again.")));
+				 errhint("Call wtcache.alter() with the columns that there are.")));
 	if (attno < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
@@ -192,9 +194,33 @@ bad_argument(const char *arg)
 			 errhint("Call wtcache.attach() instead of CREATE TRIGGER.")));
 }
 
-static void
-decode_argument(WtcAttachment *att, Relation rel, const char *arg)
+bool
+wtc_ttl_decode(const char *value, uint64 *ms)
 {
+	/* more digits than the longest one has could overflow */
+	if (value[0] == '\0' || strlen(value) > strlen("1000000000000") ||
+		value[strspn(value, "0123456789")] != '\0')
+		return false;
+	*ms = strtou64(value, NULL, 10);
+	return *ms > 0 && *ms <= WTC_LONGEST_MS;
+}
+
+/* Has what may be given once been given already? */
+static bool
+is_repeated(char *const *args, int i, int namelen)
+{
+	for (int j = 0; j < i; j++)
+	{
+		if (strncmp(args[j], args[i], namelen + 1) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+decode_argument(WtcAttachment *att, Relation rel, char *const *args, int i)
+{
+	const char *arg = args[i];
 	const char *value = strchr(arg, '=');
 	int			len = value ? value - arg : 0;
 
@@ -203,6 +229,9 @@ decode_argument(WtcAttachment *att, Relation rel, const char *arg)
 	value++;
 
 #define IS(name) (len == sizeof(name) - 1 && strncmp(arg, name, len) == 0)
+	if (!IS("tag") && !IS("invalidate") && !IS("column") &&
+		is_repeated(args, i, len))
+		bad_argument(arg);
 	if (IS("key"))
 		att->key = wtc_template_parse(value, att->desc, true);
 	else if (IS("tag"))
@@ -211,19 +240,29 @@ decode_argument(WtcAttachment *att, Relation rel, const char *arg)
 		att->invalidates[att->ninvalidates++] =
 			wtc_template_parse(value, att->desc, false);
 	else if (IS("column"))
-		att->columns[att->ncolumns++] = column_number(rel, value);
+	{
+		AttrNumber	attno = column_number(rel, value);
+
+		for (int j = 0; j < att->ncolumns; j++)
+		{
+			if (att->columns[j] == attno)
+				bad_argument(arg);
+		}
+		att->columns[att->ncolumns++] = attno;
+	}
 	else if (IS("condition"))
 		att->condition = pstrdup(value);
 	else if (IS("ttl"))
 	{
-		att->ttl_ms = strtou64(value, NULL, 10);
-		if (att->ttl_ms == 0)
+		if (!wtc_ttl_decode(value, &att->ttl_ms))
 			bad_argument(arg);
 	}
 	else if (IS("format") && strcmp(value, "json") == 0)
 		att->format = WTC_FORMAT_JSON;
 	else if (IS("format") && strcmp(value, "hash") == 0)
 		att->format = WTC_FORMAT_HASH;
+	else if (IS("always") && strcmp(value, "true") == 0)
+		 /* that is when the trigger fires */ ;
 	else
 		bad_argument(arg);
 #undef IS
@@ -237,6 +276,7 @@ wtc_attachment_build(Relation rel, int nargs, char *const *args,
 											  ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
 	WtcAttachment *att = palloc0(sizeof(WtcAttachment));
+	char		enabled;
 
 	MemoryContextCopyAndSetIdentifier(cxt, RelationGetRelationName(rel));
 	att->cxt = cxt;
@@ -246,7 +286,7 @@ wtc_attachment_build(Relation rel, int nargs, char *const *args,
 	att->columns = palloc0(sizeof(AttrNumber) * (nargs + 1));
 
 	for (int i = 0; i < nargs; i++)
-		decode_argument(att, rel, args[i]);
+		decode_argument(att, rel, args, i);
 	if (att->key == NULL)
 		bad_argument("");
 	if (att->ntags > WTC_MAX_TAGS)
@@ -258,6 +298,9 @@ wtc_attachment_build(Relation rel, int nargs, char *const *args,
 	make_image_desc(att);
 	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
 		att->no_images = "a crash empties the table";
+	if (rel->rd_rel->relkind == RELKIND_RELATION &&
+		wtc_truncate_trigger(rel, &enabled) == NULL)
+		att->no_images = "no trigger tells of TRUNCATE";
 	if (!wtc_covers_unique_index(rel, att->key->columns))
 		att->no_images = "no unique index makes the key one of a single row";
 	if (att->condition != NULL)

@@ -12,6 +12,9 @@
  *	  column=NAME             any number; none means all columns
  *	  condition=EXPRESSION    at most once
  *	  format=json|hash        at most once
+ *	  always=true             at most once; fires for replicated changes, too
+ *
+ * A trigger can be made by hand, so nothing of this is relied on unseen.
  *
  * Everything here may raise an error and belongs before the commit record.
  *
@@ -58,10 +61,16 @@ typedef struct WtcAttachment
 	bool		exotic;
 } WtcAttachment;
 
+/* The value of ttl; false if it is none that attach() could have written. */
+extern bool wtc_ttl_decode(const char *value, uint64 *ms);
+
 /* Raises the error that a table cannot be attached; hint may be NULL. */
 extern void wtc_refuse(Relation rel, const char *reason, const char *hint);
 
-/* Decodes arguments; raises an error if they make no sense for the table. */
+/*
+ * Decodes arguments; raises an error if they make no sense for the table.  Of
+ * a table without TRUNCATE trigger there are no images.
+ */
 extern WtcAttachment *wtc_attachment_build(Relation rel, int nargs,
 										   char *const *args,
 										   MemoryContext parent);

@@ -291,16 +291,16 @@ clear_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
  * Deletes the keys of all rows, because they are leaving the table or just the
  * cache; returns how many.  A table that they leave is locked against writers, so
  * the newest snapshot shows what will be lost, also to a transaction whose own
- * snapshot is older.  locking: it is not, so the rows are.
+ * snapshot is older.  Otherwise it is not, and the rows are.
  */
 static uint64
-capture_all(WtcAttachment *att, Relation rel, bool leaving, bool locking)
+capture_all(WtcAttachment *att, Relation rel, bool leaving)
 {
 	uint64		rows = 0;
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	TupleTableSlot *locked = locking ? table_slot_create(rel, NULL) : NULL;
+	TupleTableSlot *locked = leaving ? NULL : table_slot_create(rel, NULL);
 	MemoryContext row_cxt = AllocSetContextCreate(CurrentMemoryContext,
 												  "wtcache leaving row",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -313,7 +313,7 @@ capture_all(WtcAttachment *att, Relation rel, bool leaving, bool locking)
 
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextReset(row_cxt);
-		if (locking && !lock_row(rel, slot, snapshot, locked))
+		if (!leaving && !lock_row(rel, slot, snapshot, locked))
 			continue;
 		tuple = ExecFetchSlotHeapTuple(slot, false, &mine);
 		if (leaving)
@@ -328,7 +328,7 @@ capture_all(WtcAttachment *att, Relation rel, bool leaving, bool locking)
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(row_cxt);
 	ExecDropSingleTupleTableSlot(slot);
-	if (locking)
+	if (!leaving)
 		ExecDropSingleTupleTableSlot(locked);
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);
@@ -336,7 +336,7 @@ capture_all(WtcAttachment *att, Relation rel, bool leaving, bool locking)
 }
 
 static uint64
-capture_pinned(WtcAttachment *att, Relation rel, bool leaving, bool locking)
+capture_pinned(WtcAttachment *att, Relation rel, bool leaving)
 {
 	volatile uint64 rows = 0;
 	WtcPinned	pinned;
@@ -344,7 +344,7 @@ capture_pinned(WtcAttachment *att, Relation rel, bool leaving, bool locking)
 	wtc_pin_settings(&pinned, att->exotic);
 	PG_TRY();
 	{
-		rows = capture_all(att, rel, leaving, locking);
+		rows = capture_all(att, rel, leaving);
 	}
 	PG_FINALLY();
 	{
@@ -355,15 +355,15 @@ capture_pinned(WtcAttachment *att, Relation rel, bool leaving, bool locking)
 }
 
 uint64
-wtc_capture_clear(WtcAttachment *att, Relation rel, bool locking)
+wtc_capture_clear(WtcAttachment *att, Relation rel)
 {
-	return capture_pinned(att, rel, false, locking);
+	return capture_pinned(att, rel, false);
 }
 
 uint64
 wtc_capture_leaving(WtcAttachment *att, Relation rel)
 {
-	return capture_pinned(att, rel, true, false);
+	return capture_pinned(att, rel, true);
 }
 
 Datum

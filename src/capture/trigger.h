@@ -27,11 +27,11 @@ extern bool wtc_capture_existing(WtcAttachment *att, Relation rel,
 
 /*
  * Queues the deletion of the keys of all rows that a new snapshot shows;
- * returns how many.  The table is one that holds rows itself.  locking: it is
- * not locked against writers, so rows are locked with FOR SHARE; those that
- * another transaction has locked against that are left out.
+ * returns how many.  The table is one that holds rows itself.  It is not locked
+ * against writers, so rows are locked with FOR SHARE; those that another
+ * transaction has locked against that are left out.
  */
-extern uint64 wtc_capture_clear(WtcAttachment *att, Relation rel, bool locking);
+extern uint64 wtc_capture_clear(WtcAttachment *att, Relation rel);
 
 /*
  * Queues the deletion of all rows of a table that holds rows: their keys go,

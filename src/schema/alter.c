@@ -586,6 +586,8 @@ wtc_after_statement(WtcStatement *st, Node *stmt)
 		after_alter_table(st, (AlterTableStmt *) stmt);
 	else if (IsA(stmt, CreateStmt))
 		after_create((CreateStmt *) stmt);
+	else if (IsA(stmt, CreateTrigStmt))
+		wtc_after_create_trigger((CreateTrigStmt *) stmt);
 	else if (IsA(stmt, CreateForeignTableStmt))
 		after_create(&((CreateForeignTableStmt *) stmt)->base);
 	foreach(lc, st->renamings)

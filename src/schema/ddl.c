@@ -64,7 +64,7 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub,
 		prev_object_access(access, class, object, sub, arg);
 	if (access == OAT_POST_CREATE && class == TriggerRelationId &&
 		OidIsValid(wtc_capture_function()))
-		wtc_trigger_created(object);
+		wtc_trigger_created(object, st != NULL && st->own);
 	if (access != OAT_DROP || (st != NULL && st->own) ||
 		(class != TriggerRelationId && class != RelationRelationId &&
 		 class != CastRelationId) ||

@@ -49,8 +49,13 @@ dropping_trigger(Oid oid)
 		LockRelationOid(row.relid, AccessExclusiveLock);
 		wtc_forget_table(row.relid);
 	}
-	else if (row.function == wtc_truncate_function() && st != NULL)
-		st->uncovered = wtc_add_oid(st, st->uncovered, row.relid);
+	else if (row.function == wtc_truncate_function())
+	{
+		LockRelationOid(row.relid, AccessExclusiveLock);
+		wtc_forget_table(row.relid);
+		if (st != NULL)
+			st->uncovered = wtc_add_oid(st, st->uncovered, row.relid);
+	}
 }
 
 static void
@@ -184,24 +189,29 @@ check_missed(const WtcMissedColumn *missed)
 						missed->column, RelationGetRelationName(rel)),
 				 errdetail("The attachment's %s is \"%s\".",
 						   missed->use.name, missed->use.text),
-				 errhint("Call wtcache.attach() without this column first, or wtcache.detach().")));
+				 errhint("Call wtcache.alter() so that it does without this column, or wtcache.detach().")));
 	if (rel != NULL)
 		relation_close(rel, AccessShareLock);
 }
 
+/*
+ * Without its TRUNCATE trigger a table is not cached.  To refuse the drop would
+ * be worse: a dump that is restored with --clean drops both triggers, in either
+ * order.
+ */
 static void
-check_uncovered(Oid relid)
+warn_uncovered(Oid relid)
 {
 	Relation	rel = try_relation_open(relid, AccessShareLock);
 	char		enabled;
 
 	if (rel != NULL && wtc_attachment_trigger(rel) != NULL &&
 		wtc_truncate_trigger(rel, &enabled) == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("cannot drop the TRUNCATE trigger of \"%s\" because wtcache needs it",
+		ereport(WARNING,
+				(errmsg("rows of \"%s\" are no longer stored in the cache",
 						RelationGetRelationName(rel)),
-				 errhint("Call wtcache.detach() instead.")));
+				 errdetail("Its TRUNCATE trigger has been dropped."),
+				 errhint("Call wtcache.detach(), or wtcache.attach() with replace => true.")));
 	if (rel != NULL)
 		relation_close(rel, AccessShareLock);
 }
@@ -214,5 +224,5 @@ wtc_check_dropped(const WtcStatement *st)
 	foreach(lc, st->missed)
 		check_missed(lfirst(lc));
 	foreach(lc, st->uncovered)
-		check_uncovered(lfirst_oid(lc));
+		warn_uncovered(lfirst_oid(lc));
 }

@@ -18,6 +18,7 @@
 #include "commands/trigger.h"
 #include "compat.h"
 #include "miscadmin.h"
+#include "schema/arguments.h"
 #include "schema/firing.h"
 #include "schema/shape.h"
 #include "storage/lmgr.h"
@@ -85,15 +86,42 @@ check_trigger_command(Relation rel, const AlterTableCmd *cmd)
 						cmd->name),
 				 errdetail("Local changes of \"%s\" would not reach the cache.",
 						   RelationGetRelationName(rel)),
-				 errhint("Use ENABLE ALWAYS TRIGGER, or wtcache.attach() with always => true.")));
+				 errhint("Call wtcache.alter() with always => true, to capture replicated changes as well.")));
+	/* not an error: a parallel pg_restore comes to this one first at times */
 	if (truncate != NULL && strcmp(cmd->name, truncate) == 0 &&
 		enabled_by(cmd->subtype) != trigger->tgenabled)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("trigger \"%s\" cannot be enabled or disabled by itself",
+		ereport(WARNING,
+				(errmsg("trigger \"%s\" cannot be enabled or disabled by itself",
 						cmd->name),
 				 errhint("Enable or disable trigger \"%s\", which it follows.",
 						 trigger->tgname)));
+}
+
+/*
+ * The attachment knows when its trigger fires while it is enabled.  ENABLE ALWAYS
+ * tells it; the other ways to enable a trigger do not tell, ALL among them, and
+ * are followed.
+ */
+static void
+keep_mode(Relation rel, const Trigger *trigger)
+{
+	char		mode = wtc_attachment_mode(trigger);
+
+	if (trigger->tgenabled == mode || !fires(trigger->tgenabled))
+		return;
+	if (mode == TRIGGER_FIRES_ALWAYS)
+	{
+		wtc_enable_trigger(rel, trigger->tgname, mode);
+		CommandCounterIncrement();
+	}
+	else
+	{
+		char	  **args = palloc(sizeof(char *) * (trigger->tgnargs + 1));
+
+		memcpy(args, trigger->tgargs, sizeof(char *) * trigger->tgnargs);
+		args[trigger->tgnargs] = pstrdup("always=true");
+		wtc_set_arguments(rel, trigger, trigger->tgnargs + 1, args);
+	}
 }
 
 /*
@@ -142,8 +170,40 @@ wtc_after_trigger_command(WtcStatement *st, Oid relid, bool warn)
 					 errhint("Enable trigger \"%s\" again, or call wtcache.detach().",
 							 trigger->tgname)));
 	}
+	if (trigger != NULL)
+		keep_mode(rel, trigger);
 	relation_close(rel, NoLock);
 	wtc_align_triggers(relid);
+}
+
+void
+wtc_change_attachment(Oid relid, int n, char *const *args)
+{
+	List	   *tables = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ?
+	find_all_inheritors(relid, ShareRowExclusiveLock, NULL) :
+	list_make1_oid(relid);
+	ListCell   *lc;
+
+	foreach(lc, tables)
+	{
+		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
+		const Trigger *trigger = wtc_attachment_trigger(rel);
+
+		if (trigger != NULL)
+		{
+			wtc_set_arguments(rel, trigger, n, args);
+			trigger = wtc_attachment_trigger(rel);
+			if (fires(trigger->tgenabled) &&
+				trigger->tgenabled != wtc_attachment_mode(trigger))
+			{
+				wtc_enable_trigger(rel, trigger->tgname,
+								   wtc_attachment_mode(trigger));
+				CommandCounterIncrement();
+			}
+		}
+		relation_close(rel, NoLock);
+		wtc_align_triggers(lfirst_oid(lc));
+	}
 }
 
 static void
@@ -156,7 +216,10 @@ before_replacing(WtcStatement *st, Relation rel, const char *name)
 	if (trigger != NULL && strcmp(trigger->tgname, name) == 0)
 		wtc_forget(rel);
 	if (truncate != NULL && strcmp(truncate, name) == 0)
+	{
+		wtc_forget(rel);
 		st->uncovered = wtc_add_oid(st, st->uncovered, RelationGetRelid(rel));
+	}
 }
 
 /*
@@ -197,19 +260,55 @@ check_owned(Oid relid)
 }
 
 /*
- * The privilege TRIGGER is not enough: conditions are read with the rights of
- * the table's owner.
+ * What was made by hand, or is restored: it makes sense, the table had no other
+ * attachment, and it fires when it says that it does.
  */
 void
-wtc_trigger_created(Oid oid)
+wtc_after_create_trigger(const CreateTrigStmt *stmt)
+{
+	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	List	   *tables;
+	ListCell   *lc;
+
+	if (!OidIsValid(relid))
+		return;
+	tables = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE ?
+		find_all_inheritors(relid, NoLock, NULL) : list_make1_oid(relid);
+	foreach(lc, tables)
+	{
+		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
+		const Trigger *trigger = wtc_attachment_trigger(rel);
+
+		if (lfirst_oid(lc) == relid)
+			wtc_check_attachment(rel, stmt->trigname);
+		if (trigger != NULL)
+			keep_mode(rel, trigger);
+		relation_close(rel, NoLock);
+		wtc_align_triggers(lfirst_oid(lc));
+	}
+}
+
+/*
+ * Every user can execute the functions, so that the owner of a partitioned table
+ * can make partitions; who may make triggers of them is decided here.  The
+ * privilege TRIGGER is not enough: conditions are read with the rights of the
+ * table's owner.
+ */
+void
+wtc_trigger_created(Oid oid, bool own)
 {
 	/* it is not visible to the statement yet */
 	WtcTriggerRow row = wtc_trigger_row(oid, SnapshotSelf);
 	List	   *ancestors;
 
 	/* copies for partitions come with their parent's */
-	if (!OidIsValid(row.relid) || row.function != wtc_capture_function() ||
-		OidIsValid(row.parent))
+	if (!OidIsValid(row.relid) || OidIsValid(row.parent) ||
+		(row.function != wtc_capture_function() &&
+		 row.function != wtc_truncate_function()))
+		return;
+	if (!own)
+		wtc_check_may_attach();
+	if (row.function == wtc_truncate_function())
 		return;
 	check_owned(row.relid);
 	ancestors = get_rel_relispartition(row.relid) ?

@@ -273,6 +273,48 @@ build_attachment(Attempt *attempt)
 										attempt->args, CurrentMemoryContext);
 }
 
+/* The arguments but for the condition. */
+static Attempt
+unconditional(Relation rel, const Trigger *trigger)
+{
+	Attempt		attempt = {.what = build_attachment,.rel = rel};
+
+	attempt.args = palloc(sizeof(char *) * (trigger->tgnargs + 1));
+	for (int i = 0; i < trigger->tgnargs; i++)
+	{
+		if (strncmp(trigger->tgargs[i], "condition=", 10) != 0)
+			attempt.args[attempt.nargs++] = trigger->tgargs[i];
+	}
+	return attempt;
+}
+
+void
+wtc_check_attachment(Relation rel, const char *name)
+{
+	Oid			function = wtc_capture_function();
+	const Trigger *found = NULL;
+	int			attachments = 0;
+	Attempt		attempt;
+
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		if (trigger->tgfoid != function)
+			continue;
+		attachments++;
+		if (strcmp(trigger->tgname, name) == 0)
+			found = trigger;
+	}
+	if (found == NULL)
+		return;
+	if (attachments > 1)
+		wtc_refuse_attached(rel);
+	attempt = unconditional(rel, found);
+	build_attachment(&attempt);
+	MemoryContextDelete(attempt.att->cxt);
+}
+
 /*
  * The attachment without its condition.  The condition would run functions of
  * the table's owner on behalf of the session that changes the schema, and what
@@ -282,16 +324,9 @@ build_attachment(Attempt *attempt)
 static WtcAttachment *
 build(Relation rel, const Trigger *trigger)
 {
-	Attempt		attempt = {.what = build_attachment,.rel = rel};
-	char	   *why;
+	Attempt		attempt = unconditional(rel, trigger);
+	char	   *why = try(&attempt);
 
-	attempt.args = palloc(sizeof(char *) * (trigger->tgnargs + 1));
-	for (int i = 0; i < trigger->tgnargs; i++)
-	{
-		if (strncmp(trigger->tgargs[i], "condition=", 10) != 0)
-			attempt.args[attempt.nargs++] = trigger->tgargs[i];
-	}
-	why = try(&attempt);
 	if (why != NULL)
 		ereport(WARNING,
 				(errmsg("could not find the keys of \"%s\" in the cache",

@@ -60,6 +60,12 @@ extern WtcColumnUse wtc_column_use(Relation rel, const Trigger *trigger,
  */
 extern Node *wtc_condition_of(Relation rel, const Trigger *trigger, bool quiet);
 
+/*
+ * If the trigger of this name is an attachment: an error if it makes no sense,
+ * its condition aside, or is not the only one of the table.
+ */
+extern void wtc_check_attachment(Relation rel, const char *name);
+
 /* Is the image one of all columns, so that a new one changes it? */
 extern bool wtc_image_has_all_columns(const Trigger *trigger);
 

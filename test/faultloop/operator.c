@@ -225,7 +225,8 @@ static Outcome
 attach_hot(Warmer *w)
 {
 	Outcome		outcome = run(&w->session, "SELECT wtcache.attach('hot',"
-							  " tags => '{\"cat:{category}\"}')");
+							  " tags => '{\"cat:{category}\"}',"
+							  " replace => true)");
 
 	if (outcome == DONE)
 	{
@@ -247,7 +248,7 @@ detach_hot(Warmer *w)
 	hot_table->covers = false;
 	hot_detached |= 1;
 	claim_begin(&claim);
-	outcome = run(&w->session, "SELECT wtcache.detach('hot', drop_keys => true)");
+	outcome = run(&w->session, "SELECT wtcache.detach('hot')");
 	if (outcome != DONE)
 		return outcome;
 	COUNT(DETACHES, 1);

@@ -39,8 +39,7 @@ GRANT EXECUTE ON FUNCTION wtcache.set TO writer;
 -- and the schema is changed of what shape.c creates.
 CREATE ROLE operator LOGIN;
 GRANT CREATE ON SCHEMA public TO operator;
-GRANT EXECUTE ON FUNCTION wtcache.capture_row, wtcache.capture_truncate,
-	wtcache.attach, wtcache.detach, wtcache.clear, wtcache.verify,
+GRANT EXECUTE ON FUNCTION wtcache.attach, wtcache.detach, wtcache.clear, wtcache.verify,
 	wtcache.flush TO operator;
 GRANT EXECUTE ON PROCEDURE wtcache.warm TO operator;
 GRANT SELECT ON wtcache.stat_progress_warm TO operator;

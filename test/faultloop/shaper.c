@@ -256,7 +256,7 @@ attach(Shaper *s, bool few_columns)
 {
 	char		sql[120];
 
-	snprintf(sql, sizeof(sql), "SELECT wtcache.attach('%s'%s)", s->name,
+	snprintf(sql, sizeof(sql), "SELECT wtcache.attach('%s'%s, replace => true)", s->name,
 			 few_columns ? ", columns => '{id,seq}'" : "");
 	return s->attached && s->enabled ? perform(s, sql, none) : follow(s, sql);
 }
@@ -499,7 +499,7 @@ change(Shaper *s)
 	if (x >= 96 || !s->attached)
 		return create(s);
 	s->shaped->unfollowed |= 1;
-	return statement(s, "SELECT wtcache.detach('%s', drop_keys => true)", all);
+	return statement(s, "SELECT wtcache.detach('%s')", all);
 }
 
 static bool

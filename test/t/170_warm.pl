@@ -354,7 +354,7 @@ $node->poll_query_until('postgres', "SELECT sum(seq) > $updated + 100 FROM items
 $warm = start_psql("CALL wtcache.warm('items', batch_size => 100, max_rate => 2000)");
 wait_progress("state = 'scanning' AND rows_done > 500");
 cmp_ok(run(q{SELECT wtcache.clear('items')}), '>', 0, 'load: cleared');
-run(q{SELECT wtcache.detach('items', drop_keys => true)});
+run(q{SELECT wtcache.detach('items')});
 $warm->{run}->finish;
 like($warm->{err}, qr/ERROR:  table "items" is not attached to wtcache/,
 	'detach: warming ends');
@@ -367,8 +367,8 @@ is(keys_of('items'), 0, 'detach: no key is left');
 is($redis->cli('exists', 'tag:items'), 0, 'detach: nor one in the tag');
 # Redis has lost them when it was killed
 run(q{CALL wtcache.warm('parts')});
-run(q{SELECT wtcache.detach('parts')});
-is(keys_of('parts'), 5000, 'detach: keys are kept by default');
+run(q{SELECT wtcache.detach('parts', drop_keys => false)});
+is(keys_of('parts'), 5000, 'detach: keys are kept on request');
 
 # somebody has written a partition, not through its parent, and commits while
 # the keys are being deleted
@@ -377,7 +377,7 @@ $s = $node->session;
 my $detacher = $node->session;
 run('DELETE FROM parts WHERE id = 999');
 $s->query_safe(q{BEGIN; INSERT INTO parts_a VALUES (999, 'again')});
-$node->begin_query($detacher, q{SELECT wtcache.detach('parts', drop_keys => true)});
+$node->begin_query($detacher, q{SELECT wtcache.detach('parts')});
 ok($node->poll_query_until('postgres',
 		q{SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'parts_a'::regclass}),
 	'detach: waits for who writes a partition');

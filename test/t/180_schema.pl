@@ -189,8 +189,13 @@ follow('VACUUM FULL item', $rows, alone => 1);
 follow('TRUNCATE item', 0, written => 0);
 follow('ALTER TABLE item DISABLE TRIGGER ALL', 0, written => 0);
 follow('DROP TRIGGER wtcache_capture ON item', 0, written => 0);
-follow(q{SELECT wtcache.attach('item', columns => '{id,v}')}, 0,
+follow('DROP TRIGGER wtcache_capture_truncate ON item', 0, written => 0);
+follow('ALTER TABLE item DISABLE TRIGGER wtcache_capture_truncate', $rows);
+follow(q{SELECT wtcache.attach('item', columns => '{id,v}', replace => true)}, 0,
 	rows => 'SELECT id, v FROM item');
+follow(q{SELECT wtcache.alter('item', columns => '{id,v}')}, 0,
+	rows => 'SELECT id, v FROM item');
+follow(q{SELECT wtcache.alter('item', ttl => '1 day', always => true)}, $rows);
 
 # Partitions
 follow('ALTER TABLE item ADD COLUMN c int DEFAULT 7', 0, partitioned => 1);
@@ -208,6 +213,8 @@ follow('ALTER TABLE item ATTACH PARTITION other FOR VALUES FROM (1000) TO (2000)
 	  . ' INSERT INTO other SELECT i FROM generate_series(1001, 1010) i');
 follow('ALTER TABLE item_1 DISABLE TRIGGER USER', $rows / 2,
 	partitioned => 1, written => $rows / 2);
+follow('DROP TRIGGER wtcache_capture_truncate ON item_1', $rows / 2,
+	partitioned => 1, written => $rows / 2);
 
 # What is refused leaves everything as it was
 follow('SELECT 1', $rows, attach =>
@@ -217,9 +224,7 @@ foreach my $refused (
 	'ALTER TABLE item DROP COLUMN id',
 	'ALTER TABLE item DROP COLUMN v CASCADE',
 	'DROP TYPE mood CASCADE',
-	'ALTER TABLE item ENABLE REPLICA TRIGGER wtcache_capture',
-	'ALTER TABLE item DISABLE TRIGGER wtcache_capture_truncate',
-	'DROP TRIGGER wtcache_capture_truncate ON item')
+	'ALTER TABLE item ENABLE REPLICA TRIGGER wtcache_capture')
 {
 	my ($status, undef, $error) = $node->psql('postgres', $refused);
 
@@ -365,7 +370,7 @@ if ($node->pg_version >= 17)
 # A dump brings attachments back, also those that fire always.
 follow('SELECT 1', $rows, partitioned => 1);
 run('ALTER TABLE item DETACH PARTITION item_1');
-run(q{SELECT wtcache.attach('item', always => true)});
+run(q{SELECT wtcache.alter('item', always => true)});
 $node->command_ok([ 'pg_dump', '--no-sync', '-f', $node->basedir . '/dump.sql',
 		$node->connstr('postgres') ], 'dumped');
 run('CREATE DATABASE restored');

@@ -1,0 +1,405 @@
+/*-------------------------------------------------------------------------
+ *
+ * arguments.c
+ *	  From the arguments of wtcache.attach() and alter() to those of the
+ *	  trigger, and back to a statement.
+ *
+ * All of this may raise errors.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "api/arguments.h"
+#include "capture/attached.h"
+#include "capture/attachment.h"
+#include "capture/condition.h"
+#include "capture/template.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "sql.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+/*
+ * In the order of the functions' parameters, the first of which is the table;
+ * alter() has one more, the names of those that are to be reset.
+ */
+typedef enum Parameter
+{
+	PARAM_KEY = 1,
+	PARAM_TTL,
+	PARAM_TAGS,
+	PARAM_INVALIDATES,
+	PARAM_COLUMNS,
+	PARAM_CONDITION,
+	PARAM_FORMAT,
+	PARAM_ALWAYS,
+	PARAM_RESET
+} Parameter;
+
+static const struct
+{
+	const char *parameter;		/* of attach() and alter() */
+	const char *argument;		/* of the trigger */
+}			settings[PARAM_RESET] = {
+	[PARAM_KEY] = {"key", "key"},
+	[PARAM_TTL] = {"ttl", "ttl"},
+	[PARAM_TAGS] = {"tags", "tag"},
+	[PARAM_INVALIDATES] = {"invalidates", "invalidate"},
+	[PARAM_COLUMNS] = {"columns", "column"},
+	[PARAM_CONDITION] = {"condition", "condition"},
+	[PARAM_FORMAT] = {"format", "format"},
+	[PARAM_ALWAYS] = {"always", "always"},
+};
+
+char	  **
+wtc_argument_values(const Trigger *trigger, const char *name, int *n)
+{
+	char	  **values = palloc(sizeof(char *) * (trigger->tgnargs + 1));
+	size_t		len = strlen(name);
+
+	*n = 0;
+	for (int i = 0; i < trigger->tgnargs; i++)
+	{
+		if (strncmp(trigger->tgargs[i], name, len) == 0 &&
+			trigger->tgargs[i][len] == '=')
+			values[(*n)++] = trigger->tgargs[i] + len + 1;
+	}
+	return values;
+}
+
+/*
+ * The arguments of the trigger
+ */
+
+/* A deferrable one counts as well, which rd_pkindex does not tell before 17. */
+static Oid
+primary_key(Relation rel)
+{
+	Oid			result = InvalidOid;
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (index->rd_index->indisprimary && index->rd_index->indisvalid)
+			result = lfirst_oid(lc);
+		index_close(index, AccessShareLock);
+	}
+	return result;
+}
+
+/* The columns of the primary key, in its order. */
+static char *
+default_key(Relation rel)
+{
+	Oid			pkey = primary_key(rel);
+	Relation	index;
+	char	   *key;
+
+	if (!OidIsValid(pkey))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
+				 errmsg("table \"%s\" has no primary key",
+						RelationGetRelationName(rel)),
+				 errhint("Name the columns of a unique index in the key, such as \"%s:{column}\".",
+						 RelationGetRelationName(rel))));
+	index = index_open(pkey, AccessShareLock);
+	key = wtc_template_default_key(RelationGetRelationName(rel),
+								   RelationGetDescr(rel),
+								   index->rd_index->indkey.values,
+								   index->rd_index->indnkeyatts);
+	index_close(index, AccessShareLock);
+	return key;
+}
+
+static void
+add_argument(WtcArguments *args, Parameter param, const char *value)
+{
+	args->arg = args->arg ?
+		repalloc(args->arg, sizeof(char *) * (args->n + 1)) :
+		palloc(sizeof(char *));
+	args->arg[args->n++] = psprintf("%s=%s", settings[param].argument, value);
+}
+
+/* An empty list would mean all columns, which cannot be what was meant. */
+static void
+check_columns(const WtcArguments *args, int first, bool altering)
+{
+	if (first == args->n)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("columns must not be empty"),
+				 altering ?
+				 errhint("For all columns, call it with reset => '{columns}'.") :
+				 errhint("Leave it out, or give NULL, for all columns.")));
+	for (int i = first; i < args->n; i++)
+	{
+		for (int j = first; j < i; j++)
+		{
+			if (strcmp(args->arg[i], args->arg[j]) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_COLUMN),
+						 errmsg("column \"%s\" is listed twice",
+								args->arg[i] + strlen("column="))));
+		}
+	}
+}
+
+/* The elements of a text[] or name[]. */
+static char **
+array_strings(ArrayType *array, const char *name, int *n)
+{
+	Oid			type = ARR_ELEMTYPE(array);
+	Datum	   *elems;
+	bool	   *nulls;
+	char	  **strings;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+
+	get_typlenbyvalalign(type, &typlen, &typbyval, &typalign);
+	deconstruct_array(array, type, typlen, typbyval, typalign,
+					  &elems, &nulls, n);
+	strings = palloc(sizeof(char *) * (*n + 1));
+	for (int i = 0; i < *n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not be null", name)));
+		strings[i] = type == NAMEOID ?
+			pstrdup(NameStr(*DatumGetName(elems[i]))) :
+			TextDatumGetCString(elems[i]);
+	}
+	return strings;
+}
+
+static void
+check_format(const char *format)
+{
+	if (strcmp(format, "json") != 0 && strcmp(format, "hash") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("format \"%s\" is not known", format),
+				 errhint("The formats are json and hash.")));
+}
+
+/* As it is given; altering tells alter() from attach(). */
+static void
+add_given(WtcArguments *args, FunctionCallInfo fcinfo, Relation rel,
+		  Parameter param, bool altering)
+{
+	int			first = args->n;
+	char	   *given = NULL;
+	char	  **strings;
+	int			n;
+
+	if (param == PARAM_KEY || param == PARAM_CONDITION || param == PARAM_FORMAT)
+		given = text_to_cstring(PG_GETARG_TEXT_PP(param));
+	switch (param)
+	{
+		case PARAM_KEY:
+			add_argument(args, param, given);
+			break;
+		case PARAM_TTL:
+			add_argument(args, param,
+						 psprintf(UINT64_FORMAT,
+								  wtc_interval_ms(PG_GETARG_INTERVAL_P(param))));
+			break;
+		case PARAM_TAGS:
+		case PARAM_INVALIDATES:
+		case PARAM_COLUMNS:
+			strings = array_strings(PG_GETARG_ARRAYTYPE_P(param),
+									settings[param].argument, &n);
+			for (int i = 0; i < n; i++)
+				add_argument(args, param, strings[i]);
+			if (param == PARAM_COLUMNS)
+				check_columns(args, first, altering);
+			break;
+		case PARAM_CONDITION:
+			add_argument(args, param, wtc_condition_canonical(rel, given));
+			break;
+		case PARAM_FORMAT:
+			check_format(given);
+			add_argument(args, param, given);
+			break;
+		case PARAM_ALWAYS:
+			if (PG_GETARG_BOOL(param))
+				add_argument(args, param, "true");
+			break;
+		case PARAM_RESET:
+			break;
+	}
+}
+
+static void
+add_default(WtcArguments *args, Relation rel, Parameter param)
+{
+	if (param == PARAM_KEY)
+		add_argument(args, param, default_key(rel));
+	else if (param == PARAM_FORMAT)
+		add_argument(args, param, "json");
+}
+
+/* Which parameters alter() is to reset. */
+static void
+find_reset(FunctionCallInfo fcinfo, bool *reset)
+{
+	char	  **names;
+	int			n;
+
+	if (PG_ARGISNULL(PARAM_RESET))
+		return;
+	names = array_strings(PG_GETARG_ARRAYTYPE_P(PARAM_RESET), "reset", &n);
+	for (int i = 0; i < n; i++)
+	{
+		Parameter	param = PARAM_KEY;
+
+		while (param < PARAM_RESET &&
+			   strcmp(names[i], settings[param].parameter) != 0)
+			param++;
+		if (param == PARAM_RESET)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" cannot be reset", names[i]),
+					 errhint("What can be reset is key, ttl, tags, invalidates, columns, condition, format and always.")));
+		if (!PG_ARGISNULL(param))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" cannot be given and reset", names[i])));
+		reset[param] = true;
+	}
+}
+
+WtcArguments
+wtc_arguments_collect(FunctionCallInfo fcinfo, Relation rel,
+					  const Trigger *before)
+{
+	WtcArguments args = {0};
+	bool		reset[PARAM_RESET] = {0};
+
+	if (before != NULL)
+		find_reset(fcinfo, reset);
+	for (Parameter param = PARAM_KEY; param < PARAM_RESET; param++)
+	{
+		if (!PG_ARGISNULL(param))
+			add_given(&args, fcinfo, rel, param, before != NULL);
+		else if (before == NULL || reset[param])
+			add_default(&args, rel, param);
+		else
+		{
+			int			n;
+			char	  **values = wtc_argument_values(before,
+													 settings[param].argument,
+													 &n);
+
+			for (int i = 0; i < n; i++)
+				add_argument(&args, param, values[i]);
+		}
+	}
+	return args;
+}
+
+/*
+ * The statement
+ */
+
+/* In the largest unit without a remainder. */
+static char *
+ttl_text(uint64 ms)
+{
+	static const struct
+	{
+		uint64		ms;
+		const char *name;
+	}			units[] = {
+		{86400000, "day"}, {3600000, "hour"}, {60000, "minute"},
+		{1000, "second"}, {1, "millisecond"}
+	};
+	int			i = 0;
+
+	while (ms % units[i].ms != 0)
+		i++;
+	return psprintf(UINT64_FORMAT " %s%s", ms / units[i].ms, units[i].name,
+					ms == units[i].ms ? "" : "s");
+}
+
+static char *
+array_text(char **strings, int n)
+{
+	Datum	   *elems = palloc(sizeof(Datum) * (n + 1));
+
+	for (int i = 0; i < n; i++)
+		elems[i] = CStringGetTextDatum(strings[i]);
+	return OidOutputFunctionCall(F_ARRAY_OUT,
+								 PointerGetDatum(construct_array(elems, n, TEXTOID, -1,
+																 false, TYPALIGN_INT)));
+}
+
+/* Of a parameter that has values; NULL: they are the default. */
+static char *
+parameter_text(Parameter param, char **values, int n)
+{
+	uint64		ms;
+
+	switch (param)
+	{
+		case PARAM_TAGS:
+		case PARAM_INVALIDATES:
+		case PARAM_COLUMNS:
+			return quote_literal_cstr(array_text(values, n));
+		case PARAM_TTL:
+			return wtc_ttl_decode(values[0], &ms) ?
+				quote_literal_cstr(ttl_text(ms)) : NULL;
+		case PARAM_FORMAT:
+			return strcmp(values[0], "json") == 0 ? NULL :
+				quote_literal_cstr(values[0]);
+		case PARAM_ALWAYS:
+			return pstrdup("true");
+		case PARAM_KEY:
+		case PARAM_CONDITION:
+		case PARAM_RESET:
+			break;
+	}
+	return quote_literal_cstr(values[0]);
+}
+
+char *
+wtc_definition(Relation rel, const Trigger *trigger)
+{
+	char	   *table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+												   RelationGetRelationName(rel));
+	StringInfoData sql;
+	int			n;
+
+	(void) wtc_argument_values(trigger, "key", &n);
+	if (n == 0)
+		return NULL;
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT wtcache.attach(%s", quote_literal_cstr(table));
+	for (Parameter param = PARAM_KEY; param < PARAM_RESET; param++)
+	{
+		char	  **values = wtc_argument_values(trigger,
+												 settings[param].argument, &n);
+		char	   *text = n > 0 ? parameter_text(param, values, n) : NULL;
+
+		if (text != NULL)
+			appendStringInfo(&sql, ", %s => %s", settings[param].parameter,
+							 text);
+	}
+	appendStringInfoChar(&sql, ')');
+	if (trigger->tgenabled == TRIGGER_DISABLED)
+	{
+		appendStringInfoString(&sql, ";\n");
+		appendStringInfo(&sql, "ALTER TABLE %s DISABLE TRIGGER " WTC_ROW_TRIGGER,
+						 table);
+	}
+	return sql.data;
+}

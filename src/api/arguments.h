@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * arguments.h
+ *	  From the arguments of wtcache.attach() and alter() to those of the
+ *	  trigger, and back to a statement.
+ *
+ * Everything here may raise an error and belongs before the commit record.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_API_ARGUMENTS_H
+#define WTC_API_ARGUMENTS_H
+
+#include "fmgr.h"
+#include "utils/rel.h"
+#include "utils/reltrigger.h"
+
+/* The arguments of a trigger to be. */
+typedef struct WtcArguments
+{
+	int			n;
+	char	  **arg;
+} WtcArguments;
+
+/*
+ * Those of a call of attach(), or with the trigger that is to be altered, of
+ * alter(): what is not given stays as it is there.
+ */
+extern WtcArguments wtc_arguments_collect(FunctionCallInfo fcinfo, Relation rel,
+										  const Trigger *before);
+
+/* The values of a trigger's arguments of this name. */
+extern char **wtc_argument_values(const Trigger *trigger, const char *name,
+								  int *n);
+
+/* The statement that makes the attachment; NULL if attach() cannot have. */
+extern char *wtc_definition(Relation rel, const Trigger *trigger);
+
+#endif							/* WTC_API_ARGUMENTS_H */
