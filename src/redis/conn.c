@@ -92,6 +92,9 @@ wait_fd(int fd, short events, int64_t deadline_us, bool (*stop) (void),
 	ms = left / 1000 >= SLICE_MS ? SLICE_MS : (int) (left / 1000) + 1;
 	if (poll(&p, 1, ms) < 0 && errno != EINTR)
 		return WTC_FAIL_CLOSED;
+	/* the descriptor is not open, so waiting ends at once, again and again */
+	if (p.revents & POLLNVAL)
+		return WTC_FAIL_CLOSED;
 	*revents = p.revents;
 	return WTC_OK;
 }
