@@ -62,6 +62,15 @@ CALL ty_show('char(5)', 'abc', '');
 \! $REDIS eval "$SHOW" 0 | sed 's/$/|/'
 CALL ty_show('"char"', 'x');
 \! $REDIS eval "$SHOW" 0
+-- above 127 it is half a character in UTF-8, and written as its number
+CALL ty_show('"char"', '\303');
+\! $REDIS eval "$SHOW" 0
+CREATE TABLE ty_char (c "char" PRIMARY KEY);
+SELECT wtcache.attach('ty_char', tags => '{"ty:{c}"}');
+INSERT INTO ty_char VALUES ('\303');
+\! $REDIS get 'ty_char:\303'
+\! $REDIS smembers 'tag:ty:\303'
+DROP TABLE ty_char;
 CALL ty_show('name', 'A name');
 \! $REDIS eval "$SHOW" 0
 CALL ty_show('bytea', '\x00ff10', '', 'text\\');
