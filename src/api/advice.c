@@ -51,7 +51,7 @@ static const struct
 	[WTC_FAIL_CLUSTER] = {"it is a cluster", "Set \"wtcache.url\" to a single server."},
 	[WTC_FAIL_NOPERM] = {"the user lacks permissions (NOPERM)", "Allow the user of \"wtcache.url\" the commands and keys that the documentation lists."},
 	[WTC_FAIL_CANCELLED] = {"talking to it was cancelled", "Wait."},
-	[WTC_FAIL_CONFIG] = {"\"wtcache.url\" or \"wtcache.password_file\" cannot be used", "Correct them, and see that the server can read the file."},
+	[WTC_FAIL_CONFIG] = {"\"wtcache.url\" or \"wtcache.password_file\" cannot be used", "Correct them, and see that the server can read the file, a regular one whose first line has at most 8190 bytes."},
 	[WTC_FAIL_OTHER] = {"it refuses what it is asked, or another PostgreSQL server writes to it", "See the server log for the reason."},
 };
 

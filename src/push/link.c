@@ -7,6 +7,9 @@
  */
 #include "postgres.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <hiredis/hiredis.h>
 
 #include "guc.h"
@@ -78,24 +81,55 @@ close_at_exit(int code, Datum arg)
 	wtc_conn_close(&wtc_link);
 }
 
-/* The first line of password_file, or NULL: none set.  False: unreadable. */
+/* The beginning of a regular file; -1 if it cannot be read. */
+static ssize_t
+read_beginning(const char *path, char *buf, size_t size)
+{
+	/* to open a FIFO would wait for a writer */
+	int			fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+	ssize_t		len = 0;
+	ssize_t		n;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		len = -1;
+	while (len >= 0 && len < size)
+	{
+		n = read(fd, buf + len, size - len);
+		if (n == 0)
+			break;
+		if (n > 0)
+			len += n;
+		else if (errno != EINTR)
+			len = -1;
+	}
+	close(fd);
+	return len;
+}
+
+/*
+ * The first line of password_file, or NULL: none set.  False: there is none that
+ * can be read whole.
+ */
 static bool
 read_password(char *buf, size_t size, const char **password)
 {
-	FILE	   *f;
-	bool		ok;
+	ssize_t		len;
+	size_t		line;
 
 	*password = NULL;
 	if (wtc_password_file == NULL || wtc_password_file[0] == '\0')
 		return true;
-	f = fopen(wtc_password_file, "r");
-	if (f == NULL)
+	len = read_beginning(wtc_password_file, buf, size - 1);
+	if (len <= 0)
 		return false;
-	ok = fgets(buf, size, f) != NULL;
-	fclose(f);
-	if (!ok)
+	buf[len] = '\0';
+	line = strcspn(buf, "\r\n");
+	if (line == size - 1)
 		return false;
-	buf[strcspn(buf, "\r\n")] = '\0';
+	buf[line] = '\0';
 	*password = buf;
 	return true;
 }
@@ -104,7 +138,7 @@ static WtcStatus
 open_connection(void)
 {
 	WtcEndpoint ep;
-	char		buf[512];
+	char		buf[WTC_MAX_PASSWORD + 2];	/* with line end and NUL */
 	const char *password;
 	WtcStatus	status;
 

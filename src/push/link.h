@@ -13,6 +13,9 @@
 
 #include "redis/conn.h"
 
+/* The longest line of password_file, for what cloud services call tokens. */
+#define WTC_MAX_PASSWORD	8190
+
 extern WtcConn wtc_link;
 
 /* how the last wtc_link_connect() or wtc_link_open() ended */

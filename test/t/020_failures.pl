@@ -8,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
+use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -332,6 +333,35 @@ delete $redis->{config}{'key-load-delay'};
 	works('a connection that stands needs no password', redis => $tcp,
 		cli => [ '-n', 5 ]);
 	fails('password file missing', 'config', new => 1);
+	POSIX::mkfifo($file, 0600);
+	fails('password file that is a FIFO', 'config', new => 1);
+	unlink $file;
+	mkdir $file;
+	fails('password file that is a directory', 'config', new => 1);
+	rmdir $file;
+	append_to_file($file, '');
+	fails('password file that is empty', 'config', new => 1);
+
+	# a long one is used whole, or not at all
+	foreach my $length (511, 512, 8190, 8191)
+	{
+		my $long = 'x' x $length;
+
+		$tcp->cli('acl', 'setuser', 'long', 'reset', 'on', ">$long", '~*', '&*', '+@all');
+		unlink $file;
+		append_to_file($file, "$long\n");
+		move_to("redis://long:ignored\@$host/0");
+		if ($length <= 8190)
+		{
+			heals("password of $length bytes", redis => $tcp);
+			works("password of $length bytes", redis => $tcp);
+		}
+		else
+		{
+			fails("password of $length bytes", 'config', new => 1);
+		}
+	}
+	unlink $file;
 	$node->reconfigure('wtcache.password_file' => '');
 	$node->settle($session, 'wtcache.password_file' => '');
 
