@@ -267,13 +267,14 @@ my @mutants = (
 		about => 'detach() does not delete the keys that it was to drop',
 		options => "$calm warm",
 		edits => [ [ 'src/api/attach.c',
-				"\t\t(void) wtc_clear(rel, ShareRowExclusiveLock);\n", "\t\t;\n" ] ]
+				"\tif (PG_GETARG_BOOL(1))\n\t\tforget_keys(rel);\n", '' ] ]
 	},
 	{
 		name => 'clear_unlocked',
 		about => 'clear() overtakes what is prepared, which is absent for ever',
 		options => "$calm warm --kinds prepared",
-		edits => [ [ 'src/bulk/clear.c', 'lockmode == RowExclusiveLock', 'false' ] ]
+		edits => [ [ 'src/capture/trigger.c', 'if (!leaving && !lock_row(',
+				'if (false && !lock_row(' ] ]
 	},
 	{
 		name => 'warm_unlocked',
