@@ -13,6 +13,7 @@
 #include "access/transam.h"
 #include "access/xlogdefs.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
