@@ -127,6 +127,20 @@ DROP TABLE pt_n;
 UPDATE pt SET v = 'changed';
 \! $REDIS get pt:1:w
 
+-- without the event trigger a new partition has no TRUNCATE trigger, and is not
+-- cached until the next one covers it, too
+ALTER EVENT TRIGGER wtcache_cover_partitions DISABLE;
+CREATE TABLE pt_u PARTITION OF pt FOR VALUES IN ('u');
+ALTER EVENT TRIGGER wtcache_cover_partitions ENABLE ALWAYS;
+INSERT INTO pt VALUES (1, 'u', 'uncovered');
+\! $REDIS exists pt:1:u
+CREATE TABLE pt_v PARTITION OF pt FOR VALUES IN ('v');
+UPDATE pt SET v = 'covered' WHERE region = 'u';
+\! $REDIS get pt:1:u
+TRUNCATE pt_u;
+\! $REDIS exists pt:1:u
+DROP TABLE pt_u, pt_v;
+
 -- the attachment belongs to the parent
 SELECT wtcache.attach('pt_w');
 SELECT wtcache.detach('pt_w');
