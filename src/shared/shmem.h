@@ -116,6 +116,12 @@ typedef struct WtcShared
 	pg_atomic_uint64 watermark;
 
 	/*
+	 * Written by the worker only: the end of WAL when the server was started, or
+	 * the furthest position that it has stored in Redis since; 0: not known yet.
+	 */
+	pg_atomic_uint64 own_wal;
+
+	/*
 	 * Asking the worker to look: whoever wants it counts wanted up, and waits
 	 * until done has reached that number.  Written by any backend, and by the
 	 * worker, which counts progress up with every batch that it has pushed.

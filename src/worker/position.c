@@ -99,6 +99,13 @@ parse_position(const WtcAnswer *answer, Position *p)
 	p->journal = strtoull(answer->text[SAYS_JOURNAL], NULL, 10);
 }
 
+void
+wtc_position_begin(void)
+{
+	if (pg_atomic_read_u64(&wtc_shared->own_wal) == 0)
+		pg_atomic_write_u64(&wtc_shared->own_wal, GetXLogInsertRecPtr());
+}
+
 /*
  * Stores the position, under the WATCH of the token.  *refused: Redis holds it no
  * more.
@@ -113,8 +120,12 @@ store(XLogRecPtr lsn, bool *refused)
 		"lsn", text_of(lsn)
 	};
 	WtcFencedAnswer answer;
-	WtcStatus	status = wtc_command_fenced(lengthof(args), args, &answer);
+	WtcStatus	status;
 
+	/* also if the answer is lost */
+	if (pg_atomic_read_u64(&wtc_shared->own_wal) < lsn)
+		pg_atomic_write_u64(&wtc_shared->own_wal, lsn);
+	status = wtc_command_fenced(lengthof(args), args, &answer);
 	*refused = answer.refused || strcmp(wtc_link.watched, token) != 0;
 	return status;
 }
@@ -173,7 +184,9 @@ find_start(const Position *p, XLogRecPtr *start)
 	if (p->timeline > current ||
 		!tliInHistory(p->timeline, wtc_wal_history()))
 		return WTC_COLD_TIMELINE;
-	if (p->timeline == current && p->lsn > GetXLogInsertRecPtr())
+	/* by what is written now, a copy may have come past a position not its own */
+	if (p->timeline == current &&
+		p->lsn > pg_atomic_read_u64(&wtc_shared->own_wal))
 		return WTC_COLD_AHEAD;
 	if (p->timeline < current &&
 		(!p->journaled || end_of(p->timeline) < p->journal))

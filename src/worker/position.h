@@ -19,6 +19,13 @@
 #include "shared/shmem.h"
 
 /*
+ * The worker begins.  Where WAL ends then is what this server had when it was
+ * started: a position beyond that, but for those that it stores itself, is of a
+ * newer copy of it.
+ */
+extern void wtc_position_begin(void);
+
+/*
  * Sets a new token and opens Redis to the backends.  The replay begins where the
  * position found there is; what cannot be replayed from there, or has a gap (see
  * replay.h), empties the cache.  fresh: the connection was made just now, so

@@ -112,6 +112,7 @@ begin(void)
 {
 	XLogRecPtr	start = pg_atomic_read_u64(&wtc_shared->watermark);
 
+	wtc_position_begin();
 	wtc_slot_open();
 	if (start == InvalidXLogRecPtr)
 		start = wtc_slot_position();

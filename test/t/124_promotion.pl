@@ -404,21 +404,41 @@ my $other;
 
 # --- an older copy of the server ----------------------------------------------
 
+# The second time it has come past the position in Redis before it meets it.
+foreach my $late (0, 1)
 {
-	my $name = 'an older copy';
-	my $copy = Wtcache::Node->new('copy');
+	my $name = $late ? 'an older copy that has gone on' : 'an older copy';
+	my $copy = Wtcache::Node->new("copy$late");
 
 	$other->stop;
-	$other->backup_fs_cold('cold');
+	$other->backup_fs_cold("cold$late");
 	$other->start;
+	# the first copy has left its own values
+	$redis->cli('flushall');
+	$other->safe_psql('postgres', 'UPDATE items SET seq = seq + 1');
+	settled($other, "$name, before");
 	$other->safe_psql('postgres', q{
-		UPDATE items SET seq = 300, v = 'lost' WHERE id <= 5;
+		UPDATE items SET seq = seq + 300, v = 'lost' WHERE id <= 5;
 		INSERT INTO items VALUES (300, 1, 'c', 'lost')});
 	is(lost_keys(), 6, "$name: what the copy does not have is in Redis");
 	$redis->wait_for_beat($other);
+
 	my $offset = $other->log_length;
-	$copy->init_from_backup($other, 'cold', standby => 0);
+	my $position = $redis->cli('hget', 'wtcache:position', 'lsn');
+
+	$copy->init_from_backup($other, "cold$late", standby => 0);
+	$copy->append_conf('postgresql.conf', "wtcache.url = 'unix:///nowhere'") if $late;
 	$copy->start;
+	if ($late)
+	{
+		$copy->poll_query_until('postgres', q{SELECT in_flight = 0 AND worker_pid IS NOT NULL FROM wtcache.status}) or die;
+		$copy->safe_psql('postgres',
+			'CREATE TABLE more AS SELECT i FROM generate_series(1, 50000) i');
+		cmp_ok($copy->safe_psql('postgres',
+				q{SELECT pg_current_wal_insert_lsn() - '0/0'}), '>', $position,
+			"$name: it has");
+		$copy->reconfigure('wtcache.url' => $redis->url);
+	}
 	cold($copy, $name, qr/Redis is ahead of this server/);
 	is(lost_keys(), 0, "$name: and what it does not know is gone");
 	# The one that was copied has the same identifier and the same timeline.
@@ -427,8 +447,9 @@ my $other;
 		'another PostgreSQL server has taken Redis over', $offset);
 	pushes_nothing($other, "$name, the newer one");
 	settled($copy, "$name, in the end");
-	$_->stop foreach $copy, $other;
+	$copy->stop;
 }
+$other->stop;
 
 foreach my $node ($primary, $standby, $second, $third, $other)
 {
