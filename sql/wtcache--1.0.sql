@@ -367,6 +367,8 @@ CREATE FUNCTION wtcache.stat(
     OUT replay_batches bigint,
     OUT cold_starts bigint,
     OUT unlisted bigint,
+    OUT rejected bigint,
+    OUT rejected_unlisted bigint,
     OUT fail_connect bigint,
     OUT fail_timeout bigint,
     OUT fail_closed bigint,
@@ -462,12 +464,42 @@ SELECT * FROM wtcache.stat_latency_buckets();
 COMMENT ON VIEW wtcache.stat_latency_buckets IS
 'the histogram behind wtcache.stat_latency: pushes below each bound in milliseconds';
 
+CREATE FUNCTION wtcache.rejected(
+    OUT database oid,
+    OUT key text,
+    OUT reason text,
+    OUT message text,
+    OUT since timestamptz)
+RETURNS SETOF record
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 10
+AS 'MODULE_PATHNAME', 'wtcache_rejected';
+COMMENT ON FUNCTION wtcache.rejected() IS
+'the keys of all databases that Redis has refused to store';
+
+CREATE VIEW wtcache.rejected AS
+SELECT d.datname AS database, r.key, a.relation, r.reason, r.message, r.since
+  FROM wtcache.rejected() r
+  LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) r.database
+  LEFT JOIN LATERAL (
+       -- a placeholder becomes %, and what would be one in a pattern is quoted
+       SELECT pg_catalog.min(t.relation::oid)::regclass AS relation
+         FROM wtcache.attachments() t
+        WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+          AND r.key OPERATOR(pg_catalog.~~) (
+              pg_catalog.regexp_replace(pg_catalog.current_setting('wtcache.key_prefix'), '([%_\\])', '\\\1', 'g')
+              OPERATOR(pg_catalog.||) pg_catalog.replace(pg_catalog.replace(
+              pg_catalog.regexp_replace(pg_catalog.regexp_replace(t.key,
+              '([%_\\])', '\\\1', 'g'), '\{[^{}]+\}', '%', 'g'), '{{', '{'), '}}', '}'))
+       HAVING pg_catalog.count(*) OPERATOR(pg_catalog.=) 1) a ON true;
+COMMENT ON VIEW wtcache.rejected IS
+'the keys that Redis has refused to store, until it stores them';
+
 CREATE FUNCTION wtcache.stat_reset()
 RETURNS void
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'wtcache_stat_reset';
 COMMENT ON FUNCTION wtcache.stat_reset() IS
-'sets all counters of wtcache.stat, stat_attachment and stat_latency to zero';
+'sets all counters of wtcache.stat, stat_attachment and stat_latency to zero, and empties wtcache.rejected';
 
 --
 -- Privileges.  What changes or reads the cache has to be granted; what watches it
@@ -486,7 +518,8 @@ REVOKE ALL ON FUNCTION wtcache.cover_partitions(),
     wtcache.flush(interval),
     wtcache.take_over(),
     wtcache.status(), wtcache.stat(), wtcache.stat_attachment(),
-    wtcache.stat_latency(), wtcache.stat_latency_buckets(), wtcache.stat_reset()
+    wtcache.stat_latency(), wtcache.stat_latency_buckets(), wtcache.stat_reset(),
+    wtcache.rejected()
 FROM PUBLIC;
 REVOKE ALL ON FUNCTION
     wtcache.verify(regclass, boolean, double precision, boolean, interval),
@@ -499,7 +532,7 @@ FROM PUBLIC;
 GRANT SELECT ON wtcache.attachments TO PUBLIC;
 GRANT EXECUTE ON FUNCTION wtcache.status(), wtcache.stat(),
     wtcache.stat_attachment(), wtcache.stat_latency(),
-    wtcache.stat_latency_buckets() TO pg_monitor;
+    wtcache.stat_latency_buckets(), wtcache.rejected() TO pg_monitor;
 GRANT SELECT ON wtcache.status, wtcache.stat, wtcache.stat_attachment,
     wtcache.stat_latency, wtcache.stat_latency_buckets,
-    wtcache.stat_progress_warm TO pg_monitor;
+    wtcache.stat_progress_warm, wtcache.rejected TO pg_monitor;

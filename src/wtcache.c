@@ -48,6 +48,7 @@
 #include "schema/ddl.h"
 #include "shared/holds.h"
 #include "shared/prepared.h"
+#include "shared/rejected.h"
 #include "shared/shmem.h"
 #include "shared/stats.h"
 #include "txn/xact.h"
@@ -71,6 +72,7 @@ _PG_init(void)
 	wtc_shmem_add(wtc_stats_size, wtc_stats_attach);
 	wtc_shmem_add(wtc_prepared_size, wtc_prepared_attach);
 	wtc_shmem_add(wtc_holds_size, wtc_holds_attach);
+	wtc_shmem_add(wtc_rejected_size, wtc_rejected_attach);
 	wtc_token_init();
 	wtc_versions_init();
 	wtc_xact_init();

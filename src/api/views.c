@@ -15,7 +15,9 @@
 #include "catalog/pg_class.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "mb/pg_wchar.h"
 #include "redis/status.h"
+#include "shared/rejected.h"
 #include "shared/shmem.h"
 #include "shared/stats.h"
 #include "sql.h"
@@ -24,6 +26,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+PG_FUNCTION_INFO_V1(wtcache_rejected);
 PG_FUNCTION_INFO_V1(wtcache_stat);
 PG_FUNCTION_INFO_V1(wtcache_stat_attachment);
 PG_FUNCTION_INFO_V1(wtcache_stat_latency);
@@ -148,9 +151,54 @@ wtcache_stat_latency_buckets(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* Text of Redis, in UTF-8; what the server's encoding lacks becomes "?". */
+static Datum
+foreign_text(const char *text)
+{
+	char	   *copy = pstrdup(text);
+
+	if (GetDatabaseEncoding() != PG_UTF8)
+	{
+		for (char *p = copy; *p != '\0'; p++)
+		{
+			if (IS_HIGHBIT_SET(*p))
+				*p = '?';
+		}
+	}
+	else if (!pg_verify_mbstr(PG_UTF8, text, strlen(text), true))
+		return CStringGetTextDatum("");
+	return CStringGetTextDatum(copy);
+}
+
+Datum
+wtcache_rejected(PG_FUNCTION_ARGS)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < WTC_REJECTED_KEYS; i++)
+	{
+		ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+		WtcRejected rejected;
+		Datum		values[5];
+		bool		nulls[5] = {0};
+
+		if (!wtc_rejected_get(i, &rejected))
+			continue;
+		values[0] = ObjectIdGetDatum(rejected.database);
+		nulls[0] = !OidIsValid(rejected.database);
+		values[1] = foreign_text(rejected.key);
+		values[2] = CStringGetTextDatum(wtc_status_name((WtcStatus) rejected.status));
+		values[3] = foreign_text(rejected.words);
+		nulls[3] = rejected.words[0] == '\0';
+		values[4] = TimestampTzGetDatum(rejected.since);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
 Datum
 wtcache_stat_reset(PG_FUNCTION_ARGS)
 {
+	wtc_rejected_clear_all();
 	wtc_stats_reset();
 	PG_RETURN_VOID();
 }

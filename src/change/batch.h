@@ -32,6 +32,9 @@
 
 #define WTC_BATCH_FORMAT	1
 
+/* about the most in one batch, unless a single operation is more */
+#define WTC_BATCH_BYTES		(4 * 1024 * 1024)
+
 /* an operation has at most this many tags, and as many removed ones */
 #define WTC_MAX_TAGS		256
 

@@ -169,14 +169,15 @@ take_in(WtcChunk *chunk)
 
 bool
 wtc_chunk_add(WtcChunk *chunk, const WtcOperation *op, XLogRecPtr version,
-			  XLogRecPtr commit, const WtcKnown * known)
+			  XLogRecPtr commit, Oid database)
 {
 	size_t		bytes = wtc_request_bytes(op);
 	WtcItem    *item;
 
 	if (chunk->nitems >= chunk->max_items ||
 		chunk->nuses + uses_of(op) > chunk->max_uses ||
-		chunk->bytes + bytes + WTC_REQUEST_FIXED > chunk->size)
+		chunk->bytes + bytes + WTC_REQUEST_FIXED > chunk->size ||
+		(chunk->nitems > 0 && chunk->bytes + bytes > WTC_CHUNK_BYTES))
 	{
 		Assert(chunk->nitems > 0);
 		return false;
@@ -195,6 +196,8 @@ wtc_chunk_add(WtcChunk *chunk, const WtcOperation *op, XLogRecPtr version,
 		.unsure = WTC_VERDICT_UNSURE
 	};
 	item->verdict = WTC_VERDICT_SEND;
+	item->refused = WTC_OK;
+	item->database = database;
 	take_in(chunk);
 	chunk->nall = chunk->nitems;
 	return true;
@@ -205,6 +208,8 @@ wtc_chunk_clear(WtcChunk *chunk)
 {
 	chunk->nitems = chunk->nall = chunk->ntags = chunk->nuses = 0;
 	chunk->bytes = 0;
+	chunk->lost = false;
+	chunk->words[0] = '\0';
 }
 
 /* --- marks and verdicts --- */
@@ -217,6 +222,15 @@ take_in_first(WtcChunk *chunk, int n)
 	chunk->bytes = 0;
 	while (chunk->nitems < n)
 		take_in(chunk);
+}
+
+bool
+wtc_chunk_halve(WtcChunk *chunk)
+{
+	if (chunk->nitems < 2)
+		return false;
+	take_in_first(chunk, chunk->nitems / 2);
+	return true;
 }
 
 bool
@@ -245,8 +259,10 @@ judge(const WtcItem *item, XLogRecPtr sent, XLogRecPtr floor)
 {
 	if (sent > item->version)
 		return WTC_VERDICT_OVERTAKEN;
-	if (sent == InvalidXLogRecPtr && floor > Max(item->version, item->known.key))
-		return item->known.unsure;
+	if (item->refused != WTC_OK)
+		return WTC_VERDICT_REJECTED;
+	if (sent == InvalidXLogRecPtr && floor > item->version)
+		return WTC_VERDICT_DELETE;
 	return WTC_VERDICT_SEND;
 }
 

@@ -20,6 +20,8 @@
 
 #include "access/xlogdefs.h"
 #include "change/batch.h"
+#include "redis/status.h"
+#include "shared/rejected.h"
 
 /* At most this much in one chunk, unless a single operation is more. */
 #define WTC_CHUNK_ITEMS		500
@@ -60,6 +62,9 @@ typedef struct WtcItem
 	XLogRecPtr	commit;			/* the end of its commit record */
 	WtcKnown	known;
 	WtcVerdict	verdict;
+	WtcStatus	refused;		/* why Redis does not take it: its key is
+								 * deleted; or WTC_OK */
+	Oid			database;		/* InvalidOid: not known */
 } WtcItem;
 
 /* An item takes part in a tag: is put under it, or leaves it. */
@@ -100,6 +105,10 @@ typedef struct WtcChunk
 	int			nuses;
 	int			max_uses;		/* for tags as well */
 	size_t		bytes;			/* what the items take in a request */
+	bool		lost;			/* a request was sent, and its outcome is in
+								 * doubt */
+	char		words[WTC_WORDS_LEN];	/* what Redis said when it last
+										 * refused something */
 
 	/* the request that is under way, see request.h */
 	char	   *request;
@@ -122,12 +131,12 @@ extern void wtc_chunk_reserve_operation(WtcChunk *chunk,
 										const WtcOperation *op);
 
 /*
- * Adds an operation; false: it does not fit any more.  known: NULL if it is not
- * known what has become of the key since.
+ * Adds an operation of a database (InvalidOid: it is not known); false: it does
+ * not fit any more.  What is more than WTC_CHUNK_BYTES stays alone.
  */
 extern bool wtc_chunk_add(WtcChunk *chunk, const WtcOperation *op,
 						  XLogRecPtr version, XLogRecPtr commit,
-						  const WtcKnown * known);
+						  Oid database);
 
 extern void wtc_chunk_clear(WtcChunk *chunk);
 
@@ -140,6 +149,9 @@ extern void wtc_chunk_clear(WtcChunk *chunk);
  */
 extern bool wtc_chunk_mark(WtcChunk *chunk, int owner);
 extern void wtc_chunk_unmark(WtcChunk *chunk, int owner);
+
+/* Puts the second half of the items back; false: there is only one. */
+extern bool wtc_chunk_halve(WtcChunk *chunk);
 
 /* Makes the items that were put back the chunk's; false: there are none. */
 extern bool wtc_chunk_rest(WtcChunk *chunk);

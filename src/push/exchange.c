@@ -9,6 +9,7 @@
 
 #include <hiredis/hiredis.h>
 
+#include "guc.h"
 #include "push/exchange.h"
 #include "push/link.h"
 #include "push/request.h"
@@ -18,6 +19,9 @@
 
 /* replies are short: all of a request's together are less than this */
 #define PUSH_MAX_READ	(64 * 1024 * 1024)
+
+/* no commit waits for what the worker sends; so long it waits at least */
+#define WORKER_PATIENCE_US	INT64CONST(1000000)
 
 /* so often a request is sent again after the scripts have been flushed */
 #define SCRIPT_TRIES	3
@@ -38,6 +42,8 @@ typedef struct Exchange
 	bool		refused;		/* the token did not hold: nothing was done */
 	WtcStatus	failed;			/* one of the commands executed has failed */
 	bool		noscript;		/* ... because the scripts were flushed */
+	bool		aimed;			/* what was denied, or has failed, was so
+								 * because of a key */
 	WtcStatus	rejected;		/* something could not be stored */
 	int64		draining;		/* sets of invalidated tags that are left */
 } Exchange;
@@ -53,6 +59,19 @@ next_request(void *arg, const char **data, size_t *len)
 	*len = x->len;
 	x->len = 0;
 	return x->nreplies;
+}
+
+/*
+ * Redis has refused something, in these words.  Some errors repeat the arguments
+ * of the command, which are data of rows.
+ */
+static void
+take_words(Exchange *x, const char *text)
+{
+	const char *arguments = strstr(text, ", with args");
+
+	wtc_rejected_text(x->chunk->words, WTC_WORDS_LEN, text,
+					  arguments == NULL ? strlen(text) : arguments - text);
 }
 
 /* forget.lua has answered. */
@@ -109,19 +128,34 @@ take_error(Exchange *x, const WtcCommand *command, const char *text)
 			return;
 		case WTC_COMMAND_ADD:
 		case WTC_COMMAND_TAG:
+			take_words(x, text);
 			reject_tag(x, &x->chunk->tags[command->index], status);
 			return;
 		case WTC_COMMAND_VALUE:
+			take_words(x, text);
 			reject_item(x, command->index, status);
 			return;
 		case WTC_COMMAND_FORGET:
 			x->noscript |= status == WTC_NOSCRIPT;
+			x->aimed = wtc_error_is_about_key(text);
 			x->failed = status;
+			take_words(x, text);
 			return;
 		case WTC_COMMAND_PLAIN:
 			x->failed = status;
 			return;
 	}
+}
+
+/* A command was refused before EXEC, or EXEC itself. */
+static void
+deny(Exchange *x, const char *text)
+{
+	if (x->denied != WTC_OK)
+		return;
+	x->denied = wtc_status_of_error(text);
+	x->aimed = wtc_error_is_about_key(text);
+	take_words(x, text);
 }
 
 static WtcStatus
@@ -138,7 +172,7 @@ take_exec(Exchange *x, const redisReply *reply)
 		return WTC_OK;			/* EXECABORT, and why has been said */
 	if (reply->type == REDIS_REPLY_ERROR)
 	{
-		x->denied = wtc_status_of_error(reply->str);
+		deny(x, reply->str);
 		return WTC_OK;
 	}
 	if (reply->type != REDIS_REPLY_ARRAY ||
@@ -193,8 +227,6 @@ take_reply(void *arg, const redisReply *reply)
 	}
 	if (reply->type == REDIS_REPLY_ERROR)
 	{
-		WtcStatus	status = wtc_status_of_error(reply->str);
-
 		if (i > exec)
 		{
 			x->unarmed = true;
@@ -202,12 +234,35 @@ take_reply(void *arg, const redisReply *reply)
 			return WTC_OK;
 		}
 		x->loose |= i == 0;
-		if (x->denied == WTC_OK)
-			x->denied = status;
+		deny(x, reply->str);
 		return WTC_OK;
 	}
 	return is_status(reply, i == 0 || i > exec ? "OK" : "QUEUED") ?
 		WTC_OK : WTC_FAIL_PROTOCOL;
+}
+
+/*
+ * A large request may take longer as long as it gets on: a commit as long as a
+ * transaction of this size may, the worker as long as it wants to.
+ */
+static void
+go_on_while_moving(WtcTalk *talk, size_t len)
+{
+	int64		timeout_us = (int64) wtc_push_timeout * 1000;
+
+	if (wtc_am_worker())
+	{
+		talk->patience_us = Max(timeout_us, WORKER_PATIENCE_US);
+		talk->deadline_us = Max(talk->deadline_us,
+								wtc_clock_us() + talk->patience_us);
+		talk->last_us = PG_INT64_MAX;
+	}
+	else
+	{
+		talk->patience_us = timeout_us;
+		talk->last_us = talk->deadline_us +
+			(int64) (len / WTC_BATCH_BYTES) * timeout_us;
+	}
 }
 
 /* Sends the request that stands in the chunk, and takes the replies. */
@@ -221,6 +276,8 @@ exchange(Exchange *x, size_t len, int64 deadline_us, bool *sent)
 	};
 	WtcStatus	status;
 
+	if (len > WTC_CHUNK_BYTES + WTC_REQUEST_FIXED)
+		go_on_while_moving(&talk, len);
 	x->len = len;
 	x->nreplies = x->plain ? 1 : x->chunk->ncommands + 4;
 	status = wtc_conn_talk(&wtc_link, &talk);
@@ -264,7 +321,9 @@ forget(WtcChunk *chunk, const char *token, bool everything, int64 deadline_us,
 	if (x.rejected != WTC_OK)
 		said->rejected = x.rejected;
 	said->status = x.failed == WTC_NOSCRIPT ? WTC_FAIL_OTHER : x.failed;
-	return x.failed == WTC_OK ? WTC_TURN_DONE : WTC_TURN_DOUBT;
+	if (x.failed == WTC_OK)
+		return WTC_TURN_DONE;
+	return x.aimed ? WTC_TURN_REFUSED : WTC_TURN_DOUBT;
 }
 
 static WtcStatus
@@ -359,10 +418,10 @@ wtc_exchange_chunk(WtcChunk *chunk, const char *token, int64 deadline_us,
 		return turn;
 	}
 	if (x.denied != WTC_OK)
-		return WTC_TURN_FAILED;
+		return x.aimed ? WTC_TURN_REFUSED : WTC_TURN_FAILED;
 	said->status = x.failed == WTC_NOSCRIPT ? WTC_FAIL_OTHER : x.failed;
 	if (x.failed != WTC_OK)
-		return WTC_TURN_DOUBT;
+		return x.aimed ? WTC_TURN_REFUSED : WTC_TURN_DOUBT;
 
 	/* an invalidation may have come meanwhile; or a tag could not be noted */
 	if (wtc_chunk_recheck_tags(chunk) > 0 || said->rejected != WTC_OK)

@@ -21,6 +21,8 @@ typedef enum WtcTurn
 	WTC_TURN_DONE,
 	WTC_TURN_AGAIN,				/* nothing was done, and may be soon */
 	WTC_TURN_FAILED,			/* nothing was done */
+	WTC_TURN_REFUSED,			/* Redis objects to something in the chunk;
+								 * not all was done */
 	WTC_TURN_DOUBT				/* something may have been done, or may yet */
 } WtcTurn;
 
@@ -36,7 +38,8 @@ typedef struct WtcSaid
 /*
  * Sends a chunk whose items are marked and decided on, under the token with this
  * text, which held when the marks were set.  Items that turn out not to be
- * storable get another verdict, and their keys are deleted.
+ * storable get another verdict, and their keys are deleted.  What Redis says
+ * when it refuses something is left in the chunk.
  */
 extern WtcTurn wtc_exchange_chunk(WtcChunk *chunk, const char *token,
 								  int64 deadline_us, WtcSaid * said);

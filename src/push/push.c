@@ -28,11 +28,13 @@
 #include "postgres.h"
 
 #include "guc.h"
+#include "miscadmin.h"
 #include "push/exchange.h"
 #include "push/link.h"
 #include "push/push.h"
 #include "push/token.h"
 #include "shared/debug.h"
+#include "shared/rejected.h"
 #include "shared/shmem.h"
 #include "utils/memutils.h"
 
@@ -57,7 +59,7 @@ struct WtcPush
 	WtcStatus	unready;		/* why there was no connection, or WTC_OK */
 	PushBatch  *first;
 	PushBatch **last;
-	int			nbatches;
+	int			shares;			/* of push_timeout, for what they hold */
 	WtcChunk   *chunk;
 
 	/* operations by kind */
@@ -95,7 +97,7 @@ wtc_push_add(WtcPush *push, const char *data, size_t len, XLogRecPtr lsn)
 	batch->lsn = lsn;
 	*push->last = batch;
 	push->last = &batch->next;
-	push->nbatches++;
+	push->shares += 1 + len / WTC_BATCH_BYTES;
 
 	cursor = batch->cursor;
 	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op))
@@ -226,8 +228,7 @@ attempt(WtcChunk *chunk, int64 deadline_us, bool *strange, WtcSaid * said)
 		wtc_chunk_note_sent(chunk);
 		wtc_token_text(text, token);
 		turn = wtc_exchange_chunk(chunk, text, deadline_us, said);
-		if (wtc_chunk_is_unsure(chunk))
-			wtc_read_again_ask();
+		chunk->lost = turn == WTC_TURN_DOUBT;
 		if (turn == WTC_TURN_DOUBT)
 			wtc_token_doubt(token);
 		else if (turn == WTC_TURN_AGAIN)
@@ -237,17 +238,38 @@ attempt(WtcChunk *chunk, int64 deadline_us, bool *strange, WtcSaid * said)
 	return turn;
 }
 
+/* The item's key is to be listed as one that Redis does not take. */
 static void
-count_items(const WtcChunk *chunk)
+list_rejected(const WtcChunk *chunk, const WtcItem *item, WtcStatus why)
+{
+	WtcRejected rejected = {
+		.hash = item->hash,.database = item->database,.status = why
+	};
+
+	wtc_rejected_text(rejected.key, sizeof(rejected.key), item->op.key.data,
+					  item->op.key.len);
+	strlcpy(rejected.words, chunk->words, sizeof(rejected.words));
+	wtc_rejected_note(&rejected);
+}
+
+/* All is done: for the items that could not be stored, rejected says why. */
+static void
+count_items(const WtcChunk *chunk, WtcStatus rejected)
 {
 	uint64		n[WTC_VERDICTS] = {0};
 	uint64		stored = 0;
+	bool		listed = wtc_rejected_any();
 
 	for (int i = 0; i < chunk->nitems; i++)
 	{
 		const WtcItem *item = &chunk->items[i];
 		bool		store = wtc_operation_stores(&item->op);
 
+		if (store && item->verdict == WTC_VERDICT_REJECTED)
+			list_rejected(chunk, item, item->refused != WTC_OK ?
+						  item->refused : rejected);
+		else if (listed && item->op.kind != WTC_OP_INVALIDATE)
+			wtc_rejected_clear(item->hash);
 		if (store || item->verdict == WTC_VERDICT_OVERTAKEN)
 			n[item->verdict]++;
 		stored += store && item->verdict == WTC_VERDICT_SEND;
@@ -257,40 +279,51 @@ count_items(const WtcChunk *chunk)
 	wtc_count(WTC_DEGRADED, n[WTC_VERDICT_DELETE] + n[WTC_VERDICT_UNSURE]);
 }
 
-/* Pushes the items that go into one request. */
-static WtcPushOutcome
-push_items(WtcChunk *chunk, int64 deadline_us, WtcStatus *status,
-		   WtcStatus *rejected)
+/*
+ * Pushes the items that go into one request.  WTC_TURN_FAILED with the status
+ * WTC_OK: Redis is closed.
+ */
+static WtcTurn
+push_items(WtcChunk *chunk, int64 deadline_us, WtcSaid * said)
 {
-	WtcSaid		said = {0};
 	bool		strange = false;
 	WtcTurn		turn;
 
 	do
 	{
-		turn = attempt(chunk, deadline_us, &strange, &said);
+		turn = attempt(chunk, deadline_us, &strange, said);
 	} while (turn == WTC_TURN_AGAIN && wtc_clock_us() < deadline_us &&
 			 !wtc_link_told_to_stop());
 
 	/* the next transaction finds out anew where Redis is */
 	if (strange && turn != WTC_TURN_DONE)
 		wtc_link_hang_up();
-	*status = said.status;
 	if (turn == WTC_TURN_AGAIN)
-		*status = wtc_link_told_to_stop() ? WTC_FAIL_CANCELLED : WTC_FAIL_TIMEOUT;
-	if (turn == WTC_TURN_FAILED && *status == WTC_OK)
-		return WTC_PUSH_SKIPPED;	/* closed */
-	if (turn != WTC_TURN_DONE)
-		return WTC_PUSH_FAILED;
-	if (said.draining > 0)
-		*status = wtc_exchange_drain(chunk, deadline_us);
-	if (*status != WTC_OK)
-		return WTC_PUSH_FAILED;
-	count_items(chunk);
-	if (said.rejected != WTC_OK)
-		*rejected = said.rejected;
-	return wtc_chunk_is_unsure(chunk) ? WTC_PUSH_UNSURE :
-		said.rejected != WTC_OK ? WTC_PUSH_REJECTED : WTC_PUSH_DONE;
+		said->status = wtc_link_told_to_stop() ? WTC_FAIL_CANCELLED :
+			WTC_FAIL_TIMEOUT;
+	if (turn == WTC_TURN_DONE && said->draining > 0)
+		said->status = wtc_exchange_drain(chunk, deadline_us);
+	if (turn == WTC_TURN_DONE && said->status != WTC_OK)
+		return WTC_TURN_FAILED;
+	return turn;
+}
+
+/*
+ * Redis objects to something in the request.  Finds out to what, by halves: the
+ * rest of it is to be pushed.  An item that is alone is deleted instead of
+ * stored; false: or, if that is what was refused, left alone.
+ */
+static bool
+narrow_down(WtcChunk *chunk, WtcStatus why)
+{
+	WtcItem    *item = &chunk->items[0];
+
+	if (wtc_chunk_halve(chunk))
+		return true;
+	if (!wtc_operation_stores(&item->op) || item->refused != WTC_OK)
+		return false;
+	item->refused = why;
+	return true;
 }
 
 WtcPushOutcome
@@ -299,15 +332,36 @@ wtc_chunk_push(WtcChunk *chunk, int64 deadline_us, WtcStatus *status,
 {
 	WtcPushOutcome worst = WTC_PUSH_DONE;
 
-	*status = WTC_OK;
 	do
 	{
-		WtcPushOutcome outcome = push_items(chunk, deadline_us, status,
-											rejected);
+		WtcSaid		said = {0};
+		WtcTurn		turn;
 
-		if (outcome == WTC_PUSH_FAILED || outcome == WTC_PUSH_SKIPPED)
-			return outcome;
-		worst = Max(worst, outcome);
+		do
+		{
+			turn = push_items(chunk, deadline_us, &said);
+		} while (turn == WTC_TURN_REFUSED &&
+				 narrow_down(chunk, said.status));
+
+		*status = said.status;
+		if (turn == WTC_TURN_DONE)
+			count_items(chunk, said.rejected);
+		else if (turn == WTC_TURN_REFUSED)
+		{
+			list_rejected(chunk, &chunk->items[0], said.status);
+			said.rejected = said.status;
+			*status = WTC_OK;
+		}
+		else
+			return turn == WTC_TURN_FAILED && said.status == WTC_OK ?
+				WTC_PUSH_SKIPPED : WTC_PUSH_FAILED;
+		if (chunk->items[0].refused != WTC_OK)
+			said.rejected = chunk->items[0].refused;
+		if (said.rejected != WTC_OK)
+		{
+			*rejected = said.rejected;
+			worst = WTC_PUSH_REJECTED;
+		}
 	} while (wtc_chunk_rest(chunk));
 	return worst;
 }
@@ -321,9 +375,22 @@ fill_chunk(WtcChunk *chunk, PushBatch *batch, XLogRecPtr commit)
 
 	wtc_chunk_clear(chunk);
 	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op) &&
-		   wtc_chunk_add(chunk, &op, batch->lsn, commit, NULL))
+		   wtc_chunk_add(chunk, &op, batch->lsn, commit, MyDatabaseId))
 		batch->cursor = cursor;
 	return chunk->nall > 0;
+}
+
+/*
+ * Counts a push that has failed.  What is large may have been refused for that,
+ * by closing the connection, and is not a sign that Redis is away.
+ */
+static void
+note_failure(const WtcChunk *chunk, WtcStatus status)
+{
+	if (chunk->bytes > WTC_CHUNK_BYTES)
+		wtc_count_failure(status);
+	else
+		wtc_link_note(status);
 }
 
 WtcPushOutcome
@@ -340,7 +407,7 @@ wtc_push_run(WtcPush *push, XLogRecPtr commit, int64 deadline_us)
 		wtc_debug_hold();
 		deadline_us = wtc_push_deadline();
 	}
-	deadline_us += (int64) (push->nbatches - 1) * wtc_push_timeout * 1000;
+	deadline_us += (int64) (push->shares - 1) * wtc_push_timeout * 1000;
 	for (PushBatch *batch = push->first; batch != NULL; batch = batch->next)
 	{
 		/* one at a time: a key is in a batch once only */
@@ -355,7 +422,7 @@ wtc_push_run(WtcPush *push, XLogRecPtr commit, int64 deadline_us)
 				return outcome;
 			if (outcome == WTC_PUSH_FAILED)
 			{
-				wtc_link_note(status);
+				note_failure(push->chunk, status);
 				return outcome;
 			}
 			worst = Max(worst, outcome);

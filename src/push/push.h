@@ -23,9 +23,8 @@ typedef enum WtcPushOutcome
 	WTC_PUSH_SKIPPED,			/* not tried: breaker open, or Redis closed */
 	WTC_PUSH_FAILED,
 	WTC_PUSH_REJECTED,			/* all of it is settled, but Redis refused to
-								 * store something, which was deleted */
-	WTC_PUSH_UNSURE,			/* the same, but what was deleted may have to
-								 * be stored: see wtc_read_again_ask() */
+								 * store something, which was deleted and is
+								 * listed, see shared/rejected.h */
 	WTC_PUSH_DEFERRED			/* left to the worker; see txn/xact.h */
 } WtcPushOutcome;
 
@@ -49,8 +48,9 @@ extern bool wtc_push_invalidates(const WtcPush *push);
 
 /*
  * Pushes what the transaction whose commit record ends at commit has added,
- * and counts failures by class.  A transaction of several batches may go on for
- * push_timeout each, as long as every request is answered within push_timeout.  Raises nothing, allocates nothing but what
+ * and counts failures by class.  A transaction may go on for push_timeout for
+ * each WTC_BATCH_BYTES, as long as every request is answered within push_timeout, or
+ * gets on if it is large.  Raises nothing, allocates nothing but what
  * hiredis mallocs for replies, holds no lock while it waits, and needs no
  * resource owner.  Meant for after the commit record.
  */

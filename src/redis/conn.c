@@ -146,6 +146,21 @@ read_replies(WtcConn *conn, WtcTalk *talk, int *underway, size_t *nread,
 	return *nread > talk->max_read ? WTC_FAIL_PROTOCOL : WTC_OK;
 }
 
+/* Bytes have moved: what is large may go on. */
+static void
+be_patient(WtcTalk *talk)
+{
+	int64_t		until;
+
+	if (talk->patience_us == 0)
+		return;
+	until = wtc_clock_us() + talk->patience_us;
+	if (until > talk->last_us)
+		until = talk->last_us;
+	if (until > talk->deadline_us)
+		talk->deadline_us = until;
+}
+
 static WtcStatus
 converse(WtcConn *conn, WtcTalk *talk, WtcStatus *outcome)
 {
@@ -170,6 +185,7 @@ converse(WtcConn *conn, WtcTalk *talk, WtcStatus *outcome)
 			int64_t		soon = wtc_clock_us() + GRACE_US;
 
 			stopping = true;
+			talk->patience_us = 0;
 			if (talk->deadline_us > soon)
 				talk->deadline_us = soon;
 		}
@@ -189,11 +205,17 @@ converse(WtcConn *conn, WtcTalk *talk, WtcStatus *outcome)
 				out += n;
 				left -= n;
 				talk->sent += n;
+				be_patient(talk);
 				if (left == 0 && more)
 					continue;
 			}
 			else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+			{
+				/* it may have said why */
+				if (underway > 0)
+					(void) read_replies(conn, talk, &underway, &nread, outcome);
 				return WTC_FAIL_CLOSED;
+			}
 		}
 		if (left == 0 && underway == 0 && !more)
 			break;
@@ -218,7 +240,10 @@ converse(WtcConn *conn, WtcTalk *talk, WtcStatus *outcome)
 		if (status == WTC_FAIL_TIMEOUT && stopping)
 			status = WTC_FAIL_CANCELLED;
 		if (status == WTC_OK && (revents & (POLLIN | POLLHUP | POLLERR)))
+		{
 			status = read_replies(conn, talk, &underway, &nread, outcome);
+			be_patient(talk);
+		}
 		/* what comes behind cannot be told apart any more */
 		if (*outcome == WTC_FAIL_PROTOCOL)
 			return *outcome;

@@ -56,6 +56,13 @@ typedef struct WtcTalk
 	WtcStatus	(*reply) (void *arg, const struct redisReply *reply);
 	void	   *arg;
 	int64_t		deadline_us;
+
+	/*
+	 * For what is large: whenever bytes move, the deadline is put off to so
+	 * long from then, but not past last_us.  0: it stays.
+	 */
+	int64_t		patience_us;
+	int64_t		last_us;
 	bool		(*stop) (void); /* asked now and then: give up?  If something
 								 * has been sent, the replies have a short
 								 * time left to arrive. */

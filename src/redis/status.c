@@ -98,6 +98,14 @@ wtc_status_of_error(const char *text)
 }
 
 int
+wtc_error_is_about_key(const char *text)
+{
+	/* not what is said about a command, or about a channel */
+	return wtc_status_of_error(text) == WTC_FAIL_NOPERM &&
+		strstr(text, "access") != NULL && strstr(text, "key") != NULL;
+}
+
+int
 wtc_status_is_outage(WtcStatus status)
 {
 	switch (status)

@@ -50,6 +50,12 @@ extern const char *wtc_status_name(WtcStatus status);
 extern WtcStatus wtc_status_of_error(const char *text);
 
 /*
+ * Does an error reply object to one of the keys or values of a command, while
+ * others would be taken?
+ */
+extern int	wtc_error_is_about_key(const char *text);
+
+/*
  * Does this say that Redis cannot be talked to, as opposed to Redis having
  * refused what it was told?  Only the former opens the circuit breaker.
  */

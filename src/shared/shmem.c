@@ -38,7 +38,7 @@ typedef struct Part
 	void		(*attach) (void *place, bool initialise);
 } Part;
 
-#define MAX_PARTS		8
+#define MAX_PARTS		12
 
 static Part parts[MAX_PARTS];
 static int	nparts = 0;

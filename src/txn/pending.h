@@ -56,7 +56,6 @@ extern bool wtc_pending_any_tag(bool (*look) (WtcSpan tag, void *arg),
  * hands them to emit() one after the other, in the order in which they are to
  * be applied.  Each is palloc'd in the current memory context, and emit()'s.
  */
-#define WTC_BATCH_BYTES		(4 * 1024 * 1024)
 extern void wtc_pending_encode(void (*emit) (char *batch, size_t len));
 
 /* A subtransaction ends; nestlevel is its own. */

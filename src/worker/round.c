@@ -33,6 +33,8 @@
 #include "shared/holds.h"
 #include "shared/shmem.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "worker/blame.h"
 #include "worker/check.h"
 #include "worker/open.h"
 #include "worker/order.h"
@@ -408,6 +410,8 @@ push_gathered(Round *r, WtcStatus *status)
 		return WTC_REPLAY_DONE;
 	wtc_worker_check();
 	outcome = wtc_chunk_push(r->chunk, wtc_push_deadline(), status, &rejected);
+	if (outcome == WTC_PUSH_FAILED)
+		wtc_blame_lost(r->chunk, *status);
 	wtc_chunk_clear(r->chunk);
 	MemoryContextReset(r->chunk_cxt);
 	if (rejected != WTC_OK)
@@ -427,10 +431,12 @@ push_gathered(Round *r, WtcStatus *status)
 	return WTC_REPLAY_DONE;
 }
 
-/* Adds a copy of an operation to what is about to be pushed. */
+/*
+ * Adds a copy of an operation of a message to what is about to be pushed.
+ */
 static WtcReplayResult
-gather(Round *r, WtcSpan whole, XLogRecPtr version, XLogRecPtr commit,
-	   WtcStatus *status)
+gather(Round *r, WtcSpan whole, const WtcWalMessage *message,
+	   XLogRecPtr commit, WtcStatus *status)
 {
 	char	   *copy = MemoryContextAllocHuge(r->chunk_cxt, whole.len);
 	WtcCursor	cursor = {copy, copy + whole.len};
@@ -443,12 +449,16 @@ gather(Round *r, WtcSpan whole, XLogRecPtr version, XLogRecPtr commit,
 		elog(ERROR, "operation in WAL is malformed");
 	known = known_of(r, &op, version);
 	wtc_chunk_reserve_operation(r->chunk, &op);
-	if (wtc_chunk_add(r->chunk, &op, version, commit, &known))
+	if (r->chunk->nall < wtc_blame_share() &&
+		wtc_chunk_add(r->chunk, &op, message->lsn, commit, message->database))
+	{
+		wtc_blame_look(r->chunk);
 		return WTC_REPLAY_DONE;
+	}
 	/* the copy goes with the others */
 	result = push_gathered(r, status);
 	return result != WTC_REPLAY_DONE ? result :
-		gather(r, whole, version, commit, status);
+		gather(r, whole, message, commit, status);
 }
 
 /*
@@ -500,7 +510,7 @@ gather_if_last(Round *r, const Piece *piece, XLogRecPtr commit,
 		whole.data = r->deletion.data;
 		whole.len = r->deletion.len;
 	}
-	return gather(r, whole, piece->message.lsn, commit, status);
+	return gather(r, whole, &piece->message, commit, status);
 }
 
 /* Gathers what is to be pushed of a batch in this pass. */
@@ -530,8 +540,8 @@ gather_piece(Round *r, const Piece *piece, WtcStatus *status)
 			r->first_message = Min(r->first_message, message->start);
 			r->first_commit = Min(r->first_commit, commit);
 			r->last_commit = Max(r->last_commit, commit);
-			if (wtc_order_invalidate(wtc_order_hash(op.key, true), commit))
-				result = gather(r, op.whole, message->lsn, commit, status);
+			if (wtc_order_invalidate(hash_name(op.key, true), commit))
+				result = gather(r, op.whole, message, commit, status);
 		}
 	}
 	return result;
@@ -671,5 +681,7 @@ wtc_round_push(WtcRound *about, WtcStatus *status)
 	wtc_open_begin(CurrentMemoryContext);
 	result = push_parts(&r, status);
 	wtc_order_end();
-	return result == WTC_REPLAY_DONE && r.unsure ? WTC_REPLAY_UNSURE : result;
+	if (result == WTC_REPLAY_DONE)
+		wtc_blame_none();
+	return result;
 }

@@ -188,6 +188,7 @@ take_record(WtcWalMessage *message)
 		XLogRecGetXid(reader);
 	message->lsn = content.lsn != InvalidXLogRecPtr ? content.lsn :
 		reader->EndRecPtr;
+	message->database = record->dbId;
 	message->batch = content.batch.data;
 	message->len = content.batch.len;
 	return TransactionIdIsNormal(message->xid);

@@ -19,6 +19,7 @@ typedef struct WtcWalMessage
 	XLogRecPtr	start;			/* where its record begins */
 	TransactionId xid;			/* whose it is, may be a subtransaction */
 	XLogRecPtr	lsn;			/* version */
+	Oid			database;		/* InvalidOid: not known */
 	const char *batch;			/* until the next call */
 	uint32		len;
 } WtcWalMessage;

@@ -67,6 +67,8 @@
 
 static bool slot_opened = false;
 static bool broken = false;		/* Redis has closed the connection */
+static bool lost = false;		/* ... during a round: it may be away, or not
+								 * take what it was sent */
 static int64 beat_due = 0;
 static bool news = false;		/* a server has been met since the last beat */
 static int64 retry_due = 0;
@@ -167,6 +169,7 @@ run_round(void)
 			news = false;
 			break;
 		case WTC_REPLAY_FAILED:
+			lost = status == WTC_FAIL_CLOSED;
 			break;
 		case WTC_REPLAY_UNSURE:
 		case WTC_REPLAY_CLOSED:
@@ -184,12 +187,14 @@ talk(int64 now)
 	bool		fresh = false;
 	WtcStatus	status = wtc_link_open(&fresh);
 
-	broken = false;
+	broken = lost = false;
 	if (status == WTC_OK &&
 		(fresh || !wtc_position_known() || wtc_replay_has_gap()))
 	{
 		status = wtc_position_meet(fresh);
 		news = true;
+		if (status == WTC_OK)
+			pause_ms = 0;
 	}
 	if (status != WTC_OK || !wtc_position_known())
 		return status;
@@ -225,7 +230,9 @@ note_status(WtcStatus status, int64 now)
 		return;
 	}
 	wtc_link_hang_up();
-	set_state(WTC_WORKER_NO_REDIS);
+	/* where Redis is there, commits can wait for the next token */
+	if (!lost)
+		set_state(WTC_WORKER_NO_REDIS);
 	pause_ms = pause_ms == 0 ? FIRST_PAUSE_MS : Min(pause_ms * 2, LAST_PAUSE_MS);
 	retry_due = wtc_clock_us() + pause_ms * 1000;
 }

@@ -29,6 +29,7 @@
 #include "replication/walsender_private.h"
 #include "shared/debug.h"
 #include "shared/holds.h"
+#include "shared/rejected.h"
 #include "shared/prepared.h"
 #include "shared/shmem.h"
 #include "shared/stats.h"
@@ -57,6 +58,7 @@ shmem_request_hook_type shmem_request_hook = NULL;
 shmem_startup_hook_type shmem_startup_hook = NULL;
 int			MaxBackends = 8;
 BackendId	MyBackendId = InvalidBackendId;
+Oid			MyDatabaseId = 1;
 int			MyProcPid = 1;
 PGPROC	   *MyProc = NULL;
 struct Latch *MyLatch = NULL;
@@ -502,6 +504,7 @@ server_start(void)
 	my_wait_event_info = &wait_event_info;
 	wtc_shmem_init();
 	wtc_shmem_add(wtc_holds_size, wtc_holds_attach);
+	wtc_shmem_add(wtc_rejected_size, wtc_rejected_attach);
 	wtc_token_init();
 	wtc_versions_init();
 }

@@ -1,0 +1,162 @@
+# What Redis does not take: its key is deleted, the write succeeds, and everything
+# else goes on.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Wtcache::Node;
+use Wtcache::Redis;
+
+my $redis = Wtcache::Redis->new;
+my $node = Wtcache::Node->start_new('main', url => $redis->url);
+my $s = $node->session;
+
+$node->safe_psql('postgres', q{
+	CREATE TABLE big (id int PRIMARY KEY, v text);
+	CREATE TABLE other (id int PRIMARY KEY, v text);
+	SELECT wtcache.attach('big');
+	SELECT wtcache.attach('other', tags => '{o}', invalidates => ARRAY['list:{id}'])});
+
+sub flushed
+{
+	my ($name) = @_;
+
+	is($s->query_safe(q{SELECT wtcache.flush('60s')}), 't', "$name: all is there");
+	return;
+}
+
+sub rejected
+{
+	return $node->safe_psql('postgres',
+		'SELECT database, key, relation, reason, message FROM wtcache.rejected ORDER BY key');
+}
+
+sub counted
+{
+	my ($counter, $change) = @_;
+	my $before = $node->stat($counter);
+
+	$change->();
+	return $node->stat($counter) - $before;
+}
+
+# --- limits of Redis ----------------------------------------------------------
+
+# A row of 3 MB, then another table, in each mode
+sub goes_on
+{
+	my ($name, $message) = @_;
+
+	foreach my $mode (qw(async write_through))
+	{
+		my %before = $node->stats;
+
+		$s->query_safe(q{
+			RESET wtcache.mode;
+			INSERT INTO big VALUES (1, 'old') ON CONFLICT (id) DO UPDATE SET v = 'old'});
+		like($redis->cli('get', 'big:1'), qr/old/, "$name, $mode: at first");
+		$s->query_safe("SET wtcache.mode = $mode");
+		$s->query_safe(q{UPDATE big SET v = repeat('x', 3000000)});
+		$s->query_safe("INSERT INTO other VALUES (1, '$name $mode')
+			ON CONFLICT (id) DO UPDATE SET v = EXCLUDED.v");
+		flushed("$name, $mode");
+		like($redis->cli('get', 'other:1'), qr/$name $mode/, "$name, $mode: the other row");
+		is($redis->cli('exists', 'big:1'), 0, "$name, $mode: the key is deleted");
+		is(rejected(), "postgres|big:1|big|closed|$message", "$name, $mode: listed");
+		my %after = $node->stats;
+		is($after{rejected} - $before{rejected}, 1, "$name, $mode: counted");
+		is($after{pushes_skipped} - $before{pushes_skipped}, 0,
+			"$name, $mode: no outage");
+	}
+	$s->query_safe(q{RESET wtcache.mode; UPDATE big SET v = 'small'});
+	like($redis->cli('get', 'big:1'), qr/small/, "$name: stored again");
+	is(rejected(), '', "$name: not listed any more");
+	return;
+}
+
+$node->reconfigure('wtcache.breaker_failures' => 1);
+$redis->cli('config', 'set', 'proto-max-bulk-len', '1mb');
+goes_on('bulk length', 'ERR Protocol error: invalid bulk length');
+$redis->cli('config', 'set', 'proto-max-bulk-len', '512mb');
+$redis->cli('config', 'set', 'client-query-buffer-limit', '1mb');
+goes_on('query buffer', '');
+
+# several of them, and what is in order between them
+$s->query_safe(q{
+	SET wtcache.mode = async;
+	BEGIN;
+	INSERT INTO big SELECT i, repeat('x', CASE WHEN i % 10 = 0 THEN 2000000 ELSE 100000 END)
+	  FROM generate_series(11, 50) i;
+	COMMIT});
+flushed('several');
+is($node->safe_psql('postgres', q{SELECT string_agg(key, ' ' ORDER BY key) FROM wtcache.rejected}),
+	'big:20 big:30 big:40 big:50', 'several: listed');
+is(scalar(grep { $redis->cli('exists', "big:$_") } 11 .. 50), 36, 'several: the others');
+$s->query_safe('RESET wtcache.mode; DELETE FROM big WHERE id > 1');
+is(rejected(), '', 'several: nothing is missing of rows that are gone');
+$redis->cli('config', 'set', 'client-query-buffer-limit', '1gb');
+
+# a large row goes by progress, for the commit as for the worker
+$node->reconfigure('wtcache.push_timeout' => '10ms');
+foreach my $mode (qw(async write_through))
+{
+	$s->query_safe(qq{SET wtcache.mode = $mode;
+		INSERT INTO big VALUES (60, repeat('$mode ', 60000000 / length('$mode ')))
+		ON CONFLICT (id) DO UPDATE SET v = EXCLUDED.v});
+	flushed("60 MB, $mode");
+	cmp_ok($redis->cli('strlen', 'big:60'), '>', 59_900_000, "60 MB, $mode: stored");
+	like($redis->cli('getrange', 'big:60', 0, 40), qr/$mode/, "60 MB, $mode: this one");
+}
+is(rejected(), '', '60 MB: not refused');
+$node->reconfigure('wtcache.push_timeout' => '2s');
+$s->query_safe('RESET ALL; SET client_min_messages = error');
+
+# --- what is not allowed ---------------------------------------------------------
+
+sub forbid
+{
+	$redis->cli('acl', 'setuser', 'default', 'resetkeys', '~wtcache:*', '~big:*', @_);
+	return;
+}
+
+sub allow { return $redis->cli('acl', 'setuser', 'default', '~*'); }
+
+$s->query_safe(q{DELETE FROM other; INSERT INTO other SELECT i, 'old' FROM generate_series(1, 400) i});
+foreach my $mode (qw(async write_through))
+{
+	forbid('~other:[1-9]', '~other:[1-9]?', '~other:[13]??', '~other:2[1-9]?',
+		'~other:20[1-9]', '~other:400', '~tag:o', '~tag:list:[1-9]', '~tag:list:[1-9]?',
+		'~tag:list:[124]??', '~tag:list:3[1-9]?', '~tag:list:30[1-9]');
+	$s->query_safe("SET wtcache.mode = $mode");
+	is(counted('rejected', sub {
+			$s->query_safe("UPDATE other SET v = '$mode'");
+			flushed("forbidden, $mode") }),
+		1, "forbidden, $mode: one key");
+	allow();
+	is($node->safe_psql('postgres', q{
+			SELECT key, relation, reason, message LIKE '%key%' FROM wtcache.rejected ORDER BY key}),
+		"other:200|other|noperm|t", "forbidden, $mode: listed");
+	is(scalar(grep { $redis->cli('get', "other:$_") !~ /"$mode"/ } 1 .. 400),
+		1, "forbidden, $mode: the others");
+}
+$s->query_safe('RESET wtcache.mode; SELECT wtcache.stat_reset()');
+is(rejected(), '', 'emptied with the statistics');
+
+# there is an end to the list
+forbid('~tag:*');
+is(counted('rejected_unlisted', sub { $s->query_safe(q{UPDATE other SET v = 'none'}) }),
+	400 - 256, 'too many to be listed');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM wtcache.rejected'), 256, 'listed');
+allow();
+$s->query_safe(q{UPDATE other SET v = 'all'});
+flushed('at the end');
+is(rejected(), '', 'none is left');
+
+is($redis->cli('exists', 'other:1'), 1, 'everything else is there');
+$node->stop;
+done_testing();
