@@ -367,6 +367,7 @@ CREATE FUNCTION wtcache.stat(
     OUT replay_batches bigint,
     OUT cold_starts bigint,
     OUT unlisted bigint,
+    OUT too_large bigint,
     OUT rejected bigint,
     OUT rejected_unlisted bigint,
     OUT fail_connect bigint,

@@ -28,6 +28,7 @@ bool		wtc_enabled;
 int			wtc_heal_window;
 int			wtc_journal;
 char	   *wtc_key_prefix;
+int			wtc_max_image_size;
 int			wtc_max_wal_retained;
 int			wtc_mode;
 char	   *wtc_password_file;
@@ -118,6 +119,20 @@ define_limits(void)
 							500, 1, INT_MAX,
 							PGC_SUSET,
 							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	/*
+	 * Redis takes up to 512 MB, but is not to be kept from others for long:
+	 * it takes some ten milliseconds for this much.  The backend that makes
+	 * an image has several copies of it.
+	 */
+	DefineCustomIntVariable("wtcache.max_image_size",
+							"Limits the size of what is cached of one row.",
+							"A row whose values or whose image are larger is deleted from the cache instead of stored.",
+							&wtc_max_image_size,
+							16 * 1024, 1, 512 * 1024,
+							PGC_SUSET,
+							GUC_UNIT_KB,
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable("wtcache.push_timeout",

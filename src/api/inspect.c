@@ -188,7 +188,7 @@ preview_row(WtcAttachment *att, TupleTableSlot *slot, Datum *values,
 	wtc_render_row(att, slot, &row);
 	if (row.cached)
 		stored = wtc_enabled && !row.untaggable &&
-			wtc_render_image(att, slot, &op);
+			wtc_render_image(att, slot, &op) == WTC_IMAGE_MADE;
 
 	values[0] = CStringGetTextDatum(!row.cached ? "none" :
 									!stored ? "delete" : "set");

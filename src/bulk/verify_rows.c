@@ -86,7 +86,7 @@ wtc_verify_expect(WtcAttachment *att, TupleTableSlot *slot, WtcLook *look)
 	memset(look, 0, sizeof(*look));
 	wtc_render_row(att, slot, &row);
 	if (!row.cached || row.untaggable ||
-		!wtc_render_image(att, slot, &look->op))
+		wtc_render_image(att, slot, &look->op) != WTC_IMAGE_MADE)
 		return false;
 	look->key = row.key;
 	look->op.tags = row.tags;

@@ -9,6 +9,8 @@
 
 #include "access/detoast.h"
 #include "access/htup_details.h"
+#include "access/xact.h"
+#include "capture/extent.h"
 #include "capture/image.h"
 #include "catalog/namespace.h"
 #include "executor/executor.h"
@@ -16,6 +18,14 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+/* longer names of keys and tags are none */
+#define MAX_NAME_BYTES	(1024 * 1024)
+
+/* no text takes more than so many times what wtc_extent() says */
+#define MOST_GROWTH		64
 
 bool
 wtc_to_utf8(const char *text, int len, WtcSpan *out)
@@ -75,6 +85,32 @@ wtc_complete_tag(const char *text, WtcSpan *tag)
 	return wtc_to_utf8(name, strlen(name), tag);
 }
 
+/* Are the values that a template names too long for a name? */
+static bool
+names_too_much(WtcAttachment *att, const WtcTemplate *tpl,
+			   TupleTableSlot *slot)
+{
+	for (int i = 0; i < tpl->nparts; i++)
+	{
+		AttrNumber	attno = tpl->parts[i].attno;
+		Form_pg_attribute attr;
+		bool		isnull;
+		Datum		value;
+
+		if (attno == 0)
+			continue;
+		attr = TupleDescAttr(att->desc, attno - 1);
+		if (attr->attlen != -1)
+			continue;
+		value = slot_getattr(slot, attno, &isnull);
+		if (!isnull &&
+			wtc_extent_matters(toast_raw_datum_size(value), MAX_NAME_BYTES) &&
+			wtc_extent(attr->atttypid, value, MAX_NAME_BYTES) > MAX_NAME_BYTES)
+			return true;
+	}
+	return false;
+}
+
 /* A template's text for a row; false if there is none. */
 static bool
 render(WtcAttachment *att, const WtcTemplate *tpl, TupleTableSlot *slot,
@@ -82,6 +118,8 @@ render(WtcAttachment *att, const WtcTemplate *tpl, TupleTableSlot *slot,
 {
 	StringInfoData buf;
 
+	if (names_too_much(att, tpl, slot))
+		return false;
 	initStringInfo(&buf);
 	if (!wtc_template_render(tpl, slot, wtc_attachment_output, att, &buf))
 		return false;
@@ -128,7 +166,10 @@ wtc_render_row(WtcAttachment *att, TupleTableSlot *slot, WtcRendered *row)
 		row->tags.bytes.data = list.data;
 		row->tags.bytes.len = list.len;
 		if (!render(att, att->tags[i], slot, &text))
+		{
+			row->untaggable |= names_too_much(att, att->tags[i], slot);
 			continue;
+		}
 		if (!wtc_complete_tag(text, &tag))
 			row->untaggable = true;
 		else if (!wtc_list_has(&row->tags, tag))
@@ -226,17 +267,22 @@ hash_image(WtcAttachment *att, TupleTableSlot *slot, WtcList *fields)
 	return fields->count > 0;
 }
 
-/*
- * Would the image be larger than all images of a transaction may be?  Asked
- * before it is made, for a value of half a gigabyte would fail there.
- */
-static bool
-is_too_large(WtcAttachment *att, TupleTableSlot *slot)
+/* How large an image may be. */
+static uint64
+image_limit(void)
 {
-	uint64		size = 0;
+	return (uint64) Min(wtc_max_image_size, wtc_batch_memory) * 1024;
+}
+
+/* How much the values of varying length take together, by one measure. */
+static uint64
+sum_values(WtcAttachment *att, TupleTableSlot *slot, uint64 limit,
+		   uint64 (*measure) (Oid type, Datum value, uint64 limit))
+{
+	uint64		sum = 0;
 	int			n = att->ncolumns > 0 ? att->ncolumns : att->desc->natts;
 
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n && sum <= limit; i++)
 	{
 		AttrNumber	attno = att->ncolumns > 0 ? att->columns[i] : i + 1;
 		Form_pg_attribute attr = TupleDescAttr(att->desc, attno - 1);
@@ -247,19 +293,102 @@ is_too_large(WtcAttachment *att, TupleTableSlot *slot)
 			continue;
 		value = slot_getattr(slot, attno, &isnull);
 		if (!isnull)
-			size += toast_raw_datum_size(value);
+			sum += measure(attr->atttypid, value, limit);
 	}
-	return size > (uint64) wtc_batch_memory * 1024;
+	return sum;
 }
 
-bool
+static uint64
+stored_size(Oid type, Datum value, uint64 limit)
+{
+	return toast_raw_datum_size(value);
+}
+
+/*
+ * Will the image be larger than it may be?  Asked before it is made: what the
+ * values take in memory, and their texts, is not to be bounded by the row.
+ * *extent becomes about its size.
+ */
+static bool
+is_too_large(WtcAttachment *att, TupleTableSlot *slot, uint64 *extent)
+{
+	uint64		limit = image_limit();
+
+	*extent = sum_values(att, slot, limit, stored_size);
+	if (*extent <= limit && wtc_extent_matters(*extent, limit))
+		*extent = sum_values(att, slot, limit, wtc_extent);
+	return *extent > limit;
+}
+
+static bool
+make_image(WtcAttachment *att, TupleTableSlot *slot, WtcOperation *op)
+{
+	return op->kind == WTC_OP_HASH ? hash_image(att, slot, &op->fields) :
+		json_image(att, slot, &op->value);
+}
+
+/*
+ * The same where the text might become so long that it cannot be made; which
+ * takes a setting far above the default.
+ */
+static WtcImage
+try_image(WtcAttachment *att, TupleTableSlot *slot, WtcOperation *op)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile WtcImage result = WTC_IMAGE_NONE;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(old);
+	PG_TRY();
+	{
+		if (make_image(att, slot, op))
+			result = WTC_IMAGE_MADE;
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(old);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(old);
+		CurrentResourceOwner = owner;
+		/* "invalid memory alloc request size" is an internal error */
+		if (error->sqlerrcode != ERRCODE_PROGRAM_LIMIT_EXCEEDED &&
+			error->sqlerrcode != ERRCODE_OUT_OF_MEMORY &&
+			error->sqlerrcode != ERRCODE_INTERNAL_ERROR)
+			ReThrowError(error);
+		FreeErrorData(error);
+		result = WTC_IMAGE_TOO_LARGE;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	CurrentResourceOwner = owner;
+	return result;
+}
+
+WtcImage
 wtc_render_image(WtcAttachment *att, TupleTableSlot *slot, WtcOperation *op)
 {
-	if (att->no_images != NULL || is_too_large(att, slot))
-		return false;
+	WtcImage	result;
+	uint64		extent;
+
+	if (att->no_images != NULL)
+		return WTC_IMAGE_NONE;
+	if (is_too_large(att, slot, &extent))
+		return WTC_IMAGE_TOO_LARGE;
 	op->ttl_ms = att->ttl_ms > 0 ? att->ttl_ms :
 		(uint64) wtc_default_ttl * 1000;
 	op->kind = att->format == WTC_FORMAT_HASH ? WTC_OP_HASH : WTC_OP_SET;
-	return op->kind == WTC_OP_HASH ? hash_image(att, slot, &op->fields) :
-		json_image(att, slot, &op->value);
+	if (extent > MaxAllocSize / MOST_GROWTH && !IsInParallelMode())
+		result = try_image(att, slot, op);
+	else
+		result = make_image(att, slot, op) ? WTC_IMAGE_MADE : WTC_IMAGE_NONE;
+	if (result == WTC_IMAGE_MADE &&
+		(uint64) op->value.len + op->fields.bytes.len > image_limit())
+		result = WTC_IMAGE_TOO_LARGE;
+	return result;
 }

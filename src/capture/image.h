@@ -18,7 +18,8 @@
 typedef struct WtcRendered
 {
 	bool		cached;			/* it has a key, and the condition holds */
-	bool		untaggable;		/* not to be stored: a tag is not UTF-8 */
+	bool		untaggable;		/* not to be stored: a tag is not UTF-8, or
+								 * too long */
 	WtcSpan		key;			/* complete, UTF-8 */
 	WtcList		tags;
 } WtcRendered;
@@ -26,12 +27,17 @@ typedef struct WtcRendered
 extern void wtc_render_row(WtcAttachment *att, TupleTableSlot *slot,
 						   WtcRendered *row);
 
-/*
- * Fills in the storing of a row: kind, ttl and image.  False if there can be
- * no image of it, because of the table or because it is not valid in UTF-8.
- */
-extern bool wtc_render_image(WtcAttachment *att, TupleTableSlot *slot,
-							 WtcOperation *op);
+typedef enum WtcImage
+{
+	WTC_IMAGE_MADE,
+	WTC_IMAGE_NONE,				/* there can be none, because of the table or
+								 * because it is not valid in UTF-8 */
+	WTC_IMAGE_TOO_LARGE			/* see wtcache.max_image_size */
+} WtcImage;
+
+/* Fills in the storing of a row: kind, ttl and image, if one is made. */
+extern WtcImage wtc_render_image(WtcAttachment *att, TupleTableSlot *slot,
+								 WtcOperation *op);
 
 /* The tags that a row invalidates, complete; rendered one by one. */
 extern bool wtc_render_invalidated(WtcAttachment *att, int i,

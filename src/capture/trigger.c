@@ -23,6 +23,7 @@
 #include "executor/executor.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "shared/shmem.h"
 #include "txn/pending.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -120,14 +121,17 @@ store_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
 		.op = {.kind = WTC_OP_DELETE,.key = row->key},
 		.row = row_id(rel, tuple)
 	};
+	WtcImage	image = WTC_IMAGE_NONE;
 
 	if (before != NULL)
 		change.op.removed = tags_without(&before->tags, &row->tags);
-	if (wtc_enabled && !row->untaggable &&
-		wtc_render_image(att, slot, &change.op))
+	if (wtc_enabled && !row->untaggable)
+		image = wtc_render_image(att, slot, &change.op);
+	if (image == WTC_IMAGE_MADE)
 		change.op.tags = row->tags;
 	else
 	{
+		wtc_count(WTC_TOO_LARGE, image == WTC_IMAGE_TOO_LARGE);
 		/* the row lives, but not in the cache, whatever stored it */
 		change.op.kind = WTC_OP_DELETE;
 		ItemPointerSetInvalid(&change.row.tid);

@@ -1,5 +1,5 @@
-# What Redis does not take: its key is deleted, the write succeeds, and everything
-# else goes on.
+# What Redis does not take, and what is too large to be offered to it: its key
+# is deleted, the write succeeds, and everything else goes on.
 
 use strict;
 use warnings;
@@ -19,8 +19,21 @@ my $s = $node->session;
 $node->safe_psql('postgres', q{
 	CREATE TABLE big (id int PRIMARY KEY, v text);
 	CREATE TABLE other (id int PRIMARY KEY, v text);
+	CREATE TABLE doc (id int PRIMARY KEY, v jsonb);
+	CREATE TABLE num (id int PRIMARY KEY, v numeric[]);
+	CREATE TABLE digits (id int PRIMARY KEY, v numeric[], w numeric);
+	CREATE TYPE pair AS (a numeric, b numeric);
+	CREATE DOMAIN amount AS numeric;
+	CREATE TABLE odd (id int PRIMARY KEY, r numrange, m nummultirange, p pair[],
+		d amount[], b bytea, n int[]);
+	CREATE TABLE odd_hash (LIKE odd INCLUDING ALL);
 	SELECT wtcache.attach('big');
-	SELECT wtcache.attach('other', tags => '{o}', invalidates => ARRAY['list:{id}'])});
+	SELECT wtcache.attach('other', tags => '{o}', invalidates => ARRAY['list:{id}']);
+	SELECT wtcache.attach('doc');
+	SELECT wtcache.attach('num');
+	SELECT wtcache.attach('digits', tags => ARRAY['d:{v}'], invalidates => ARRAY['w:{v}']);
+	SELECT wtcache.attach('odd');
+	SELECT wtcache.attach('odd_hash', format => 'hash')});
 
 sub flushed
 {
@@ -105,7 +118,8 @@ $redis->cli('config', 'set', 'client-query-buffer-limit', '1gb');
 $node->reconfigure('wtcache.push_timeout' => '10ms');
 foreach my $mode (qw(async write_through))
 {
-	$s->query_safe(qq{SET wtcache.mode = $mode;
+	$s->query_safe(qq{SET wtcache.max_image_size = '64MB'; SET wtcache.batch_memory = '512MB';
+		SET wtcache.mode = $mode;
 		INSERT INTO big VALUES (60, repeat('$mode ', 60000000 / length('$mode ')))
 		ON CONFLICT (id) DO UPDATE SET v = EXCLUDED.v});
 	flushed("60 MB, $mode");
@@ -156,6 +170,76 @@ allow();
 $s->query_safe(q{UPDATE other SET v = 'all'});
 flushed('at the end');
 is(rejected(), '', 'none is left');
+
+# --- what is too large to be made ----------------------------------------------------
+
+# A row whose key was there; its key is deleted, in little memory
+sub too_large
+{
+	my ($name, $key, $sql) = @_;
+	my $kb;
+
+	is($redis->cli('exists', $key), 1, "$name: at first");
+	is(counted('too_large', sub { $kb = $node->peak_memory($s, $sql) }), 1, "$name: counted");
+	is($redis->cli('exists', $key), 0, "$name: deleted");
+	cmp_ok($kb, '<', 64 * 1024, "$name: in little memory");
+	return;
+}
+
+my $huge = "array_fill(1e100000::numeric, ARRAY[11000])";
+
+$s->query_safe(q{
+	INSERT INTO doc VALUES (1, '[1]');
+	INSERT INTO num VALUES (1, '{1}');
+	INSERT INTO big VALUES (2, 'x');
+	INSERT INTO odd SELECT i FROM generate_series(1, 10) i;
+	INSERT INTO odd_hash SELECT i, '[1,2)' FROM generate_series(1, 10) i});
+$s->query_safe(q{
+	CREATE TABLE source AS
+	SELECT ('[' || repeat('1e100000, ', 5499) || '1e100000]')::jsonb AS v});
+too_large('jsonb', 'doc:1', 'UPDATE doc SET v = source.v FROM source');
+too_large('numeric array', 'num:1', "UPDATE num SET v = $huge");
+too_large('text', 'big:2', q{UPDATE big SET v = repeat('x', 17000000) WHERE id = 2});
+foreach my $table (qw(odd odd_hash))
+{
+	my $id = 0;
+	my %values = (
+		r => q{numrange(-1e130000, 1e130000)},
+		m => q{(SELECT range_agg(numrange(i * 1e100000, i * 1e100000 + 1)) FROM generate_series(1, 10) i)},
+		p => q{array_fill(ROW(1e100000, 1)::pair, ARRAY[11000])},
+		d => "$huge\::amount[]",
+		b => q{decode(repeat('ab', 9000000), 'hex')},
+		n => q{array_fill(NULL::int, ARRAY[30000000])});
+
+	foreach my $column (sort keys %values)
+	{
+		$id++;
+		$s->query_safe(q{SET wtcache.max_image_size = '200kB'}) if $column =~ /[rm]/;
+		too_large("$table.$column", "$table:$id",
+			"UPDATE $table SET $column = $values{$column} WHERE id = $id");
+		$s->query_safe('RESET wtcache.max_image_size');
+	}
+}
+is($node->safe_psql('postgres', q{SELECT count(*) FROM wtcache.verify('num')}), 0,
+	'verify() does not expect them');
+
+# what would be a name too long for anything is none
+$s->query_safe(q{INSERT INTO digits VALUES (1, '{1}'), (2, '{2}')});
+is($redis->cli('exists', 'digits:1', 'digits:2'), 2, 'names: at first');
+$s->query_safe("UPDATE digits SET v = $huge WHERE id = 1");
+is($redis->cli('exists', 'digits:1', 'digits:2'), 1, 'names: deleted');
+$s->query_safe("DELETE FROM digits WHERE id = 1");
+is($s->query_safe('SELECT count(*) FROM digits'), 1, 'names: and written');
+
+# above the default a text may be too long to be made
+$s->query_safe(q{SET wtcache.max_image_size = '512MB'; SET wtcache.batch_memory = '512MB'});
+$s->query_safe(q{INSERT INTO big VALUES (3, 'x')});
+is(counted('too_large', sub {
+		$s->query_safe(q{UPDATE big SET v = repeat(E'\x01', 200000000) WHERE id = 3}) }),
+	1, 'escapes: counted');
+is($redis->cli('exists', 'big:3'), 0, 'escapes: deleted');
+is($s->query_safe('SELECT length(v) FROM big WHERE id = 3'), 200000000,
+	'escapes: written');
 
 is($redis->cli('exists', 'other:1'), 1, 'everything else is there');
 $node->stop;
