@@ -43,6 +43,7 @@
 #include "fmgr.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "push/prune.h"
 #include "push/token.h"
 #include "push/versions.h"
 #include "schema/ddl.h"
@@ -75,6 +76,7 @@ _PG_init(void)
 	wtc_shmem_add(wtc_rejected_size, wtc_rejected_attach);
 	wtc_token_init();
 	wtc_versions_init();
+	wtc_prune_init();
 	wtc_xact_init();
 	wtc_ddl_init();
 	wtc_worker_register();

@@ -80,8 +80,8 @@ typedef struct WtcTag
 	WtcSpan		name;
 	uint64		hash;
 	bool		left;
-	int			prune;			/* so many members are looked at, see
-								 * request.c */
+	uint64		life_ms;		/* how long the set is to live at least */
+	int			prune;			/* so many members are looked at, see prune.h */
 	int			first;			/* use; at least one */
 	int			last;
 } WtcTag;

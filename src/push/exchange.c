@@ -188,7 +188,8 @@ take_exec(Exchange *x, const redisReply *reply)
 			take_forget(x, element);
 		else if (chunk->commands[i].kind == WTC_COMMAND_ADD &&
 				 element->type == REDIS_REPLY_INTEGER)
-			wtc_request_note_added(element->integer);
+			wtc_request_note_added(chunk, chunk->commands[i].index,
+								   element->integer);
 	}
 	return WTC_OK;
 }

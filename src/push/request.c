@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "push/prune.h"
 #include "push/request.h"
 #include "push/token.h"
 #include "redis/keys.h"
@@ -16,10 +17,6 @@
 
 /* a tag's set outlives its longest member by this */
 #define TAG_OUTLIVES_MS	60000
-
-/* after so many new members of tags, one of those written next is looked at */
-#define PRUNE_EVERY		64
-#define PRUNE_MOST		1000
 
 /* a number of 20 digits as an argument */
 #define NUMBER_ROOM		WTC_RESP_BOUND(20)
@@ -185,18 +182,16 @@ write_expiry(Writer *w, int t, uint64 life_ms, const char *when, size_t len)
 	w->p = wtc_resp_arg(w->p, when, len);
 }
 
-/* new members of tags since the last look */
-static uint64 added = 0;
-
 void
-wtc_request_note_added(uint64 n)
+wtc_request_note_added(const WtcChunk *chunk, int t, uint64 n)
 {
-	added += n;
+	const WtcTag *tag = &chunk->tags[t];
+
+	wtc_prune_note(tag->name, tag->hash, n, tag->life_ms - TAG_OUTLIVES_MS);
 }
 
-/* look: the tag that is to be looked at for dead members, or -1 */
 static void
-write_tag(Writer *w, int t, int look)
+write_tag(Writer *w, int t)
 {
 	WtcChunk   *chunk = w->chunk;
 	WtcTag	   *tag = &chunk->tags[t];
@@ -212,15 +207,12 @@ write_tag(Writer *w, int t, int look)
 		n++;
 		life_ms = Max(life_ms, item->op.ttl_ms + TAG_OUTLIVES_MS);
 	}
+	tag->life_ms = life_ms;
 	tag->prune = 0;
 	if (n == 0)
 		return;
-	if (t == look && !tag->left)
-	{
-		/* twice as many as have come */
-		tag->prune = (int) Min(2 * added, PRUNE_MOST);
-		added = 0;
-	}
+	if (!tag->left)
+		tag->prune = wtc_prune_due(tag->hash);
 	begin(w, tag->left ? WTC_COMMAND_LEAVE : WTC_COMMAND_ADD, t, 2 + n);
 	w->p = tag->left ? PUT(w->p, "SREM") : PUT(w->p, "SADD");
 	put_span(w, tag->name);
@@ -317,13 +309,8 @@ write_journal(Writer *w)
 size_t
 wtc_request_write(WtcChunk *chunk, const char *token, bool journal)
 {
-	static uint32 turn = 0;
 	Writer		w = {.chunk = chunk,.p = chunk->request};
-	int			look = -1;
 
-	/* not always the same one of those that a row has */
-	if (added >= PRUNE_EVERY && chunk->ntags > 0)
-		look = turn++ % chunk->ntags;
 	chunk->ncommands = 0;
 	w.p = wtc_resp_begin(w.p, 1);
 	w.p = PUT(w.p, "MULTI");
@@ -332,12 +319,12 @@ wtc_request_write(WtcChunk *chunk, const char *token, bool journal)
 	for (int t = 0; t < chunk->ntags; t++)
 	{
 		if (chunk->tags[t].left)
-			write_tag(&w, t, look);
+			write_tag(&w, t);
 	}
 	for (int t = 0; t < chunk->ntags; t++)
 	{
 		if (!chunk->tags[t].left)
-			write_tag(&w, t, look);
+			write_tag(&w, t);
 	}
 	for (int i = 0; i < chunk->nitems; i++)
 	{

@@ -54,8 +54,8 @@ extern int	wtc_request_commands(int items, int uses);
 extern size_t wtc_request_write(WtcChunk *chunk, const char *token,
 								bool journal);
 
-/* So many keys were put under tags that had not been there. */
-extern void wtc_request_note_added(uint64 n);
+/* So many keys were put under a tag of the request that had not been there. */
+extern void wtc_request_note_added(const WtcChunk *chunk, int t, uint64 n);
 
 /*
  * Writes the request that only deletes the keys of the items with this verdict

@@ -16,6 +16,8 @@
  *	order.c		in the order of the commits
  *	parked.c	those whose transactions are not over
  *	position.c	taking Redis with a token, and how far it has come
+ *	blame.c		what Redis does not take
+ *	dead.c		what tags hold that has expired
  *	journal.c	what was stored lately, for a promotion
  *	watermark.c	how far everything is in Redis
  *	lag.c		and since when it is not
@@ -47,6 +49,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "worker/check.h"
+#include "worker/dead.h"
 #include "worker/lag.h"
 #include "worker/position.h"
 #include "worker/replay.h"
@@ -201,7 +204,11 @@ talk(int64 now)
 	if (wtc_replay_wanted() || round_asked() || look_wanted(now))
 		status = run_round();
 	if (status == WTC_OK && wtc_position_known() && now >= beat_due)
+	{
 		status = wtc_position_store(wtc_watermark_move());
+		if (status == WTC_OK)
+			status = wtc_dead_sweep();
+	}
 	return status;
 }
 

@@ -18,6 +18,7 @@
 #include "change/message.h"
 #include "common/hashfn.h"
 #include "fuzz.h"
+#include "push/prune.h"
 #include "push/request.h"
 #include "push/versions.h"
 #include "redis/script.h"
@@ -71,6 +72,17 @@ XLogRecPtr
 wtc_versions_invalidated(uint64 tag)
 {
 	return InvalidXLogRecPtr;
+}
+
+int
+wtc_prune_due(uint64 hash)
+{
+	return WTC_PRUNE_MOST;
+}
+
+void
+wtc_prune_note(WtcSpan tag, uint64 hash, uint64 added, uint64 ttl_ms)
+{
 }
 
 /* comparing all members with all is dear in a long list */
@@ -344,12 +356,14 @@ check_requests(WtcSpan batch, uint32 operations)
 	CHECK(wtc_batch_open(&cursor, batch.data, batch.len));
 	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op))
 	{
-		if (!wtc_chunk_add(chunk, &op, ~UINT64CONST(0), ~UINT64CONST(0)))
+		if (!wtc_chunk_add(chunk, &op, ~UINT64CONST(0), ~UINT64CONST(0),
+						  InvalidOid))
 		{
 			CHECK(chunk->nitems > 0);
 			check_request(chunk);
 			wtc_chunk_clear(chunk);
-			CHECK(wtc_chunk_add(chunk, &op, ~UINT64CONST(0), ~UINT64CONST(0)));
+			CHECK(wtc_chunk_add(chunk, &op, ~UINT64CONST(0), ~UINT64CONST(0),
+						  InvalidOid));
 		}
 		n++;
 	}

@@ -20,7 +20,7 @@ my @limits = (
 		'(uint64) wtc_version_memory'
 	],
 	[ 'worker/watermark.c', '#define SAMPLES		512', '#define SAMPLES		16' ],
-	[ 'push/request.c', '#define PRUNE_EVERY		64', '#define PRUNE_EVERY		4' ],
+	[ 'push/prune.c', '#define PRUNE_EVERY		64', '#define PRUNE_EVERY		4' ],
 	[ 'redis/forget.lua', 'local LIMIT = 1000 ', 'local LIMIT = 2 ' ],
 	[ 'redis/drain.lua', 'budget, left = 1000, 0', 'budget, left = 1, 0' ]);
 

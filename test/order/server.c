@@ -23,6 +23,7 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "push/prune.h"
 #include "push/token.h"
 #include "push/versions.h"
 #include "replication/slot.h"
@@ -507,6 +508,7 @@ server_start(void)
 	wtc_shmem_add(wtc_rejected_size, wtc_rejected_attach);
 	wtc_token_init();
 	wtc_versions_init();
+	wtc_prune_init();
 }
 
 void
