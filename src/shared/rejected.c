@@ -16,6 +16,8 @@
 typedef struct RejectedList
 {
 	pg_atomic_uint32 n;			/* how many are listed; changed under mutex */
+	/* of the keys; 0: free.  Changed under mutex */
+	pg_atomic_uint64 hash[WTC_REJECTED_KEYS];
 	slock_t		mutex;			/* over the rest */
 	WtcRejected keys[WTC_REJECTED_KEYS];
 } RejectedList;
@@ -36,44 +38,44 @@ wtc_rejected_attach(void *place, bool initialise)
 		return;
 	memset(list, 0, sizeof(*list));
 	pg_atomic_init_u32(&list->n, 0);
+	for (int i = 0; i < WTC_REJECTED_KEYS; i++)
+		pg_atomic_init_u64(&list->hash[i], 0);
 	SpinLockInit(&list->mutex);
 }
 
-/* The entry of a key, or with 0 a free one; NULL: there is none. */
-static WtcRejected *
+/* The entry of a key, or with 0 a free one; -1: there is none. */
+static int
 find(uint64 hash)
 {
 	for (int i = 0; i < WTC_REJECTED_KEYS; i++)
 	{
-		if (list->keys[i].hash == hash)
-			return &list->keys[i];
+		if (pg_atomic_read_u64(&list->hash[i]) == hash)
+			return i;
 	}
-	return NULL;
+	return -1;
 }
 
 void
 wtc_rejected_note(const WtcRejected *rejected)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	WtcRejected *entry;
-	bool		fits;
+	int			i;
 
 	SpinLockAcquire(&list->mutex);
-	entry = find(rejected->hash);
-	if (entry != NULL)
-		now = entry->since;
-	else if ((entry = find(0)) != NULL)
+	i = find(rejected->hash);
+	if (i >= 0)
+		now = list->keys[i].since;
+	else if ((i = find(0)) >= 0)
 		pg_atomic_fetch_add_u32(&list->n, 1);
-	fits = entry != NULL;
-	if (fits)
+	if (i >= 0)
 	{
-		*entry = *rejected;
-		entry->since = now;
+		list->keys[i] = *rejected;
+		list->keys[i].since = now;
+		pg_atomic_write_u64(&list->hash[i], rejected->hash);
 	}
 	SpinLockRelease(&list->mutex);
 	wtc_count(WTC_REJECTED, 1);
-	if (!fits)
-		wtc_count(WTC_REJECTED_UNLISTED, 1);
+	wtc_count(WTC_REJECTED_UNLISTED, i < 0);
 }
 
 bool
@@ -82,18 +84,27 @@ wtc_rejected_any(void)
 	return pg_atomic_read_u32(&list->n) > 0;
 }
 
+/* The entry is free from now on; the mutex is held. */
+static void
+free_entry(int i)
+{
+	if (pg_atomic_read_u64(&list->hash[i]) == 0)
+		return;
+	pg_atomic_write_u64(&list->hash[i], 0);
+	pg_atomic_fetch_sub_u32(&list->n, 1);
+}
+
 void
 wtc_rejected_clear(uint64 hash)
 {
-	WtcRejected *entry;
+	int			i;
 
+	if (find(hash) < 0)
+		return;
 	SpinLockAcquire(&list->mutex);
-	entry = find(hash);
-	if (entry != NULL)
-	{
-		entry->hash = 0;
-		pg_atomic_fetch_sub_u32(&list->n, 1);
-	}
+	i = find(hash);
+	if (i >= 0)
+		free_entry(i);
 	SpinLockRelease(&list->mutex);
 }
 
@@ -102,18 +113,20 @@ wtc_rejected_clear_all(void)
 {
 	SpinLockAcquire(&list->mutex);
 	for (int i = 0; i < WTC_REJECTED_KEYS; i++)
-		list->keys[i].hash = 0;
-	pg_atomic_write_u32(&list->n, 0);
+		free_entry(i);
 	SpinLockRelease(&list->mutex);
 }
 
 bool
 wtc_rejected_get(int i, WtcRejected *rejected)
 {
+	bool		listed;
+
 	SpinLockAcquire(&list->mutex);
+	listed = pg_atomic_read_u64(&list->hash[i]) != 0;
 	*rejected = list->keys[i];
 	SpinLockRelease(&list->mutex);
-	return rejected->hash != 0;
+	return listed;
 }
 
 void

@@ -8,8 +8,8 @@
  * The list has a fixed size; keys for which there is no room are counted.  It
  * is forgotten when the server is restarted.
  *
- * A spinlock is held for a look through the list, and only where there is
- * something in it.  Raises nothing, allocates nothing: callable on either side
+ * Looking whether a key is listed takes no lock; a spinlock is held where
+ * the list is changed or read.  Raises nothing, allocates nothing: callable on either side
  * of the commit record.
  *
  *-------------------------------------------------------------------------
@@ -27,7 +27,7 @@
 
 typedef struct WtcRejected
 {
-	uint64		hash;			/* of the key, see push/versions.h; 0: free */
+	uint64		hash;			/* of the key, see push/versions.h */
 	TimestampTz since;
 	Oid			database;		/* InvalidOid: not known */
 	int			status;			/* WtcStatus */
