@@ -310,8 +310,8 @@ push_items(WtcChunk *chunk, int64 deadline_us, WtcSaid * said)
 
 /*
  * Redis objects to something in the request.  Finds out to what, by halves: the
- * rest of it is to be pushed.  An item that is alone is deleted instead of
- * stored; false: or, if that is what was refused, left alone.
+ * rest of it is to be pushed.  Of an item that is alone only its key is
+ * deleted; false: if that is what was refused, nothing is done.
  */
 static bool
 narrow_down(WtcChunk *chunk, WtcStatus why)
@@ -320,7 +320,7 @@ narrow_down(WtcChunk *chunk, WtcStatus why)
 
 	if (wtc_chunk_halve(chunk))
 		return true;
-	if (!wtc_operation_stores(&item->op) || item->refused != WTC_OK)
+	if (item->op.kind == WTC_OP_INVALIDATE || item->refused != WTC_OK)
 		return false;
 	item->refused = why;
 	return true;
@@ -339,6 +339,9 @@ wtc_chunk_push(WtcChunk *chunk, int64 deadline_us, WtcStatus *status,
 
 		do
 		{
+			/* no commit waits for it, and it has to come to an end */
+			if (wtc_am_worker())
+				deadline_us = wtc_push_deadline();
 			turn = push_items(chunk, deadline_us, &said);
 		} while (turn == WTC_TURN_REFUSED &&
 				 narrow_down(chunk, said.status));

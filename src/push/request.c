@@ -169,7 +169,11 @@ write_unlink(Writer *w)
 static bool
 takes_part(const WtcTag *tag, const WtcItem *item)
 {
-	return tag->left ? is_sent(item) : is_live_store(item);
+	/* for one that Redis objects to there is nothing but the deletion */
+	if (tag->left)
+		return item->verdict == WTC_VERDICT_SEND ||
+			item->verdict == WTC_VERDICT_DELETE;
+	return is_live_store(item);
 }
 
 static void
