@@ -15,14 +15,19 @@
 #include "utils/memutils.h"
 #include "worker/blame.h"
 
-/* lost so often when it was alone, an operation is not sent any more */
-#define LOST_TIMES		2
+/*
+ * Lost so often when it was alone, an operation is not sent any more.  What ends
+ * a connection is size, as a rule; a small one may have met with a Redis that
+ * stops now and then.
+ */
+#define LOST_TIMES(bytes)	((bytes) > WTC_CHUNK_BYTES ? 2 : 5)
 
 typedef struct Blamed
 {
 	uint64		key;			/* its hash */
 	XLogRecPtr	version;
 	int			times;
+	bool		guilty;
 	WtcStatus	status;
 	char		words[WTC_WORDS_LEN];
 } Blamed;
@@ -56,7 +61,7 @@ wtc_blame_look(WtcChunk *chunk)
 	WtcItem    *item = &chunk->items[chunk->nall - 1];
 	const Blamed *b = nblamed > 0 ? find(item) : NULL;
 
-	if (b == NULL || b->times < LOST_TIMES || !wtc_operation_stores(&item->op))
+	if (b == NULL || !b->guilty || !wtc_operation_stores(&item->op))
 		return;
 	item->refused = b->status;
 	strlcpy(chunk->words, b->words, WTC_WORDS_LEN);
@@ -92,7 +97,9 @@ wtc_blame_lost(const WtcChunk *chunk, WtcStatus status)
 		b->version = chunk->items[0].version;
 	}
 	/* if Redis has said why, once is enough */
-	b->times = chunk->words[0] != '\0' ? LOST_TIMES : b->times + 1;
+	b->times++;
+	b->guilty = chunk->words[0] != '\0' ||
+		b->times >= LOST_TIMES(chunk->bytes);
 	b->status = status;
 	strlcpy(b->words, chunk->words, WTC_WORDS_LEN);
 }

@@ -9,6 +9,7 @@ use lib "$FindBin::RealBin/../perl";
 
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Wtcache::BadRedis;
 use Wtcache::Node;
 use Wtcache::Redis;
 
@@ -129,6 +130,39 @@ foreach my $mode (qw(async write_through))
 is(rejected(), '', '60 MB: not refused');
 $node->reconfigure('wtcache.push_timeout' => '2s');
 $s->query_safe('RESET ALL; SET client_min_messages = error');
+
+# --- what is not answered ------------------------------------------------------
+
+# A small row among many, for which the connection is closed, or no answer comes
+my $bad = Wtcache::BadRedis->new(upstream => $redis);
+
+$s->query_safe(q{DELETE FROM big; DELETE FROM other;
+	INSERT INTO other SELECT i, 'old' FROM generate_series(1, 400) i});
+$node->reconfigure('wtcache.url' => $bad->url, 'wtcache.push_timeout' => '300ms');
+$s->quit;
+$s = $node->session;
+foreach my $mode ('async', 'write_through')
+{
+	my ($how, $reason) = $mode eq 'async' ? ('close_before', 'closed') : ('blackhole', 'timeout');
+
+	$s->query_safe(q{UPDATE other SET v = 'old'});
+	flushed("$how, before");
+	$bad->mode($how, match => '"id":77,"v":"new');
+	$s->query_safe("SET wtcache.mode = $mode; UPDATE other SET v = 'new $how'");
+	flushed($how);
+	is(rejected(), "postgres|other:77|other|$reason|", "$how: found and listed");
+	is($redis->cli('exists', 'other:77'), 0, "$how: its key is deleted");
+	is(scalar(grep { $redis->cli('get', "other:$_") =~ /"new $how"/ } 1 .. 400),
+		399, "$how: the others");
+	$bad->normal;
+	$s->query_safe('RESET wtcache.mode');
+}
+$s->query_safe(q{UPDATE other SET v = 'old'});
+flushed('answered again');
+is(rejected(), '', 'answered again: nothing is listed');
+$node->reconfigure('wtcache.url' => $redis->url, 'wtcache.push_timeout' => '2s');
+$s->quit;
+$s = $node->session;
 
 # --- what is not allowed ---------------------------------------------------------
 
