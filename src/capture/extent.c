@@ -18,6 +18,7 @@
 #include "capture/extent.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -115,7 +116,15 @@ array_extent(ArrayType *array, Oid element, uint64 limit)
 	bool		isnull;
 
 	if (len > 0)
-		return (uint64) n * (Max(len, NULL_TEXT) + BETWEEN);
+	{
+		/* the bits behind the last one may be set as well */
+		int64		nulls = ARR_HASNULL(array) ?
+		n - (int64) pg_popcount((const char *) ARR_NULLBITMAP(array),
+								(n + 7) / 8) : 0;
+
+		return Max((uint64) n * BETWEEN, VARSIZE(array)) +
+			Max(nulls, 0) * NULL_TEXT;
+	}
 	if ((uint64) n * BETWEEN > limit)
 		return (uint64) n * BETWEEN;
 	it = array_create_iterator(array, 0, NULL);

@@ -254,6 +254,10 @@ foreach my $table (qw(odd odd_hash))
 		$s->query_safe('RESET wtcache.max_image_size');
 	}
 }
+
+# what is stored in more bytes than its text has is bounded by what it takes
+$s->query_safe(q{UPDATE odd SET n = array_fill(1, ARRAY[3000000]) WHERE id = 10});
+cmp_ok($redis->cli('strlen', 'odd:10'), '>', 6_000_000, 'many small numbers: stored');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM wtcache.verify('num')}), 0,
 	'verify() does not expect them');
 
