@@ -169,7 +169,7 @@ take_in(WtcChunk *chunk)
 
 bool
 wtc_chunk_add(WtcChunk *chunk, const WtcOperation *op, XLogRecPtr version,
-			  XLogRecPtr commit, Oid database)
+			  XLogRecPtr commit, Oid database, const WtcKnown * known)
 {
 	size_t		bytes = wtc_request_bytes(op);
 	WtcItem    *item;
@@ -261,8 +261,8 @@ judge(const WtcItem *item, XLogRecPtr sent, XLogRecPtr floor)
 		return WTC_VERDICT_OVERTAKEN;
 	if (item->refused != WTC_OK)
 		return WTC_VERDICT_REJECTED;
-	if (sent == InvalidXLogRecPtr && floor > item->version)
-		return WTC_VERDICT_DELETE;
+	if (sent == InvalidXLogRecPtr && floor > Max(item->version, item->known.key))
+		return item->known.unsure;
 	return WTC_VERDICT_SEND;
 }
 

@@ -132,11 +132,12 @@ extern void wtc_chunk_reserve_operation(WtcChunk *chunk,
 
 /*
  * Adds an operation of a database (InvalidOid: it is not known); false: it does
- * not fit any more.  What is more than WTC_CHUNK_BYTES stays alone.
+ * not fit any more.  What is more than WTC_CHUNK_BYTES stays alone.  known: NULL if
+ * it is not known what has become of the key since.
  */
 extern bool wtc_chunk_add(WtcChunk *chunk, const WtcOperation *op,
 						  XLogRecPtr version, XLogRecPtr commit,
-						  Oid database);
+						  Oid database, const WtcKnown * known);
 
 extern void wtc_chunk_clear(WtcChunk *chunk);
 

@@ -228,6 +228,8 @@ attempt(WtcChunk *chunk, int64 deadline_us, bool *strange, WtcSaid * said)
 		wtc_chunk_note_sent(chunk);
 		wtc_token_text(text, token);
 		turn = wtc_exchange_chunk(chunk, text, deadline_us, said);
+		if (wtc_chunk_is_unsure(chunk))
+			wtc_read_again_ask();
 		chunk->lost = turn == WTC_TURN_DOUBT;
 		if (turn == WTC_TURN_DOUBT)
 			wtc_token_doubt(token);
@@ -348,7 +350,11 @@ wtc_chunk_push(WtcChunk *chunk, int64 deadline_us, WtcStatus *status,
 
 		*status = said.status;
 		if (turn == WTC_TURN_DONE)
+		{
 			count_items(chunk, said.rejected);
+			if (wtc_chunk_is_unsure(chunk))
+				worst = WTC_PUSH_UNSURE;
+		}
 		else if (turn == WTC_TURN_REFUSED)
 		{
 			list_rejected(chunk, &chunk->items[0], said.status);
@@ -363,7 +369,7 @@ wtc_chunk_push(WtcChunk *chunk, int64 deadline_us, WtcStatus *status,
 		if (said.rejected != WTC_OK)
 		{
 			*rejected = said.rejected;
-			worst = WTC_PUSH_REJECTED;
+			worst = Max(worst, WTC_PUSH_REJECTED);
 		}
 	} while (wtc_chunk_rest(chunk));
 	return worst;
@@ -378,7 +384,7 @@ fill_chunk(WtcChunk *chunk, PushBatch *batch, XLogRecPtr commit)
 
 	wtc_chunk_clear(chunk);
 	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op) &&
-		   wtc_chunk_add(chunk, &op, batch->lsn, commit, MyDatabaseId))
+		   wtc_chunk_add(chunk, &op, batch->lsn, commit, MyDatabaseId, NULL))
 		batch->cursor = cursor;
 	return chunk->nall > 0;
 }

@@ -25,6 +25,8 @@ typedef enum WtcPushOutcome
 	WTC_PUSH_REJECTED,			/* all of it is settled, but Redis refused to
 								 * store something, which was deleted and is
 								 * listed, see shared/rejected.h */
+	WTC_PUSH_UNSURE,			/* the same, but what was deleted may have to
+								 * be stored: see wtc_read_again_ask() */
 	WTC_PUSH_DEFERRED			/* left to the worker; see txn/xact.h */
 } WtcPushOutcome;
 

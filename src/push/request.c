@@ -171,8 +171,7 @@ takes_part(const WtcTag *tag, const WtcItem *item)
 {
 	/* for one that Redis objects to there is nothing but the deletion */
 	if (tag->left)
-		return item->verdict == WTC_VERDICT_SEND ||
-			item->verdict == WTC_VERDICT_DELETE;
+		return is_sent(item) && item->verdict != WTC_VERDICT_REJECTED;
 	return is_live_store(item);
 }
 

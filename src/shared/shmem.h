@@ -119,8 +119,9 @@ typedef struct WtcShared
 	pg_atomic_uint64 watermark;
 
 	/*
-	 * Written by the worker only: the end of WAL when the server was started, or
-	 * the furthest position that it has stored in Redis since; 0: not known yet.
+	 * Written by the worker only: the end of WAL when the server was started,
+	 * or the furthest position that it has stored in Redis since; 0: not
+	 * known yet.
 	 */
 	pg_atomic_uint64 own_wal;
 

@@ -184,7 +184,11 @@ find_start(const Position *p, XLogRecPtr *start)
 	if (p->timeline > current ||
 		!tliInHistory(p->timeline, wtc_wal_history()))
 		return WTC_COLD_TIMELINE;
-	/* by what is written now, a copy may have come past a position not its own */
+
+	/*
+	 * by what is written now, a copy may have come past a position not its
+	 * own
+	 */
 	if (p->timeline == current &&
 		p->lsn > pg_atomic_read_u64(&wtc_shared->own_wal))
 		return WTC_COLD_AHEAD;

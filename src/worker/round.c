@@ -33,7 +33,6 @@
 #include "shared/holds.h"
 #include "shared/shmem.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 #include "worker/blame.h"
 #include "worker/check.h"
 #include "worker/open.h"
@@ -447,10 +446,11 @@ gather(Round *r, WtcSpan whole, const WtcWalMessage *message,
 	memcpy(copy, whole.data, whole.len);
 	if (!wtc_get_operation(&cursor, &op))
 		elog(ERROR, "operation in WAL is malformed");
-	known = known_of(r, &op, version);
+	known = known_of(r, &op, message->lsn);
 	wtc_chunk_reserve_operation(r->chunk, &op);
 	if (r->chunk->nall < wtc_blame_share() &&
-		wtc_chunk_add(r->chunk, &op, message->lsn, commit, message->database))
+		wtc_chunk_add(r->chunk, &op, message->lsn, commit, message->database,
+					  &known))
 	{
 		wtc_blame_look(r->chunk);
 		return WTC_REPLAY_DONE;
@@ -540,7 +540,7 @@ gather_piece(Round *r, const Piece *piece, WtcStatus *status)
 			r->first_message = Min(r->first_message, message->start);
 			r->first_commit = Min(r->first_commit, commit);
 			r->last_commit = Max(r->last_commit, commit);
-			if (wtc_order_invalidate(hash_name(op.key, true), commit))
+			if (wtc_order_invalidate(wtc_order_hash(op.key, true), commit))
 				result = gather(r, op.whole, message, commit, status);
 		}
 	}
@@ -683,5 +683,5 @@ wtc_round_push(WtcRound *about, WtcStatus *status)
 	wtc_order_end();
 	if (result == WTC_REPLAY_DONE)
 		wtc_blame_none();
-	return result;
+	return result == WTC_REPLAY_DONE && r.unsure ? WTC_REPLAY_UNSURE : result;
 }

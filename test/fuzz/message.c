@@ -357,13 +357,13 @@ check_requests(WtcSpan batch, uint32 operations)
 	while (!wtc_cursor_done(&cursor) && wtc_get_operation(&cursor, &op))
 	{
 		if (!wtc_chunk_add(chunk, &op, ~UINT64CONST(0), ~UINT64CONST(0),
-						  InvalidOid))
+						  InvalidOid, NULL))
 		{
 			CHECK(chunk->nitems > 0);
 			check_request(chunk);
 			wtc_chunk_clear(chunk);
 			CHECK(wtc_chunk_add(chunk, &op, ~UINT64CONST(0), ~UINT64CONST(0),
-						  InvalidOid));
+						  InvalidOid, NULL));
 		}
 		n++;
 	}
