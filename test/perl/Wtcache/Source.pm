@@ -245,6 +245,7 @@ sub _read_c
 sub _state
 {
 	my ($self, $call) = @_;
+	return 'its cause' if $call =~ /\berrcode_for_file_access\(/;
 	my ($name) = $call =~ /\b(ERRCODE_\w+)/ or return;
 
 	return $self->{states}{$name} // die "unknown $name";
