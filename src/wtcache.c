@@ -5,8 +5,9 @@
  *
  * wtcache keeps Redis in step with tables.  The way of a change:
  *
- *	change/		A change as bytes: operations, batches, the message in WAL, and
- *				merging two changes of one key.  Includes no other folder.
+ *	change/		A change as bytes: operations, batches, the message in WAL and the
+ *				key that authenticates it, and merging two changes of one cache
+ *				key.  Includes no other folder.
  *	capture/	Triggers turn changed rows into operations: the key, the image,
  *				the tags.  Runs in the statement; may raise errors.
  *	schema/		Follows changes of the schema: ddl.c has the hooks.  May raise
@@ -42,6 +43,7 @@
 
 #include "fmgr.h"
 #include "guc.h"
+#include "change/key.h"
 #include "miscadmin.h"
 #include "push/prune.h"
 #include "push/token.h"
@@ -73,7 +75,7 @@ _PG_init(void)
 	wtc_shmem_add(wtc_stats_size, wtc_stats_attach);
 	wtc_shmem_add(wtc_prepared_size, wtc_prepared_attach);
 	wtc_shmem_add(wtc_holds_size, wtc_holds_attach);
-	wtc_shmem_add(wtc_rejected_size, wtc_rejected_attach);
+	wtc_shmem_add(wtc_key_size, wtc_key_attach);
 	wtc_token_init();
 	wtc_versions_init();
 	wtc_prune_init();

@@ -9,45 +9,48 @@
 
 #include "change/batch.h"
 
+/* a digit has five bits; the last one begins here, the others behind it */
+#define LAST_DIGIT		'0'
+#define DIGIT			(LAST_DIGIT + 0x20)
+
 void
-wtc_put_varint(StringInfo buf, uint64 v)
+wtc_put_number(StringInfo buf, uint64 v)
 {
-	while (v >= 0x80)
-	{
-		appendStringInfoCharMacro(buf, (char) (v | 0x80));
-		v >>= 7;
-	}
-	appendStringInfoCharMacro(buf, (char) v);
+	for (; v >= 0x20; v >>= 5)
+		appendStringInfoCharMacro(buf, DIGIT + (char) (v & 0x1f));
+	appendStringInfoCharMacro(buf, LAST_DIGIT + (char) v);
 }
 
 void
 wtc_put_string(StringInfo buf, const char *data, uint32 len)
 {
-	wtc_put_varint(buf, len);
+	wtc_put_number(buf, len);
 	appendBinaryStringInfo(buf, data, len);
 }
 
 void
 wtc_put_list(StringInfo buf, const WtcList *list)
 {
-	wtc_put_varint(buf, list->count);
+	wtc_put_number(buf, list->count);
 	if (list->bytes.len > 0)
 		appendBinaryStringInfo(buf, list->bytes.data, list->bytes.len);
 }
 
 bool
-wtc_get_varint(WtcCursor *cursor, uint64 *v)
+wtc_get_number(WtcCursor *cursor, uint64 *v)
 {
 	*v = 0;
-	for (int shift = 0; shift < 64; shift += 7)
+	for (int shift = 0; shift < 64; shift += 5)
 	{
-		uint8		byte;
+		uint8		digit;
 
 		if (cursor->p >= cursor->end)
 			return false;
-		byte = (uint8) *cursor->p++;
-		*v |= (uint64) (byte & 0x7f) << shift;
-		if (byte < 0x80)
+		digit = (uint8) *cursor->p++ - LAST_DIGIT;
+		if (digit > 0x3f)
+			return false;
+		*v |= (uint64) (digit & 0x1f) << shift;
+		if (digit < 0x20)
 			return true;
 	}
 	return false;
@@ -58,7 +61,7 @@ wtc_get_string(WtcCursor *cursor, WtcSpan *span)
 {
 	uint64		len;
 
-	if (!wtc_get_varint(cursor, &len) ||
+	if (!wtc_get_number(cursor, &len) ||
 		len > (uint64) (cursor->end - cursor->p))
 		return false;
 	span->data = cursor->p;
@@ -74,7 +77,7 @@ get_list(WtcCursor *cursor, WtcList *list)
 	WtcSpan		skipped;
 
 	/* a string takes a byte at least */
-	if (!wtc_get_varint(cursor, &count) ||
+	if (!wtc_get_number(cursor, &count) ||
 		count > (uint64) (cursor->end - cursor->p))
 		return false;
 	list->count = (uint32) count;
@@ -116,14 +119,14 @@ wtc_get_operation(WtcCursor *cursor, WtcOperation *op)
 				return false;
 			break;
 		case WTC_OP_SET:
-			if (!wtc_get_varint(cursor, &op->ttl_ms) ||
+			if (!wtc_get_number(cursor, &op->ttl_ms) ||
 				!wtc_get_string(cursor, &op->value) ||
 				!get_list(cursor, &op->tags) ||
 				!get_list(cursor, &op->removed))
 				return false;
 			break;
 		case WTC_OP_HASH:
-			if (!wtc_get_varint(cursor, &op->ttl_ms) ||
+			if (!wtc_get_number(cursor, &op->ttl_ms) ||
 				!get_list(cursor, &op->fields) ||
 				!get_list(cursor, &op->tags) ||
 				!get_list(cursor, &op->removed))
@@ -149,13 +152,13 @@ wtc_put_operation(StringInfo buf, const WtcOperation *op)
 			wtc_put_list(buf, &op->removed);
 			break;
 		case WTC_OP_SET:
-			wtc_put_varint(buf, op->ttl_ms);
+			wtc_put_number(buf, op->ttl_ms);
 			wtc_put_string(buf, op->value.data, op->value.len);
 			wtc_put_list(buf, &op->tags);
 			wtc_put_list(buf, &op->removed);
 			break;
 		case WTC_OP_HASH:
-			wtc_put_varint(buf, op->ttl_ms);
+			wtc_put_number(buf, op->ttl_ms);
 			wtc_put_list(buf, &op->fields);
 			wtc_put_list(buf, &op->tags);
 			wtc_put_list(buf, &op->removed);

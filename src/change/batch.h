@@ -4,16 +4,18 @@
  *	  The batch: what one transaction does to the cache, as a byte string.
  *
  * It is flat and self-contained: the same bytes go into the transaction's
- * message in WAL and are the source of the request to Redis.
+ * message in WAL and are the source of the request to Redis.  All but the
+ * names and values themselves is ASCII, so that a message need not escape it.
  *
- *	  batch     := format:byte(1) operation*
+ *	  batch     := '2' operation*
  *	  operation := 'd' key                      list(removed)
  *	             | 's' key ttl string           list(tags) list(removed)
  *	             | 'h' key ttl list(f, v, ...)  list(tags) list(removed)
  *	             | 't' tag
  *	  string, key, tag := length bytes
  *	  list      := count string*
- *	  length, count, ttl := varint, seven bits a byte, low ones first
+ *	  length, count, ttl := number, five bits a digit, low ones first: the
+ *		characters from '0' to 'O', and from 'P' to 'o' where another follows
  *
  * 'd' deletes, 's' stores a string, 'h' a hash, 't' invalidates a tag.  ttl is
  * in milliseconds.  removed names the tags that the key has left.  Keys and
@@ -30,7 +32,7 @@
 
 #include "lib/stringinfo.h"
 
-#define WTC_BATCH_FORMAT	1
+#define WTC_BATCH_FORMAT	'2'
 
 /* about the most in one batch, unless a single operation is more */
 #define WTC_BATCH_BYTES		(4 * 1024 * 1024)
@@ -81,7 +83,7 @@ typedef struct WtcCursor
 } WtcCursor;
 
 /* Writing. */
-extern void wtc_put_varint(StringInfo buf, uint64 v);
+extern void wtc_put_number(StringInfo buf, uint64 v);
 extern void wtc_put_string(StringInfo buf, const char *data, uint32 len);
 extern void wtc_put_list(StringInfo buf, const WtcList *list);
 
@@ -97,7 +99,7 @@ extern void wtc_put_deletion(StringInfo buf, const char *op, size_t len);
 /* Reading.  False: the bytes are not a batch. */
 extern bool wtc_batch_open(WtcCursor *cursor, const char *data, size_t len);
 extern bool wtc_get_operation(WtcCursor *cursor, WtcOperation *op);
-extern bool wtc_get_varint(WtcCursor *cursor, uint64 *v);
+extern bool wtc_get_number(WtcCursor *cursor, uint64 *v);
 extern bool wtc_get_string(WtcCursor *cursor, WtcSpan *span);
 
 static inline bool

@@ -3,24 +3,28 @@
  * message.h
  *	  The message in WAL: a batch, and whose it is.
  *
- * wtcache writes logical messages.  Everybody may do so, with
- * pg_logical_emit_message(); so that nobody can put into the cache what he may
- * not write into the tables, their prefix is "wtcache:" with a number that
- * only the server and its standbys know.  Their content is
+ * wtcache writes logical messages under the prefix WTC_MESSAGE_PREFIX.  Logical
+ * decoding hands their content to clients as text, so it consists of ASCII
+ * characters other than NUL, which are valid text in every server encoding:
  *
- *	  message  := batch                              (begins with byte 1)
- *	            | 3 xid lsn batch
- *	  xid, lsn := varint
+ *	  message  := code 'o' batch
+ *	            | code 'n' xid lsn batch
+ *	  code     := 22 characters
+ *	  xid, lsn := number as in a batch, see batch.h
+ *
+ * The code authenticates what follows it, see key.h.
  *
  * The first form is written at the end of a transaction, as a transactional
  * message: the transaction is that of the WAL record, the version is the end
- * of the record.  The second is not transactional and names its transaction
- * itself, which may be a subtransaction; lsn 0 means that its version, too,
- * is the end of its own record.  It is used for what a large transaction writes
- * on its way, and by the worker, to carry forward the batch of a transaction
- * that stays prepared for long, which keeps its version.
+ * of the record.  The second is not transactional and names its transaction,
+ * which may be a subtransaction, and its version.  It is used for what a large
+ * transaction writes on its way, and by the worker, to carry forward the batch
+ * of a transaction that stays prepared for long.
  *
- * Byte 2 begins a form that an earlier release wrote; it is not read any more.
+ * The bytes of the batch stand for themselves, except for NUL, '~' and those
+ * that are not ASCII.  "~~" is a '~'.  A stretch of bytes around those others
+ * is written as "~...~", six bits a character, high ones first: the characters
+ * from '0' to 'o'.
  *
  * Reading allocates nothing, raises nothing, and never looks past the end,
  * whatever the bytes are.
@@ -34,8 +38,11 @@
 #include "lib/stringinfo.h"
 #include "change/batch.h"
 
-#define WTC_MESSAGE_FORMER	2
-#define WTC_MESSAGE_NAMED	3
+#define WTC_MESSAGE_PREFIX	"wtcache"
+
+/* characters of the code; bytes that it stands for */
+#define WTC_CODE_CHARS		22
+#define WTC_CODE_BYTES		16
 
 typedef struct WtcMessage
 {
@@ -45,20 +52,18 @@ typedef struct WtcMessage
 } WtcMessage;
 
 /*
- * The prefix of our messages.  Needs shared memory; raises nothing.
- */
-extern const char *wtc_message_prefix(void);
-
-/*
- * Begins a message of the second form: appends all but the batch.  May raise
+ * Appends a message, whose code is yet to be filled in, see key.h.  May raise
  * an error (out of memory).
  */
-extern void wtc_put_message_head(StringInfo buf, TransactionId xid,
-								 XLogRecPtr lsn);
+extern void wtc_put_message(StringInfo buf, const WtcMessage *message);
 
 /*
- * Takes a message apart, and checks the batch to its end.  False: it is none.
+ * Takes a message apart, and checks the batch to its end, but not the code.
+ * Overwrites the message with the bytes of the batch.  False: it is none.
  */
-extern bool wtc_get_message(const char *data, size_t len, WtcMessage *message);
+extern bool wtc_get_message(char *data, size_t len, WtcMessage *message);
+
+/* Writes bytes as six bits a character; returns the end of them. */
+extern char *wtc_put_sixbit(char *to, const uint8 *data, size_t len);
 
 #endif							/* WTC_CHANGE_MESSAGE_H */

@@ -15,7 +15,7 @@
 --
 -- Keys of the first format (fences and watermark) stay until cold.lua deletes them.
 --
--- Returns { verdict, token found, first format, system, timeline, lsn, journal,
+-- Returns { verdict, token found, first format, system, timeline, lsn, journal, key,
 -- maxmemory_policy }; verdict is taken, superseded or stranger.  What is not
 -- there is empty.
 
@@ -41,7 +41,8 @@ redis.call('SET', KEYS[1], ARGV[4])
 
 local old = redis.call('EXISTS', 'wtcache:fence:0', 'wtcache:fence:1',
   'wtcache:watermark', 'wtcache:positions')
-local position = try('HMGET', KEYS[2], 'system', 'timeline', 'lsn', 'journal')
+local position = try('HMGET', KEYS[2], 'system', 'timeline', 'lsn', 'journal',
+  'key')
 if position.err then
   redis.call('UNLINK', KEYS[2])
   position = {}
@@ -57,5 +58,5 @@ if type(info) == 'table' and info.ok then
   info = info.ok
 end
 return {'taken', found, old, text(position[1]), text(position[2]),
-  text(position[3]), text(position[4]),
+  text(position[3]), text(position[4]), text(position[5]),
   string.match(text(info), 'maxmemory_policy:([^\r\n]*)') or ''}

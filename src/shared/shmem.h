@@ -42,9 +42,7 @@ typedef enum WtcCounter
 	WTC_REPLAY_BATCHES,
 	WTC_COLD_STARTS,
 	WTC_UNLISTED,
-	WTC_TOO_LARGE,
-	WTC_REJECTED,
-	WTC_REJECTED_UNLISTED,
+	WTC_FORGED,
 	WTC_FAIL_FIRST,				/* + status - 1 */
 	WTC_COUNTERS = WTC_FAIL_FIRST + WTC_FAIL_CLASSES
 } WtcCounter;
@@ -84,6 +82,7 @@ typedef enum WtcColdReason
 	WTC_COLD_JOURNAL,			/* what a lost timeline wrote is not on record */
 	WTC_COLD_POSITION,			/* Redis has a token, but no position */
 	WTC_COLD_FORMAT,			/* Redis was written by an earlier release */
+	WTC_COLD_KEY,				/* Redis or WAL was written with another key */
 	WTC_COLD_REASONS
 } WtcColdReason;
 

@@ -53,9 +53,9 @@
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "guc.h"
-#include "change/message.h"
-#include "shared/shmem.h"
+#include "change/batch.h"
 #include "change/merge.h"
+#include "shared/shmem.h"
 #include "txn/pending.h"
 #include "txn/tally.h"
 #include "utils/memutils.h"
@@ -119,7 +119,7 @@ static bool sealed = false;
 static WtcTally *written = NULL;	/* of what has been written, by table */
 static uint64 nwritten = 0;		/* operations, once sealed */
 static void (*late_change) (const char *op, size_t len) = NULL;
-static void (*spill_message) (char *message, size_t len) = NULL;
+static WtcEmit spill_batch = NULL;
 
 /* kept from one transaction to the next */
 static StringInfoData scratch;
@@ -278,25 +278,22 @@ free_operations(void)
 }
 
 static void
-begin_batch(StringInfo buf, TransactionId xid)
+begin_batch(StringInfo buf)
 {
 	initStringInfo(buf);
-	if (TransactionIdIsValid(xid))
-		wtc_put_message_head(buf, xid, InvalidXLogRecPtr);
 	appendStringInfoCharMacro(buf, WTC_BATCH_FORMAT);
 }
 
-/* Batches of a level, or if xid is valid, messages that name it. */
+/* Batches of a level; xid is handed on with them. */
 static void
-encode_level(const Level *level, TransactionId xid,
-			 void (*emit) (char *data, size_t len))
+encode_level(const Level *level, TransactionId xid, WtcEmit emit)
 {
 	StringInfoData buf;
 	bool		empty = true;
 
 	if (members(level) == 0)
 		return;
-	begin_batch(&buf, xid);
+	begin_batch(&buf);
 	for (int pass = 0; pass < 2; pass++)
 	{
 		opmap_iterator it;
@@ -311,8 +308,8 @@ encode_level(const Level *level, TransactionId xid,
 				continue;
 			if (!empty && (uint64) buf.len + op->len > WTC_BATCH_BYTES)
 			{
-				emit(buf.data, buf.len);
-				begin_batch(&buf, xid);
+				emit(xid, buf.data, buf.len);
+				begin_batch(&buf);
 			}
 			appendBinaryStringInfo(&buf, op->body, op->len);
 			empty = false;
@@ -320,7 +317,7 @@ encode_level(const Level *level, TransactionId xid,
 				wtc_tally_note(&written, op->row.relid, op->kind, op->len);
 		}
 	}
-	emit(buf.data, buf.len);
+	emit(xid, buf.data, buf.len);
 }
 
 static void
@@ -358,7 +355,7 @@ spill(void)
 	for (Level *level = innermost; level != NULL; level = level->outer)
 		levels[i++] = level;
 	while (i-- > 0)
-		encode_level(levels[i], levels[i]->xid, spill_message);
+		encode_level(levels[i], levels[i]->xid, spill_batch);
 	pfree(levels);
 
 	for (Level *level = innermost; level != NULL; level = level->outer)
@@ -458,7 +455,7 @@ wtc_pending_any_tag(bool (*look) (WtcSpan tag, void *arg), void *arg)
 }
 
 void
-wtc_pending_encode(void (*emit) (char *batch, size_t len))
+wtc_pending_encode(WtcEmit emit)
 {
 	Assert(innermost != NULL && innermost->outer == NULL);
 	encode_level(innermost, InvalidTransactionId, emit);
@@ -603,7 +600,7 @@ wtc_pending_tally(void)
 }
 
 void
-wtc_pending_init(void (*spilled) (char *message, size_t len))
+wtc_pending_init(WtcEmit spilled)
 {
-	spill_message = spilled;
+	spill_batch = spilled;
 }

@@ -51,12 +51,20 @@ extern bool wtc_pending_any_tag(bool (*look) (WtcSpan tag, void *arg),
 								void *arg);
 
 /*
+ * Takes a batch, which is palloc'd in the current memory context.  xid: of the
+ * subtransaction that it belongs to, if there may yet be another outcome for
+ * that than for the transaction.
+ */
+typedef void (*WtcEmit) (TransactionId xid, char *batch, size_t len);
+
+/*
  * Turns what is in memory into batches, of about WTC_BATCH_BYTES at most unless
  * one operation is larger (a long record in WAL holds up other commits), and
  * hands them to emit() one after the other, in the order in which they are to
- * be applied.  Each is palloc'd in the current memory context, and emit()'s.
+ * be applied.
  */
-extern void wtc_pending_encode(void (*emit) (char *batch, size_t len));
+#define WTC_BATCH_BYTES		(4 * 1024 * 1024)
+extern void wtc_pending_encode(WtcEmit emit);
 
 /* A subtransaction ends; nestlevel is its own. */
 extern void wtc_pending_subcommit(int nestlevel);
@@ -81,10 +89,9 @@ extern void wtc_pending_seal(void (*late) (const char *op, size_t len));
 extern WtcTally *wtc_pending_tally(void);
 
 /*
- * Sets what takes the messages when a transaction needs more memory than it
- * may have.  They name their subtransaction (see change/message.h), are of the
- * same size as batches, palloc'd, and spilled()'s.  Once, from _PG_init.
+ * Sets what takes the batches when a transaction needs more memory than it
+ * may have.  Once, from _PG_init.
  */
-extern void wtc_pending_init(void (*spilled) (char *message, size_t len));
+extern void wtc_pending_init(WtcEmit spilled);
 
 #endif							/* WTC_TXN_PENDING_H */

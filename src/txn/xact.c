@@ -33,6 +33,7 @@
 #include "guc.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "change/key.h"
 #include "change/message.h"
 #include "push/link.h"
 #include "push/push.h"
@@ -102,19 +103,45 @@ mark_in_flight(void)
 	xact.messages++;
 }
 
+/* Writes a message to WAL; returns the end of its record. */
+static XLogRecPtr
+write_message(const WtcMessage *message)
+{
+	StringInfoData buf;
+	XLogRecPtr	end;
+
+	initStringInfo(&buf);
+	wtc_put_message(&buf, message);
+	wtc_sign_message(buf.data, buf.len, GetCurrentFullTransactionId());
+	if (TransactionIdIsValid(message->xid))
+		end = wtc_log_named_message(WTC_MESSAGE_PREFIX, buf.data, buf.len);
+	else
+		end = wtc_log_message(WTC_MESSAGE_PREFIX, buf.data, buf.len);
+	pfree(buf.data);
+	return end;
+}
+
 /*
- * Writes a message of a transaction that is too large.  No push is prepared
- * and nothing is kept.
+ * Writes a batch of a transaction that is too large.  No push is prepared
+ * and nothing is kept.  The message names its version, because it can be read
+ * and copied while the transaction goes on; a copy that took the end of its own
+ * record for that would be the newest.
  */
 static void
-spill(char *message, size_t len)
+spill(TransactionId xid, char *data, size_t len)
 {
+	WtcMessage	message = {
+		.xid = xid,
+		.batch = {data, (uint32) len}
+	};
+
 	CHECK_FOR_INTERRUPTS();
 	mark_in_flight();
 	xact.spilled = true;
 	wtc_count(WTC_SPILL_BATCHES, 1);
-	(void) wtc_log_named_message(wtc_message_prefix(), message, len);
-	pfree(message);
+	message.lsn = GetXLogInsertRecPtr();
+	(void) write_message(&message);
+	pfree(data);
 }
 
 /*
@@ -124,12 +151,13 @@ spill(char *message, size_t len)
  * transaction has several, and a key is in one of them only.
  */
 static void
-emit(char *data, size_t len)
+emit(TransactionId xid, char *data, size_t len)
 {
+	WtcMessage	message = {.batch = {data, (uint32) len}};
 	XLogRecPtr	lsn;
 
 	mark_in_flight();
-	lsn = wtc_log_message(wtc_message_prefix(), data, len);
+	lsn = write_message(&message);
 	if (leave())
 	{
 		pfree(data);
@@ -209,7 +237,7 @@ late_change(const char *op, size_t len)
 		wtc_put_deletion(&buf, op, len);
 	else
 		appendBinaryStringInfo(&buf, op, len);
-	emit(buf.data, buf.len);
+	emit(InvalidTransactionId, buf.data, buf.len);
 	MemoryContextSwitchTo(old);
 }
 

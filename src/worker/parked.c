@@ -12,6 +12,7 @@
 #include "access/xlog.h"
 #include "compat.h"
 #include "lib/stringinfo.h"
+#include "change/key.h"
 #include "change/message.h"
 #include "shared/shmem.h"
 #include "storage/proc.h"
@@ -69,11 +70,11 @@ wtc_parked_publish(void)
 }
 
 bool
-wtc_is_parked(XLogRecPtr lsn)
+wtc_is_parked(const WtcWalMessage *message)
 {
 	for (int i = 0; i < nparked; i++)
 	{
-		if (parked[i].lsn == lsn)
+		if (parked[i].lsn == message->lsn && parked[i].xid == message->xid)
 			return true;
 	}
 	return false;
@@ -273,14 +274,17 @@ carry(WtcParked *p)
 {
 	XLogRecPtr	here = GetXLogInsertRecPtr();
 	WtcWalMessage message;
+	WtcMessage	carried = {.xid = p->xid,.lsn = p->lsn};
 	StringInfoData buf;
 
 	wtc_parked_reopen(p, &message);
+	carried.batch.data = message.batch;
+	carried.batch.len = message.len;
 	initStringInfo(&buf);
-	wtc_put_message_head(&buf, p->xid, p->lsn);
-	appendBinaryStringInfo(&buf, message.batch, message.len);
+	wtc_put_message(&buf, &carried);
 	wtc_wal_close();
-	wtc_wal_flush(wtc_log_named_message(wtc_message_prefix(),
+	wtc_sign_message(buf.data, buf.len, InvalidFullTransactionId);
+	wtc_wal_flush(wtc_log_named_message(WTC_MESSAGE_PREFIX,
 										buf.data, buf.len));
 	p->open_at = p->start;
 	p->start = here;

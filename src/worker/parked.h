@@ -45,8 +45,8 @@ typedef struct WtcParked
 
 extern void wtc_park(const WtcWalMessage *message);
 
-/* Is the batch with this version parked? */
-extern bool wtc_is_parked(XLogRecPtr lsn);
+/* Is this batch parked?  Its transaction and its version tell which it is. */
+extern bool wtc_is_parked(const WtcWalMessage *message);
 
 /*
  * Looks at all of them; true if any is due.  *missed: one was committed whose

@@ -16,6 +16,7 @@
 #include "access/twophase.h"
 #include "access/xlog.h"
 #include "guc.h"
+#include "change/key.h"
 #include "push/link.h"
 #include "push/push.h"
 #include "push/token.h"
@@ -41,6 +42,7 @@ enum
 	SAYS_TIMELINE,
 	SAYS_LSN,
 	SAYS_JOURNAL,
+	SAYS_KEY,
 	SAYS_POLICY,
 	SAYS_COUNT
 };
@@ -83,13 +85,13 @@ typedef struct Position
 	XLogRecPtr	lsn;
 	bool		journaled;
 	XLogRecPtr	journal;		/* complete from here on */
+	bool		same_key;		/* messages in WAL are signed with ours */
 } Position;
 
 static void
 parse_position(const WtcAnswer *answer, Position *p)
 {
 	memset(p, 0, sizeof(*p));
-	p->first_format = strcmp(answer->text[SAYS_FIRST_FORMAT], "0") != 0;
 	p->any = answer->text[SAYS_SYSTEM][0] != '\0' &&
 		answer->text[SAYS_LSN][0] != '\0';
 	p->system = strtoull(answer->text[SAYS_SYSTEM], NULL, 10);
@@ -97,6 +99,9 @@ parse_position(const WtcAnswer *answer, Position *p)
 	p->lsn = strtoull(answer->text[SAYS_LSN], NULL, 10);
 	p->journaled = answer->text[SAYS_JOURNAL][0] != '\0';
 	p->journal = strtoull(answer->text[SAYS_JOURNAL], NULL, 10);
+	p->same_key = strcmp(answer->text[SAYS_KEY], wtc_key_id()) == 0;
+	p->first_format = strcmp(answer->text[SAYS_FIRST_FORMAT], "0") != 0 ||
+		(p->any && answer->text[SAYS_KEY][0] == '\0');
 }
 
 void
@@ -117,7 +122,8 @@ store(XLogRecPtr lsn, bool *refused)
 		"HSET", WTC_KEY_POSITION,
 		"system", text_of(GetSystemIdentifier()),
 		"timeline", text_of(wtc_wal_timeline(lsn)),
-		"lsn", text_of(lsn)
+		"lsn", text_of(lsn),
+		"key", wtc_key_id()
 	};
 	WtcFencedAnswer answer;
 	WtcStatus	status;
@@ -181,6 +187,12 @@ find_start(const Position *p, XLogRecPtr *start)
 		return WTC_COLD_POSITION;
 	if (p->system != GetSystemIdentifier())
 		return WTC_COLD_SYSTEM;
+	if (!p->same_key)
+	{
+		/* so was what is in WAL, as far as it is not of this key */
+		wtc_key_set_since(GetXLogInsertRecPtr());
+		return WTC_COLD_KEY;
+	}
 	if (p->timeline > current ||
 		!tliInHistory(p->timeline, wtc_wal_history()))
 		return WTC_COLD_TIMELINE;
@@ -243,6 +255,7 @@ static const char *const reasons[WTC_COLD_REASONS] = {
 	[WTC_COLD_JOURNAL] = "Redis has no journal of what was stored before this server was promoted",
 	[WTC_COLD_POSITION] = "Redis has lost the position that was stored there",
 	[WTC_COLD_FORMAT] = "Redis was written by an earlier release of wtcache",
+	[WTC_COLD_KEY] = "Redis or WAL was written with another key than that of this server",
 };
 
 const char *
@@ -512,8 +525,10 @@ wtc_position_meet(bool fresh)
 			start = start_anew();
 		adopting = true;
 	}
-	if (reason == WTC_COLD_NONE && wtc_replay_has_gap())
-		reason = WTC_COLD_GAP;
+	/* a token without a position may be ours, and this what has kept us */
+	if (wtc_replay_gap() != WTC_COLD_NONE &&
+		(reason == WTC_COLD_NONE || reason == WTC_COLD_POSITION))
+		reason = wtc_replay_gap();
 	if (reason != WTC_COLD_NONE)
 		status = go_cold(reason);
 	else if (adopting)

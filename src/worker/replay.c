@@ -40,9 +40,9 @@ static MemoryContext round_cxt = NULL;
 static XLogRecPtr first = InvalidXLogRecPtr;
 static XLogRecPtr next = InvalidXLogRecPtr;
 
-/* WAL that has to be replayed is gone; or it is there, but not readable */
+/* WAL that has to be replayed is gone; or it is there, but not readable: why */
 static bool gap = false;
-static bool damaged = false;
+static WtcColdReason damage = WTC_COLD_NONE;
 
 /* batches of backends from before this are gone when they are handed over */
 static XLogRecPtr stranded_before = InvalidXLogRecPtr;
@@ -269,7 +269,8 @@ wtc_replay_forget(XLogRecPtr lsn, bool stranded)
 {
 	wtc_parked_forget(lsn, rescued);
 	stranded_before = stranded ? lsn : InvalidXLogRecPtr;
-	gap = damaged = provisional = false;
+	gap = provisional = false;
+	damage = WTC_COLD_NONE;
 	first = next = skimmed = InvalidXLogRecPtr;
 	set_replaying(lsn);
 }
@@ -299,7 +300,7 @@ park_open(XLogRecPtr from, XLogRecPtr lsn)
 	wtc_wal_open(from, lsn);
 	while (wtc_wal_next(&message))
 	{
-		if (wtc_is_parked(message.lsn))
+		if (wtc_is_parked(&message))
 			continue;
 		if (wtc_fate_of(message.xid) == WTC_FATE_OPEN)
 			wtc_park(&message);
@@ -327,28 +328,29 @@ wtc_replay_rescue(XLogRecPtr lsn)
 	wtc_fate_horizon();
 	invalidated = wtc_parked_examine(&missed);
 	from = Max(from, wtc_slot_position());
-	rescued = !damaged && (from >= lsn || wtc_wal_exists(from));
+	rescued = damage == WTC_COLD_NONE && (from >= lsn || wtc_wal_exists(from));
 	if (!rescued)
 		invalidated = true;
 	else if (from < lsn)
 		invalidated |= park_open(from, lsn);
 	if (invalidated)
 		wtc_versions_invalidate_all(GetXLogInsertRecPtr());
-	if (!damaged)
+	if (damage == WTC_COLD_NONE)
 		wtc_parked_carry(lsn);
 }
 
-bool
-wtc_replay_has_gap(void)
+WtcColdReason
+wtc_replay_gap(void)
 {
-	return gap;
+	return damage != WTC_COLD_NONE ? damage :
+		gap ? WTC_COLD_GAP : WTC_COLD_NONE;
 }
 
 void
-wtc_replay_reset(bool unreadable)
+wtc_replay_reset(WtcColdReason unreadable)
 {
-	gap |= unreadable;
-	damaged |= unreadable;
+	if (unreadable != WTC_COLD_NONE)
+		damage = unreadable;
 	wtc_wal_close();
 	wtc_order_end();
 	if (round_cxt == NULL)

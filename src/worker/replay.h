@@ -13,6 +13,7 @@
 
 #include "access/xlogdefs.h"
 #include "redis/status.h"
+#include "shared/shmem.h"
 
 typedef enum WtcReplayResult
 {
@@ -67,12 +68,12 @@ extern void wtc_replay_forget(XLogRecPtr lsn, bool stranded);
 extern void wtc_replay_rescue(XLogRecPtr lsn);
 
 /*
- * Is there WAL to be replayed that is gone?  Then nothing is left but to empty
- * the cache; until then.
+ * Is there WAL to be replayed that is gone, or cannot be read?  Then nothing is
+ * left but to empty the cache; until then.  WTC_COLD_NONE: no.
  */
-extern bool wtc_replay_has_gap(void);
+extern WtcColdReason wtc_replay_gap(void);
 
-/* Cleans up after an error; unreadable: it was about WAL. */
-extern void wtc_replay_reset(bool unreadable);
+/* Cleans up after an error; unreadable: why WAL cannot be read, if so. */
+extern void wtc_replay_reset(WtcColdReason unreadable);
 
 #endif							/* WTC_WORKER_REPLAY_H */

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "guc.h"
+#include "change/message.h"
 #include "lib/stringinfo.h"
 #include "redis/conn.h"
 #include "redis/status.h"
@@ -27,6 +28,11 @@ static uint64 logged[WTC_STATUS_COUNT];
 static uint64 logged_skipped;
 static uint32 logged_opened;
 static bool logged_open;
+
+/* messages that are not ours, since the last time; the last of them */
+static uint64 forged = 0;
+static XLogRecPtr forged_at;
+static TransactionId forged_by;
 
 static void
 describe_endpoint(char *buf, size_t size)
@@ -71,6 +77,24 @@ log_failures(void)
 	return total > 0;
 }
 
+/* The same for messages that are not ours. */
+static bool
+log_forged(void)
+{
+	if (forged == 0)
+		return false;
+	ereport(WARNING,
+			(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+			 errmsg("wtcache: " UINT64_FORMAT " messages in WAL were passed over that wtcache has not written in their transactions",
+					forged),
+			 errdetail("The last one is at %X/%X, of transaction %u.",
+					   LSN_FORMAT_ARGS(forged_at), forged_by),
+			 errhint("Find out which role calls pg_logical_emit_message() with the prefix \"%s\".",
+					 WTC_MESSAGE_PREFIX)));
+	forged = 0;
+	return true;
+}
+
 static void
 log_breaker(void)
 {
@@ -108,6 +132,15 @@ wtc_report_start(void)
 }
 
 void
+wtc_report_forged(XLogRecPtr at, TransactionId xid)
+{
+	wtc_count(WTC_FORGED, 1);
+	forged++;
+	forged_at = at;
+	forged_by = xid;
+}
+
+void
 wtc_report_link(WtcStatus status)
 {
 	static WtcStatus before = WTC_OK;
@@ -137,7 +170,7 @@ wtc_report(void)
 	if (!TimestampDifferenceExceeds(last, now, LOG_INTERVAL_MS))
 		return TimestampDifferenceMilliseconds(now, last) + LOG_INTERVAL_MS;
 	log_breaker();
-	if (log_failures())
+	if (log_failures() | log_forged())
 		last = now;
 	return -1;
 }

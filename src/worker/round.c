@@ -165,7 +165,7 @@ wanted(Round *r, Piece *piece)
 {
 	WtcFate		fate;
 
-	if (wtc_is_parked(piece->message.lsn))
+	if (wtc_is_parked(&piece->message))
 		return false;
 	fate = wtc_fate_of(piece->message.xid);
 	if (fate == WTC_FATE_OPEN && !r->parked)

@@ -18,11 +18,13 @@
 #include "access/xlogutils.h"
 #include "compat.h"
 #include "miscadmin.h"
+#include "change/key.h"
 #include "change/message.h"
 #include "utils/memutils.h"
 #include "walpos.h"
 #include "worker/check.h"
 #include "worker/order.h"
+#include "worker/report.h"
 #include "worker/wal.h"
 #include "worker/worker.h"
 
@@ -150,38 +152,80 @@ wtc_wal_open(XLogRecPtr from, XLogRecPtr upto)
 	XLogBeginRead(reader, first);
 }
 
+/* The transaction that a record names, with its epoch. */
+static FullTransactionId
+full_xid(TransactionId xid)
+{
+	FullTransactionId next = ReadNextFullTransactionId();
+	uint32		epoch = EpochFromFullTransactionId(next);
+
+	if (!TransactionIdIsNormal(xid))
+		return InvalidFullTransactionId;
+	/* its xid was given out before the next one */
+	if (xid > XidFromFullTransactionId(next))
+		epoch--;
+	return FullTransactionIdFromEpochAndXid(epoch, xid);
+}
+
+/*
+ * Was this message written by wtcache in the transaction of its record?  Any
+ * role can write one that was not.
+ */
+static bool
+is_authentic(const xl_logical_message *record)
+{
+	static XLogRecPtr told = InvalidXLogRecPtr;
+	const char *prefix = record->message;
+	bool		former = strncmp(prefix, WTC_MESSAGE_PREFIX ":",
+								 strlen(WTC_MESSAGE_PREFIX ":")) == 0;
+
+	if (!former && strcmp(prefix, WTC_MESSAGE_PREFIX) != 0)
+		return false;
+	if (!former &&
+		wtc_verify_message(record->message + record->prefix_size,
+						   record->message_size,
+						   wtc_wal_timeline(reader->ReadRecPtr),
+						   record->dbId, full_xid(XLogRecGetXid(reader))))
+		return true;
+	if (reader->ReadRecPtr < wtc_key_since())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("message in WAL at %X/%X was not written with the key in \"%s\"",
+						LSN_FORMAT_ARGS(reader->ReadRecPtr), WTC_KEY_FILE),
+				 errdetail("The key is in use since %X/%X, so this may be a message of an earlier key or release.",
+						   LSN_FORMAT_ARGS(wtc_key_since()))));
+	/* what is read several times is told once */
+	if (!former && reader->ReadRecPtr > told)
+	{
+		told = reader->ReadRecPtr;
+		wtc_report_forged(told, XLogRecGetXid(reader));
+	}
+	return false;
+}
+
 /* Is this record a message of ours? */
 static bool
 take_record(WtcWalMessage *message)
 {
-	const xl_logical_message *record;
+	xl_logical_message *record;
 	size_t		len = XLogRecGetDataLen(reader);
-	const char *prefix = wtc_message_prefix();
 	WtcMessage	content;
 
 	if (XLogRecGetRmid(reader) != RM_LOGICALMSG_ID || len < SizeOfLogicalMessage)
 		return false;
-	record = (const xl_logical_message *) XLogRecGetData(reader);
+	record = (xl_logical_message *) XLogRecGetData(reader);
 	len -= SizeOfLogicalMessage;
-	if (record->prefix_size != strlen(prefix) + 1 ||
-		record->prefix_size > len ||
+	if (record->prefix_size == 0 || record->prefix_size > len ||
+		record->message[record->prefix_size - 1] != '\0' ||
 		record->message_size != len - record->prefix_size ||
-		memcmp(record->message, prefix, record->prefix_size) != 0)
+		!is_authentic(record))
 		return false;
-	if (record->message_size > 0 &&
-		record->message[record->prefix_size] == WTC_MESSAGE_FORMER)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("message in WAL at %X/%X was written by an earlier release of wtcache",
-						LSN_FORMAT_ARGS(reader->ReadRecPtr))));
 	if (!wtc_get_message(record->message + record->prefix_size,
 						 record->message_size, &content))
-	{
-		ereport(LOG,
-				(errmsg("wtcache: malformed message in WAL at %X/%X passed over",
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("message in WAL at %X/%X is malformed",
 						LSN_FORMAT_ARGS(reader->ReadRecPtr))));
-		return false;
-	}
 
 	message->start = reader->ReadRecPtr;
 	message->xid = content.xid != InvalidTransactionId ? content.xid :

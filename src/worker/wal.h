@@ -31,9 +31,9 @@ typedef struct WtcWalMessage
 extern void wtc_wal_open(XLogRecPtr from, XLogRecPtr upto);
 
 /*
- * The next message; false at the end.  What is not a message of ours, or is
- * malformed, is passed over.  One that an earlier release has written in a form
- * that is not read any more is an error like WAL that is missing.
+ * The next message; false at the end.  What is not a message of ours is passed
+ * over, and reported if it looks like one.  What may be one of an earlier key or
+ * release, which cannot be told, is an error like WAL that is missing.
  */
 extern bool wtc_wal_next(WtcWalMessage *message);
 

@@ -34,6 +34,7 @@
 #include "compat.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "change/key.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -119,6 +120,10 @@ begin(void)
 
 	wtc_position_begin();
 	wtc_slot_open();
+	/* the key is new; or this is an older copy of the server */
+	if (wtc_key_since() == InvalidXLogRecPtr ||
+		wtc_key_since() > GetXLogInsertRecPtr())
+		wtc_key_set_since(GetXLogInsertRecPtr());
 	if (start == InvalidXLogRecPtr)
 		start = wtc_slot_position();
 	if (start == InvalidXLogRecPtr)
@@ -192,7 +197,7 @@ talk(int64 now)
 
 	broken = lost = false;
 	if (status == WTC_OK &&
-		(fresh || !wtc_position_known() || wtc_replay_has_gap()))
+		(fresh || !wtc_position_known() || wtc_replay_gap()))
 	{
 		status = wtc_position_meet(fresh);
 		news = true;
@@ -255,7 +260,7 @@ standing_back(void)
 static bool
 reason_to_talk(int64 now)
 {
-	return broken || !wtc_position_known() || wtc_replay_has_gap() ||
+	return broken || !wtc_position_known() || wtc_replay_gap() ||
 		wtc_replay_wanted() || round_asked() || look_wanted(now);
 }
 
@@ -279,7 +284,7 @@ turn(void)
 		note_status(talk(now), now);
 	if (now >= beat_due)
 	{
-		if (retry_due > 0 && !wtc_replay_has_gap())
+		if (retry_due > 0 && !wtc_replay_gap())
 			wtc_replay_skim();
 		wtc_watermark_retain();
 		beat_due = now + WTC_BEAT_MS * INT64CONST(1000);
@@ -301,11 +306,21 @@ turn(void)
 }
 
 /* Is an error about WAL that cannot be read, and never will? */
-static bool
-is_gap(const ErrorData *error)
+static WtcColdReason
+reason_of(const ErrorData *error)
 {
-	return error->sqlerrcode == ERRCODE_UNDEFINED_FILE ||
-		error->sqlerrcode == ERRCODE_DATA_CORRUPTED;
+	if (!wtc_wal_is_open())
+		return WTC_COLD_NONE;
+	switch (error->sqlerrcode)
+	{
+		case ERRCODE_UNDEFINED_FILE:
+		case ERRCODE_DATA_CORRUPTED:
+			return WTC_COLD_GAP;
+		case ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION:
+			return WTC_COLD_KEY;
+		default:
+			return WTC_COLD_NONE;
+	}
 }
 
 static long
@@ -331,7 +346,7 @@ guarded_turn(MemoryContext turn_cxt)
 		ConditionVariableCancelSleep();
 		pgstat_report_wait_end();
 		wtc_link_hang_up();
-		wtc_replay_reset(wtc_wal_is_open() && is_gap(error));
+		wtc_replay_reset(reason_of(error));
 		set_state(wtc_position_superseded() ? WTC_WORKER_SUPERSEDED :
 				  WTC_WORKER_NO_REDIS);
 		retry_due = wtc_clock_us() + 2 * LAST_PAUSE_MS * INT64CONST(1000);

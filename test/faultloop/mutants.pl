@@ -135,12 +135,12 @@ my @mutants = (
 			[ 'src/txn/xact.c', "static void\nmark_in_flight(void)\n{\n",
 				"static XLogRecPtr mark;\n\nstatic void\nmark_in_flight(void)\n{\n" ],
 			[ 'src/txn/xact.c',
-				"\t(void) wtc_log_named_message(wtc_message_prefix(), message, len);\n",
-				"\t(void) wtc_log_named_message(wtc_message_prefix(), message, len);\n"
+				"\t(void) write_message(&message);\n",
+				"\t(void) write_message(&message);\n"
 				  . "\twtc_inflight_publish(mark);\n" ],
 			[ 'src/txn/xact.c',
-				"\tlsn = wtc_log_message(wtc_message_prefix(), data, len);\n",
-				"\tlsn = wtc_log_message(wtc_message_prefix(), data, len);\n"
+				"\tlsn = write_message(&message);\n",
+				"\tlsn = write_message(&message);\n"
 				  . "\tif ((random() & 7) == 0)\n\t\tpg_usleep(20000);\n"
 				  . "\twtc_inflight_publish(mark);\n" ]
 		]

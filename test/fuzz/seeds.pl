@@ -23,72 +23,112 @@ sub put
 
 # The message in WAL
 
-sub varint
+# five bits a digit, low ones first
+sub number
 {
 	my ($v) = @_;
-	my $bytes = '';
+	my $digits = '';
 
-	for (; $v >= 0x80; $v >>= 7)
+	for (; $v >= 0x20; $v >>= 5)
 	{
-		$bytes .= chr(($v & 0x7f) | 0x80);
+		$digits .= chr(0x50 + ($v & 0x1f));
 	}
-	return $bytes . chr($v);
+	return $digits . chr(0x30 + $v);
 }
 
-sub text { return varint(length $_[0]) . $_[0]; }
-sub list { return varint(scalar @_) . join '', map { text($_) } @_; }
-sub named { return "\3" . join '', map { varint($_) } @_; }
+sub text { return number(length $_[0]) . $_[0]; }
+sub list { return number(scalar @_) . join '', map { text($_) } @_; }
+
+# six bits a character, high ones first
+sub escaped
+{
+	my ($bytes) = @_;
+
+	return $bytes =~ s{~|([\0\x80-\xff])}{defined $1 ? '~' . bits($1) . '~' : '~~'}egr;
+}
+
+sub bits
+{
+	my $bits = unpack('B*', $_[0]);
+
+	$bits .= '0' while length($bits) % 6;
+	return join '', map { chr(0x30 + oct("0b$_")) } $bits =~ /.{6}/g;
+}
+
+my $code = 'x' x 22;
+
+sub own { return $code . 'o' . escaped($_[0]); }
+sub named
+{
+	my ($xid, $lsn, $batch) = @_;
+
+	return $code . 'n' . number($xid) . number($lsn) . escaped($batch);
+}
 
 my $tag = 't' . text('tag:products');
 my $delete = 'd' . text('products:1') . list();
 my $delete_tagged = 'd' . text('products:1') . list('tag:a', 'tag:b');
 my $image =
   '{"id":1,"name":"Product 1","price":1.99,"description":"' . 'x' x 200 . '"}';
-my $set = 's' . text('products:1') . varint(3_600_000) . text($image)
+my $set = 's' . text('products:1') . number(3_600_000) . text($image)
   . list('tag:products', 'tag:shop:7') . list('tag:shop:6');
-my $set_plain = 's' . text('k') . varint(0) . text('') . list() . list();
-my $hash = 'h' . text('products:2') . varint(60_000)
+my $set_plain = 's' . text('k') . number(0) . text('') . list() . list();
+my $hash = 'h' . text('products:2') . number(60_000)
   . list('id', '2', 'name', "\xc3\xa9", 'note', '') . list('t') . list();
-my $head = named(741, 0x1_2345_6789);
+my $utf8 = 's' . text("\xe6\x97\xa5\xe6\x9c\xac:~1") . number(1) . text("~\xc3\xa9 \0 ~~")
+  . list("t~\xff") . list();
 my %message = (
-	'good-empty' => "\1",
-	'good-tag' => "\1$tag",
-	'good-delete' => "\1$delete$delete_tagged",
-	'good-set' => "\1$set",
-	'good-set-plain' => "\1$set_plain",
-	'good-hash' => "\1$hash",
-	'good-all' => "\1$tag$delete$set$hash$set_plain$delete_tagged",
-	'good-many' => "\1" . join('',
-		map { 's' . text("k:$_") . varint($_ * 1000) . text("v$_")
+	'good-empty' => own('2'),
+	'good-tag' => own("2$tag"),
+	'good-delete' => own("2$delete$delete_tagged"),
+	'good-set' => own("2$set"),
+	'good-set-plain' => own("2$set_plain"),
+	'good-hash' => own("2$hash"),
+	'good-utf8' => own("2$utf8"),
+	'good-utf8-once' => $code . 'o~' . bits("2$utf8") . '~',
+	'good-all' => own("2$tag$delete$set$hash$set_plain$delete_tagged"),
+	'good-many' => own('2' . join '',
+		map { 's' . text("k:$_") . number($_ * 1000) . text("v$_")
 			  . list("t:$_") . list() } 1 .. 120),
-	'good-many-large' => "\1" . join('',
-		map { 's' . text("k$_") . varint(~0 - 100_000) . text('') . list() . list() }
+	'good-many-large' => own('2' . join '',
+		map { 's' . text("k$_") . number(~0 - 100_000) . text('') . list() . list() }
 		  1 .. 120),
-	'good-tags' => "\1s" . text('k') . varint(1) . text('v')
-	  . list(map { "t:$_" } 1 .. 256) . list(map { "r:$_" } 1 .. 200),
-	'good-named' => $head . "\1$set",
-	'good-carried' => named(741, 0x1_2345_9999) . "\1$tag",
-	'good-spilled' => named(3, 0) . "\1$tag$delete",
-	'good-limits' => named(0xffffffff, ~0) . "\1s" . text('k')
-	  . varint(~0) . text('v') . list() . list(),
+	'good-tags' => own('2s' . text('k') . number(1) . text('v')
+		  . list(map { "t:$_" } 1 .. 256) . list(map { "r:$_" } 1 .. 200)),
+	'good-named' => named(741, 0x1_2345_6789, "2$set"),
+	'good-carried' => named(741, 0x1_2345_9999, "2$tag"),
+	'good-spilled' => named(3, 1, "2$tag$delete"),
+	'good-limits' => named(0xffffffff, ~0, '2s' . text('k') . number(~0) . text('v')
+		  . list() . list()),
 	'bad-nothing' => '',
-	'bad-format' => "\4$set",
-	'bad-former' => "\2" . varint(741) . varint(1) . varint(1) . varint(0) . "\1$set",
-	'bad-format-0' => "\0",
-	'bad-head' => "\3",
-	'bad-head-only' => $head,
-	'bad-head-twice' => $head . $head . "\1",
-	'bad-xid-special' => named(2, 1) . "\1$set",
-	'bad-xid-large' => named(0x1_0000_02e5, 1) . "\1$set",
-	'bad-kind' => "\1x" . text('k'),
-	'bad-cut' => "\1" . substr($set, 0, -1),
-	'bad-cut-key' => "\1s" . varint(100) . 'short',
-	'bad-length' => "\1d" . varint(~0) . 'k' . list(),
-	'bad-length-32' => "\1d" . varint(0x1_0000_0001) . 'k' . list(),
-	'bad-count' => "\1d" . text('k') . varint(~0),
-	'bad-count-1' => "\1d" . text('k') . varint(2) . text('t'),
-	'bad-varint' => "\1d" . "\xff" x 11,
-	'bad-tail' => "\1$set\0");
+	'bad-code' => 'x' x 21,
+	'bad-code-only' => $code,
+	'bad-batch' => own(''),
+	'bad-format' => own("1$set"),
+	'bad-form' => $code . "2$set",
+	'bad-form-x' => $code . "x2$set",
+	'bad-head' => $code . 'n',
+	'bad-head-only' => named(741, 1, ''),
+	'bad-head-twice' => named(741, 1, named(741, 1, '2')),
+	'bad-xid-special' => named(2, 1, "2$set"),
+	'bad-xid-large' => named(0x1_0000_02e5, 1, "2$set"),
+	'bad-version' => named(741, 0, "2$set"),
+	'bad-escape' => $code . 'o2~',
+	'bad-escape-open' => $code . 'o2~00',
+	'bad-escape-digit' => $code . 'o2~0p~',
+	'bad-escape-low' => $code . 'o2~0/~',
+	'bad-escape-short' => $code . 'o2~0~',
+	'bad-escape-tail' => own('2d' . text('k') . list()) . '~',
+	'bad-kind' => own('2x' . text('k')),
+	'bad-cut' => own('2' . substr($set, 0, -1)),
+	'bad-cut-key' => own('2s' . number(100) . 'short'),
+	'bad-length' => own('2d' . number(~0) . 'k' . list()),
+	'bad-length-32' => own('2d' . number(0x1_0000_0001) . 'k' . list()),
+	'bad-count' => own('2d' . text('k') . number(~0)),
+	'bad-count-1' => own('2d' . text('k') . number(2) . text('t')),
+	'bad-number' => own('2d' . 'o' x 14),
+	'bad-digit' => own("2d/k0"),
+	'bad-tail' => own("2$set\0"));
 
 put('message', $_, $message{$_}) for keys %message;
 

@@ -14,7 +14,6 @@
 #include "access/twophase.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_control.h"
 #include "change/message.h"
 #include "compat.h"
 #include "guc.h"
@@ -696,14 +695,6 @@ LogLogicalMessage(const char *prefix, const char *message, size_t size,
 {
 	preempt();
 	return pg_append(message, size, transactional);
-}
-
-char *
-GetMockAuthenticationNonce(void)
-{
-	static char nonce[MOCK_AUTH_NONCE_LEN];
-
-	return nonce;
 }
 
 XLogRecPtr

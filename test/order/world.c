@@ -44,6 +44,7 @@
 #include "access/xact.h"
 #include "access/xlogreader.h"
 #include "change/batch.h"
+#include "change/key.h"
 #include "change/message.h"
 #include "compat.h"
 #include "guc.h"
@@ -95,6 +96,31 @@ char	   *wtc_tag_prefix = "tag:";
 char	   *wtc_url;
 int			wtc_version_memory;
 uint64		wtc_endpoint_generation = 0;
+
+/* --- the key: nobody forges messages here --- */
+
+void
+wtc_sign_message(char *data, size_t len, FullTransactionId xid)
+{
+	memset(data, '0', WTC_CODE_CHARS);
+}
+
+const char *
+wtc_key_id(void)
+{
+	return "the only one";
+}
+
+XLogRecPtr
+wtc_key_since(void)
+{
+	return 1;
+}
+
+void
+wtc_key_set_since(XLogRecPtr since)
+{
+}
 
 /* --- chance --- */
 
@@ -1345,6 +1371,7 @@ wtc_wal_next(WtcWalMessage *message)
 	{
 		Record	   *r = &pg->records[pg->read_next];
 		WtcMessage	content;
+		char	   *copy;
 
 		if (r->start >= pg->read_end || r->end > pg->flushed)
 			break;
@@ -1367,7 +1394,9 @@ wtc_wal_next(WtcWalMessage *message)
 			wtc_order_take(&reader);
 			continue;
 		}
-		if (!wtc_get_message(r->data, r->len, &content))
+		copy = palloc(r->len);
+		memcpy(copy, r->data, r->len);
+		if (!wtc_get_message(copy, r->len, &content))
 			violation("malformed message");
 		message->start = r->start;
 		message->xid = content.xid != InvalidTransactionId ? content.xid : r->xid;
@@ -1645,7 +1674,9 @@ run_transaction(Txn *t)
 	bool		durable = !worker || chance(.5);
 	bool		prepares = chance(.07);
 	WtcPush    *push = NULL;
+	WtcMessage	message = {0};
 	StringInfoData buf;
+	StringInfoData logged;
 	int			begun;
 	WtcPushOutcome outcome;
 
@@ -1660,7 +1691,11 @@ run_transaction(Txn *t)
 	encode(t, &buf);
 	preempt();
 	t->message = pg->insert;
-	t->version = wtc_log_message(wtc_message_prefix(), buf.data, buf.len);
+	message.batch.data = buf.data;
+	message.batch.len = buf.len;
+	initStringInfo(&logged);
+	wtc_put_message(&logged, &message);
+	t->version = wtc_log_message(WTC_MESSAGE_PREFIX, logged.data, logged.len);
 	for (int i = 0; i < t->nops; i++)
 		writes[t->ops[i].write].version = t->version;
 	if (!worker)

@@ -694,6 +694,7 @@ is($node->stat('cold_starts'), 0, 'nothing was emptied');
 {
 	my %function = map { $_->[0] => 1 } @functions;
 	my %name = (%function, %views, map({ $_ => 1 } @tables),
+		key => 1,				# a file
 		map({ $_->[0] =~ s/^wtcache\.//r => 1 } @settings));
 	my (@strange, @broken);
 

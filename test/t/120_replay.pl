@@ -40,7 +40,6 @@ my $first = $node->safe_psql('postgres',
 # What wtcache.set() and so on have left is in "want": the same transaction
 # writes it there.
 $node->safe_psql('postgres', q{
-	CREATE ROLE joe LOGIN;
 	CREATE TABLE items (id int PRIMARY KEY, seq int, cat text, v text);
 	CREATE TABLE things (id int PRIMARY KEY, seq int, v text);
 	CREATE TABLE want (key text PRIMARY KEY, value jsonb, tag text);
@@ -440,43 +439,6 @@ sub lose_everything
 	poison_less('serialization failure');
 }
 
-# Messages that somebody has forged.
-{
-	my $from = position();
-
-	$node->safe_psql('postgres', "INSERT INTO items VALUES (300, 1, 'f', 'forged')");
-	$node->safe_psql('postgres', 'CHECKPOINT');
-	my ($real) = grep { $_->[1] =~ /666F72676564/i } payloads($from);
-	like($real->[0], qr/^wtcache:[0-9a-f]{16}$/, 'prefix of a message');
-	$node->safe_psql('postgres', "UPDATE items SET seq = 2, v = 'true' WHERE id = 300");
-	foreach my $prefix ('wtcache', 'wtcache:', 'wtcache:0000000000000000')
-	{
-		$node->safe_psql('postgres',
-			qq{SELECT pg_logical_emit_message(true, '$prefix', '\\x$real->[1]'::bytea)},
-			extra_params => [ '-U', 'joe' ]);
-	}
-	lose_everything();
-	settled('forged messages');
-	like($redis->cli('get', 'items:300'), qr/"true"/, 'forged messages are not believed');
-
-	# With the prefix, which nobody can know, it would be.
-	$node->safe_psql('postgres',
-		qq{SELECT pg_logical_emit_message(true, '$real->[0]', '\\x$real->[1]'::bytea)});
-	lose_everything();
-	ok($redis->poll_for('get items:300', qr/"forged"/), '... only by their prefix');
-	# Malformed ones do no harm either.
-	$node->safe_psql('postgres',
-		qq{SELECT pg_logical_emit_message(true, '$real->[0]', b::bytea),
-			pg_logical_emit_message(false, '$real->[0]', b::bytea)
-		FROM unnest(ARRAY['', '\\x01', '\\x03', '\\x04', '\\x0105', '\\x03ffffffff', '\\x01ffffffffff01',
-			left('\\x$real->[1]', -2), '\\x$real->[1]00']) b});
-	$node->safe_psql('postgres', "UPDATE items SET seq = 3, v = 'true' WHERE id = 300");
-	my $offset = $node->log_length;
-	lose_everything();
-	settled('malformed messages');
-	like($node->log_tail($offset), qr/malformed message/, '... and are passed over');
-}
-
 # --- committed, but not yet visible -------------------------------------
 
 # A commit that waits for a standby that there is not: flushed, but in progress.
@@ -598,49 +560,6 @@ foreach my $how ('let go', 'cancelled', 'terminated')
 
 my $log = $node->log_tail;
 unlike($log, qr/\[\d+\] (?:ERROR|FATAL):[^\n]*(?:wtcache|WAL|wal)/, 'no errors of the worker');
-
-# --- a message of an earlier release -------------------------------------------
-
-# What it says cannot be read any more, so what it was about cannot be pushed: the
-# cache is emptied, once.
-{
-	my $from = position();
-
-	$node->safe_psql('postgres', "INSERT INTO items VALUES (301, 1, 'f', 'former')");
-	$node->safe_psql('postgres', 'CHECKPOINT');
-	my ($real) = grep { $_->[1] =~ /666F726D6572/i } payloads($from);
-	my $offset = $node->log_length;
-
-	$redis->cli('save');
-	$redis->kill9;
-	$node->safe_psql('postgres', qq{
-		UPDATE items SET seq = seq + 1, v = 'outage' WHERE id = 301;
-		SELECT pg_logical_emit_message(false, '$real->[0]', '\\x0203$real->[1]'::bytea)});
-	$redis->start;
-	unlink $redis->dir . '/dump.rdb';
-	ok($node->poll_query_until('postgres', 'SELECT cold_starts = 1 FROM wtcache.stat'),
-		'a former message: the cache is emptied');
-	like($node->log_tail($offset),
-		qr/ERROR:  message in WAL at \S+ was written by an earlier release of wtcache/,
-		'... and the log says why');
-	ok($node->poll_query_until('postgres',
-			"SELECT worker_state LIKE 'idle%' AND replay_from IS NULL FROM wtcache.status"),
-		'... the worker is idle then');
-	is($redis->cli('--scan', '--pattern', 'items:*'), '', '... nothing is left');
-	$node->safe_psql('postgres', q{
-		UPDATE items SET seq = seq + 1;
-		UPDATE things SET seq = seq + 1;
-		SELECT wtcache.set(key, value, tags => ARRAY[tag]) FROM want});
-	settled('a former message');
-	$redis->wait_for_beat($node);
-	is($node->stat('cold_starts'), '1', '... once');
-	is(scalar(() = $node->log_tail($offset) =~ /was written by an earlier release/g),
-		1, '... and the message was met once');
-	$node->restart;
-	load(5);
-	settled('a former message, after a restart');
-	is($node->stat('cold_starts'), '0', '... which does not meet it again');
-}
 
 $node->stop;
 $log = slurp_file($node->logfile);

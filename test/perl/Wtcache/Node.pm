@@ -198,6 +198,12 @@ sub crash
 	my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
 
 	$self->kill9;
+	# a paused worker would go on with what it was about to do
+	if (my $worker = delete $self->{paused})
+	{
+		kill 'KILL', $worker;
+		push @orphans, $worker;
+	}
 	sleep 0.02
 	  while grep({ !_gone($_) } $postmaster, @orphans) && time < $deadline;
 	# A container may have nobody to collect it; pg_ctl would believe it alive.
@@ -275,7 +281,7 @@ sub begin_query
 }
 
 # Stop the replay worker once it has nothing to do, so that what backends do is
-# seen by itself.  It is to be resumed before the server is stopped.
+# seen by itself.  It is to be resumed before the server is stopped; a crash ends it.
 sub pause_worker
 {
 	my ($self) = @_;
