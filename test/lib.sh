@@ -88,14 +88,29 @@ wtc_find_pg_config()
 	return 1
 }
 
+# The package of a logical decoder that a test reads our messages with, for a
+# major version of Debian's PostgreSQL, if it is missing and apt has it.
+wtc_decoder()
+{
+	[[ -e /usr/lib/postgresql/$1/lib/wal2json.so ]] ||
+		apt-cache search --names-only "^postgresql-$1-wal2json\$" 2>/dev/null |
+		cut -d' ' -f1
+}
+
 # Print the packages that are missing; the PostgreSQL ones without a version.
 wtc_missing()
 {
+	local config
+
 	command -v gcc >/dev/null || echo gcc libc6-dev
 	command -v make >/dev/null || echo make
 	command -v pkg-config >/dev/null || echo pkg-config
 	pkg-config --exists hiredis 2>/dev/null || echo libhiredis-dev
-	wtc_find_pg_config >/dev/null || echo postgresql-N
+	if ! config=$(wtc_find_pg_config); then
+		echo postgresql-N
+	elif [[ $config =~ ^/usr/lib/postgresql/([0-9]+)/ ]]; then
+		wtc_decoder "${BASH_REMATCH[1]}"
+	fi
 	[[ -e $(pg_config --includedir 2>/dev/null)/libpq-fe.h ||
 		-e /usr/include/postgresql/libpq-fe.h ]] || echo libpq-dev
 	{ wtc_find_server && command -v "$CACHE_SERVER-cli"; } >/dev/null ||
@@ -155,6 +170,7 @@ wtc_packages()
 		fi
 		[[ -n $major ]] || wtc_die "apt knows no package \"postgresql\""
 		missing=${missing/postgresql-N/postgresql-$major postgresql-server-dev-$major}
+		missing+=" $(wtc_decoder "$major")"
 	fi
 
 	wtc_say "installing packages: $missing"
