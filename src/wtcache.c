@@ -75,6 +75,7 @@ _PG_init(void)
 	wtc_shmem_add(wtc_stats_size, wtc_stats_attach);
 	wtc_shmem_add(wtc_prepared_size, wtc_prepared_attach);
 	wtc_shmem_add(wtc_holds_size, wtc_holds_attach);
+	wtc_shmem_add(wtc_rejected_size, wtc_rejected_attach);
 	wtc_shmem_add(wtc_key_size, wtc_key_attach);
 	wtc_token_init();
 	wtc_versions_init();

@@ -63,7 +63,6 @@ typedef void (*WtcEmit) (TransactionId xid, char *batch, size_t len);
  * hands them to emit() one after the other, in the order in which they are to
  * be applied.
  */
-#define WTC_BATCH_BYTES		(4 * 1024 * 1024)
 extern void wtc_pending_encode(WtcEmit emit);
 
 /* A subtransaction ends; nestlevel is its own. */
