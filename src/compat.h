@@ -18,6 +18,8 @@
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/bgworker_internals.h"
 #include "replication/message.h"
 #include "replication/slot.h"
 #include "storage/proc.h"
@@ -46,6 +48,31 @@ wtc_my_slot(void)
 #else
 	return MyBackendId == InvalidBackendId ? -1 : MyBackendId - 1;
 #endif
+}
+
+/* In the postmaster: has a worker that runs this function been registered? */
+static inline bool
+wtc_has_background_worker(const char *function)
+{
+#if PG_VERSION_NUM >= 180000
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &BackgroundWorkerList)
+	{
+		RegisteredBgWorker *worker = dlist_container(RegisteredBgWorker,
+													 rw_lnode, iter.cur);
+#else
+	slist_iter	iter;
+
+	slist_foreach(iter, &BackgroundWorkerList)
+	{
+		RegisteredBgWorker *worker = slist_container(RegisteredBgWorker,
+													 rw_lnode, iter.cur);
+#endif
+		if (strcmp(worker->rw_worker.bgw_function_name, function) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* The number under which ProcGlobal->allProcs holds this process. */

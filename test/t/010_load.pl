@@ -30,9 +30,22 @@ sub forget_all
 	return;
 }
 
-# Not preloaded
+# Preloaded, but without room for the worker
 
 $node->init;
+$node->append_conf('postgresql.conf', q{
+shared_preload_libraries = 'wtcache'
+max_worker_processes = 0});
+is($node->start(fail_ok => 1), 0, 'no room for the worker: the server does not start');
+like(slurp_file($node->logfile),
+	qr/FATAL:  wtcache has no background worker\n.*DETAIL:.*"max_worker_processes" \(0\)/,
+	'... and says why');
+$node->append_conf('postgresql.conf', q{
+shared_preload_libraries = ''
+max_worker_processes = 8});
+
+# Not preloaded
+
 $node->start;
 foreach my $sql ('CREATE EXTENSION wtcache', "LOAD 'wtcache'")
 {
@@ -183,7 +196,7 @@ $session->quit;
 
 # A server that is started with an invalid URL uses none, not the default one.
 
-$node->set('wtcache.url' => 'rediss:/nowhere');
+$node->set('wtcache.url' => 'rediss:/nowhere', wal_level => 'replica');
 $node->restart;
 is($node->safe_psql('postgres', 'SHOW wtcache.url'), '', 'no URL in place of an invalid one');
 like(slurp_file($node->logfile), qr/WARNING:  invalid value for parameter "wtcache\.url"/,
@@ -194,6 +207,30 @@ is( $node->safe_psql('postgres', 'SELECT endpoint IS NULL, healthy FROM wtcache.
 $node->reconfigure('wtcache.url' => $redis->url);
 $node->safe_psql('postgres', "SELECT wtcache.attach('before'); INSERT INTO before VALUES (2)");
 is($redis->cli('get', 'before:2'), '{"id":2}', '... until a reload brings a valid one');
+
+# Uninstalled as the manual has it
+
+$node->safe_psql('postgres', 'DROP EXTENSION wtcache CASCADE');
+is($redis->cli('get', 'before:2'), '', 'uninstalling: the keys go with the extension');
+$node->set('shared_preload_libraries' => '');
+$node->restart;
+
+my $kept = $node->safe_psql('postgres', q{
+	SELECT pg_walfile_name(restart_lsn) FROM pg_replication_slots
+	 WHERE slot_name = 'wtcache'});
+my $segments = sub {
+	return $node->safe_psql('postgres', q{
+		CREATE TABLE IF NOT EXISTS filler (v text);
+		INSERT INTO filler VALUES ('x');
+		SELECT pg_switch_wal();
+		CHECKPOINT});
+};
+
+$segments->() foreach 1 .. 3;
+ok(-e $node->data_dir . "/pg_wal/$kept", 'uninstalling: the slot keeps WAL');
+$node->safe_psql('postgres', "SELECT pg_drop_replication_slot('wtcache')");
+$segments->() foreach 1 .. 2;
+ok(!-e $node->data_dir . "/pg_wal/$kept", '... until it is dropped');
 $node->stop;
 
 done_testing;
