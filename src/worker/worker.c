@@ -430,6 +430,9 @@ wtc_worker_main(Datum arg)
 		}
 		if (report >= 0 && (wait < 0 || report < wait))
 			wait = report;
+		/* before it tries again, commits have nothing to wake it for */
+		if (retry_due > 0)
+			pg_atomic_write_u32(&wtc_shared->worker_asleep, 0);
 		events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
 		if (wait >= 0)
 			events |= WL_TIMEOUT;
