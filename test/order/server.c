@@ -65,6 +65,8 @@ struct Latch *MyLatch = NULL;
 PROC_HDR   *ProcGlobal = NULL;
 PGPROC	   *PreparedXactProcs = NULL;
 int			max_prepared_xacts = 8;
+int			max_worker_processes = 8;
+slist_head	BackgroundWorkerList;
 int			max_wal_senders = 1;
 int			max_replication_slots = 0;
 WalSndCtlData *WalSndCtl = NULL;
