@@ -574,7 +574,8 @@ push_pass(Round *r, bool invalidating, WtcStatus *status)
 /*
  * Up to where the invalidations are known that were committed after what is to be
  * stored.  Their messages may stand before what has been read: then they are under
- * way, or they hold the watermark back.
+ * way, or they hold the watermark back.  Before the watermark is only what a cold
+ * start has killed, or written again.
  */
 static XLogRecPtr
 known_tags(const Round *r)
@@ -583,6 +584,7 @@ known_tags(const Round *r)
 
 	pg_read_barrier();
 	message = Min(message, wtc_holds_min());
+	message = Max(message, pg_atomic_read_u64(&wtc_shared->watermark));
 	return message >= r->from ? r->known : InvalidXLogRecPtr;
 }
 
