@@ -64,8 +64,10 @@ CREATE TABLE al_part_1 PARTITION OF al_part FOR VALUES FROM (0) TO (10);
 CREATE TABLE al_part_2 PARTITION OF al_part FOR VALUES FROM (10) TO (20) PARTITION BY RANGE (id);
 CREATE TABLE al_part_2a PARTITION OF al_part_2 FOR VALUES FROM (10) TO (20);
 CREATE VIEW al_triggers AS
-SELECT tgrelid::regclass::text AS "table", tgname, tgenabled, tgtype, tgnargs, encode(tgargs, 'escape') AS args
-  FROM pg_trigger WHERE tgfoid IN ('wtcache.capture_row'::regproc, 'wtcache.capture_truncate'::regproc);
+SELECT tgrelid::regclass::text AS "table", tgname, tgenabled, tgtype, tgnargs, encode(tgargs, 'escape') AS args,
+       regexp_replace(substring(pg_get_triggerdef(oid) FROM 'WHEN (.*) EXECUTE'), '\s+', ' ', 'g') AS "when"
+  FROM pg_trigger
+ WHERE tgfoid IN ('wtcache.capture_row'::regproc, 'wtcache.capture_truncate'::regproc, 'wtcache.capture_condition'::regproc);
 CREATE FUNCTION al_round(relation regclass, attach text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     statement text;
@@ -153,6 +155,42 @@ ALTER TABLE al_part DISABLE TRIGGER ALL;
 ALTER TABLE al_part ENABLE TRIGGER ALL;
 SELECT tgenabled, count(*) FROM al_triggers GROUP BY 1;
 SELECT always, definition FROM wtcache.attachments;
+
+-- the condition, of partitions as well
+SELECT wtcache.alter('al_part', condition => $$v = 'x'$$);
+INSERT INTO al_part VALUES (2, 'x'), (12, 'x'), (3, 'y'), (13, 'y');
+\! $REDIS exists al_part:2 al_part:12 al_part:3 al_part:13
+SELECT "table", tgname, "when" FROM al_triggers WHERE tgname = 'wtcache_condition' ORDER BY 1;
+SELECT wtcache.alter('al_part', condition => $$v = 'y'$$);
+\! $REDIS exists al_part:2 al_part:12
+UPDATE al_part SET v = v;
+\! $REDIS exists al_part:2 al_part:12
+\! $REDIS exists al_part:3 al_part:13
+-- another setting leaves the trigger alone, also if it is renamed
+ALTER TRIGGER wtcache_condition ON al_part RENAME TO al_condition;
+SELECT wtcache.alter('al_part', format => 'json');
+SELECT "table", tgname, "when" FROM al_triggers WHERE "when" IS NOT NULL ORDER BY 1;
+SELECT definition FROM wtcache.attachments;
+-- what it is enabled for does not matter
+ALTER TABLE al_part DISABLE TRIGGER al_condition;
+ALTER TABLE al_part_1 ENABLE REPLICA TRIGGER al_condition;
+ALTER TABLE al_part_2a DISABLE TRIGGER ALL;
+ALTER TABLE al_part_2a ENABLE TRIGGER ALL;
+UPDATE al_part SET v = v;
+\! $REDIS exists al_part:2 al_part:12 al_part:3 al_part:13
+SELECT wtcache.alter('al_part', condition => $$v = 'x'$$);
+SELECT "table", tgname, tgenabled, "when" FROM al_triggers WHERE "when" IS NOT NULL ORDER BY 1;
+-- without it there is no condition to keep
+DROP TRIGGER wtcache_condition ON al_part;
+SELECT wtcache.definition('al_part');
+SELECT condition, definition FROM wtcache.attachments;
+SELECT wtcache.alter('al_part', ttl => '2 days');
+SELECT wtcache.alter('al_part', condition => $$v > 'x'$$);
+SELECT wtcache.definition('al_part');
+SELECT wtcache.alter('al_part', reset => '{condition}');
+SELECT "table", tgname, args FROM al_triggers WHERE "when" IS NOT NULL OR args ~ 'condition' ORDER BY 1;
+UPDATE al_part SET v = v;
+\! $REDIS exists al_part:2 al_part:12 al_part:3 al_part:13
 
 DROP TABLE al_part;
 DROP SCHEMA al_other, "Al ""s'" CASCADE;

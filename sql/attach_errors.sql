@@ -159,6 +159,7 @@ BEGIN
         'key=ae:{id},ttl=1000,ttl=1000',
         'key=ae:{id},format=yaml', 'key=ae:{id},format=json,format=hash',
         'key=ae:{id},always=false', 'key=ae:{id},tag={nothing}', 'key=ae:{id},invalidate={',
+        'key=ae:{id},condition=id > 0', 'key=ae:{id},condition=when,condition=when',
         'key=ae:{id},column=nothing', 'key=ae:{id},column=ctid', 'key=ae:{id},column=id,column=id']
     LOOP
         BEGIN
@@ -172,10 +173,17 @@ BEGIN
         END;
     END LOOP;
 END $$;
--- a condition may call what a dump restores later, so it is read at a write
-CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ae:{id}', 'condition=(SELECT true)');
+-- a dump restores the condition later
+CREATE TRIGGER t AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ae:{id}', 'condition=when');
 INSERT INTO ae VALUES (1);
+CREATE TRIGGER c AFTER DELETE ON ae FOR EACH ROW WHEN (old.id > 0) EXECUTE FUNCTION wtcache.capture_condition();
+SELECT condition FROM wtcache.attachments WHERE relation = 'ae'::regclass;
+-- one is enough, whichever comes first by name
+CREATE TRIGGER b AFTER DELETE ON ae FOR EACH ROW WHEN (old.id > 1) EXECUTE FUNCTION wtcache.capture_condition();
+CREATE OR REPLACE TRIGGER c AFTER DELETE ON ae FOR EACH ROW WHEN (old.id > 2) EXECUTE FUNCTION wtcache.capture_condition();
+SELECT condition FROM wtcache.attachments WHERE relation = 'ae'::regclass;
 DROP TRIGGER t ON ae;
+DROP TRIGGER c ON ae;
 -- one attachment is enough
 CREATE TRIGGER a AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=a:{id}');
 CREATE TRIGGER b AFTER INSERT ON ae FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=b:{id}');

@@ -112,49 +112,9 @@ TRUNCATE ap.t;
 \! $REDIS exists ap:5
 RESET ROLE;
 
--- reading a condition can run code: it is the owner's, and never runs with the
--- rights of whoever changes the schema of something else
+-- conditions run with the rights of the table's owner: nobody else makes the
+-- triggers, whoever may make others
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA wtcache TO regress_wtc_owner, regress_wtc_user;
-CREATE TYPE ap.given AS (a int);
-CREATE FUNCTION ap.unrelated() RETURNS int LANGUAGE sql AS 'SELECT 1';
-SET ROLE regress_wtc_owner;
-CREATE FUNCTION ap.note(i int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
-    RAISE WARNING 'runs as %', current_user;
-    PERFORM set_config('search_path', 'nowhere', false);
-    RETURN true;
-END $$;
-CREATE DOMAIN ap.noted AS int CHECK (ap.note(VALUE));
-CREATE TYPE ap.pair AS (a ap.noted);
-CREATE TABLE ap.reads (id int PRIMARY KEY, p ap.pair);
-CREATE TABLE ap.plans (id int PRIMARY KEY, g ap.given);
-SET client_min_messages = error;
-SELECT wtcache.attach('ap.reads', condition => $$p = '(1)'::ap.pair$$),
-       wtcache.attach('ap.plans', condition => $$ap.note(1) AND id > 0$$);
-RESET client_min_messages;
-RESET ROLE;
-RESET search_path;
-ALTER FUNCTION ap.unrelated() RENAME TO unrelated_2;
-SHOW search_path;
-ALTER TYPE ap.given ADD ATTRIBUTE b int;
-SHOW search_path;
--- nor can it keep anybody from cancelling a statement
-SET ROLE regress_wtc_owner;
-CREATE OR REPLACE FUNCTION ap.note(i int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN
-    IF i = 1 AND current_setting('ap.slow', true) = 'on' THEN PERFORM pg_sleep(600); END IF;
-    RETURN true;
-END $$;
-RESET ROLE;
-SET ap.slow = on;
-SET statement_timeout = '500ms';
-DO $$ BEGIN
-    ALTER FUNCTION ap.unrelated_2() RENAME TO unrelated;
-EXCEPTION WHEN query_canceled THEN
-    RAISE NOTICE 'cancelled';
-END $$;
-RESET statement_timeout;
-RESET ap.slow;
-DROP TABLE ap.reads, ap.plans;
--- so nobody but the owner makes the trigger, whoever may make others
 SET ROLE regress_wtc_owner;
 CREATE TABLE ap.lent (id int PRIMARY KEY);
 CREATE TABLE ap.lent_parts (id int PRIMARY KEY) PARTITION BY RANGE (id);
@@ -166,6 +126,7 @@ SET ROLE regress_wtc_user;
 CREATE TRIGGER t AFTER INSERT ON ap.lent FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ap:{id}');
 CREATE TRIGGER t AFTER INSERT ON ap.lent_parts FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ap:{id}');
 CREATE TRIGGER t AFTER INSERT ON ap.lent_part FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ap:{id}');
+CREATE TRIGGER t AFTER INSERT ON ap.lent FOR EACH ROW WHEN (new.id > 0) EXECUTE FUNCTION wtcache.capture_condition();
 SET ROLE regress_wtc_owner;
 CREATE TRIGGER t AFTER INSERT ON ap.lent FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ap:{id}');
 CREATE TRIGGER t AFTER INSERT ON ap.lent_parts FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ap:{id}');
@@ -188,6 +149,40 @@ ALTER TYPE ap.mood RENAME VALUE 'ok' TO 'fine';
 RESET ROLE;
 INSERT INTO ap.hidden VALUES (2, 'fine');
 \! $REDIS get hidden:2
+-- nor does a new owner
+ALTER TABLE ap.hidden OWNER TO regress_wtc_owner;
+UPDATE ap.hidden SET m = 'sad' WHERE id = 1;
+UPDATE ap.hidden SET id = 3 WHERE id = 2;
+\! $REDIS mget hidden:1 hidden:2 hidden:3
+SET ROLE regress_wtc_owner;
+ALTER TABLE ap.hidden RENAME COLUMN m TO mood;
+DELETE FROM ap.hidden WHERE id = 3;
+INSERT INTO ap.hidden VALUES (4, 'fine');
+\! $REDIS mget hidden:3 hidden:4
+TRUNCATE ap.hidden;
+\! $REDIS exists hidden:4
+RESET ROLE;
+ALTER FUNCTION ap_hidden.good RENAME TO better;
+SELECT condition FROM wtcache.attachments WHERE relation = 'ap.hidden'::regclass;
+
+-- a function that the owner may not execute: rows are not cached until that
+-- changes, and whoever writes them is told
+INSERT INTO ap.hidden VALUES (5, 'fine');
+REVOKE EXECUTE ON FUNCTION ap_hidden.better FROM PUBLIC;
+UPDATE ap.hidden SET id = 6;
+\! $REDIS exists hidden:5 hidden:6
+CALL wtcache.warm('ap.hidden');
+GRANT EXECUTE ON FUNCTION ap_hidden.better TO regress_wtc_owner;
+CALL wtcache.warm('ap.hidden');
+\! $REDIS get hidden:6
+ALTER TABLE ap.hidden OWNER TO regress_wtc_user;
+UPDATE ap.hidden SET id = 7;
+\! $REDIS exists hidden:6 hidden:7
+SELECT wtcache.attach('ap.hidden', condition => 'ap_hidden.better(id)', replace => true);
+SELECT wtcache.alter('ap.hidden', ttl => '1 day');
+SELECT wtcache.alter('ap.hidden', condition => 'id > 0');
+UPDATE ap.hidden SET id = 8;
+\! $REDIS get hidden:8
 
 -- nor can a session put something of its own in the place of what is named: not
 -- in the statements that are run as the owner of the extension, ...

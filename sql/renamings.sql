@@ -111,20 +111,26 @@ ALTER TYPE rn.pair ADD ATTRIBUTE c text;
 UPDATE rn.t SET v = 'w';
 SELECT wtcache.get('t:1');
 
--- a condition that cannot be evaluated any more stands in nobody's way
+-- what a condition needs goes by CASCADE, and the condition with it: nothing is
+-- cached then, and no statement fails
 CREATE FUNCTION rn_gone(int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT $1 > 0';
 CREATE TABLE rn_broken (id int PRIMARY KEY, v text, w text, p rn.pair);
 SELECT wtcache.attach('rn_broken', condition => 'rn_gone(id) AND w > $$$$');
 INSERT INTO rn_broken VALUES (1, 'v', 'w');
 DROP FUNCTION rn_gone;
+DROP FUNCTION rn_gone CASCADE;
+SELECT wtcache.get('rn_broken:1');
 \c -
+UPDATE rn_broken SET v = 'x';
+SELECT wtcache.get('rn_broken:1');
+CALL wtcache.warm('rn_broken');
+SELECT condition FROM wtcache.attachments WHERE relation = 'rn_broken'::regclass;
 ALTER TABLE rn_broken DROP COLUMN v;
 SELECT wtcache.get('rn_broken:1');
 ALTER TABLE rn_broken ALTER COLUMN w TYPE varchar;
 ALTER TABLE rn_broken RENAME COLUMN w TO ww;
 ALTER TYPE rn.pair ADD ATTRIBUTE d text;
 ALTER FUNCTION rn_3.better RENAME TO best;
-UPDATE rn_broken SET ww = 'x';
 SELECT wtcache.attach('rn_broken', replace => true);
 UPDATE rn_broken SET ww = 'x';
 SELECT wtcache.get('rn_broken:1');

@@ -28,6 +28,14 @@ AS 'MODULE_PATHNAME', 'wtcache_capture_truncate';
 COMMENT ON FUNCTION wtcache.capture_truncate() IS
 'trigger function: queues the deletion of all rows from the cache; created by wtcache.attach()';
 
+-- It does nothing, and only the owner of a table can make a trigger of it; so it
+-- is left to everybody.
+CREATE FUNCTION wtcache.capture_condition() RETURNS trigger
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_capture_condition';
+COMMENT ON FUNCTION wtcache.capture_condition() IS
+'trigger function that does nothing: the trigger keeps the condition of an attachment; created by wtcache.attach()';
+
 CREATE FUNCTION wtcache.cover_partitions() RETURNS event_trigger
 LANGUAGE C VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

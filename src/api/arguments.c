@@ -224,7 +224,8 @@ add_given(WtcArguments *args, FunctionCallInfo fcinfo, Relation rel,
 				check_columns(args, first, altering);
 			break;
 		case PARAM_CONDITION:
-			add_argument(args, param, wtc_condition_canonical(rel, given));
+			args->condition = wtc_condition_parse(rel, given);
+			add_argument(args, param, "when");
 			break;
 		case PARAM_FORMAT:
 			check_format(given);
@@ -302,6 +303,8 @@ wtc_arguments_collect(FunctionCallInfo fcinfo, Relation rel,
 
 			for (int i = 0; i < n; i++)
 				add_argument(&args, param, values[i]);
+			if (param == PARAM_CONDITION && n > 0)
+				args.condition = wtc_condition_stored(rel);
 		}
 	}
 	return args;
@@ -345,7 +348,7 @@ array_text(char **strings, int n)
 
 /* Of a parameter that has values; NULL: they are the default. */
 static char *
-parameter_text(Parameter param, char **values, int n)
+parameter_text(Relation rel, Parameter param, char **values, int n)
 {
 	uint64		ms;
 
@@ -363,8 +366,10 @@ parameter_text(Parameter param, char **values, int n)
 				quote_literal_cstr(values[0]);
 		case PARAM_ALWAYS:
 			return pstrdup("true");
-		case PARAM_KEY:
 		case PARAM_CONDITION:
+			return quote_literal_cstr(wtc_condition_text(rel,
+														 wtc_condition_stored(rel)));
+		case PARAM_KEY:
 		case PARAM_RESET:
 			break;
 	}
@@ -379,8 +384,11 @@ wtc_definition(Relation rel, const Trigger *trigger)
 	StringInfoData sql;
 	int			n;
 
-	(void) wtc_argument_values(trigger, "key", &n);
-	if (n == 0)
+	if (wtc_attachment_argument(trigger, "key") == NULL)
+		return NULL;
+	/* without it more rows would be cached */
+	if (wtc_attachment_argument(trigger, "condition") != NULL &&
+		wtc_condition_stored(rel) == NULL)
 		return NULL;
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT wtcache.attach(%s", quote_literal_cstr(table));
@@ -388,7 +396,7 @@ wtc_definition(Relation rel, const Trigger *trigger)
 	{
 		char	  **values = wtc_argument_values(trigger,
 												 settings[param].argument, &n);
-		char	   *text = n > 0 ? parameter_text(param, values, n) : NULL;
+		char	   *text = n > 0 ? parameter_text(rel, param, values, n) : NULL;
 
 		if (text != NULL)
 			appendStringInfo(&sql, ", %s => %s", settings[param].parameter,

@@ -12,6 +12,7 @@
 #define WTC_API_ARGUMENTS_H
 
 #include "fmgr.h"
+#include "nodes/nodes.h"
 #include "utils/rel.h"
 #include "utils/reltrigger.h"
 
@@ -20,6 +21,7 @@ typedef struct WtcArguments
 {
 	int			n;
 	char	  **arg;
+	Node	   *condition;		/* NULL: none, or it is missing */
 } WtcArguments;
 
 /*
@@ -33,7 +35,10 @@ extern WtcArguments wtc_arguments_collect(FunctionCallInfo fcinfo, Relation rel,
 extern char **wtc_argument_values(const Trigger *trigger, const char *name,
 								  int *n);
 
-/* The statement that makes the attachment; NULL if attach() cannot have. */
+/*
+ * The statement that makes the attachment; NULL if attach() cannot have, or the
+ * condition has been dropped.
+ */
 extern char *wtc_definition(Relation rel, const Trigger *trigger);
 
 #endif							/* WTC_API_ARGUMENTS_H */

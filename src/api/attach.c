@@ -15,6 +15,7 @@
 #include "api/arguments.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
+#include "capture/condition.h"
 #include "capture/image.h"
 #include "catalog/catalog.h"
 #include "catalog/dependency.h"
@@ -28,7 +29,9 @@
 #include "miscadmin.h"
 #include "schema/ddl.h"
 #include "schema/firing.h"
+#include "schema/keep.h"
 #include "schema/shape.h"
+#include "schema/statement.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -85,8 +88,15 @@ static void
 check_arguments(Relation rel, const WtcArguments *args)
 {
 	WtcAttachment *att = wtc_attachment_build(rel, args->n, args->arg,
+											  args->condition,
 											  CurrentMemoryContext);
 
+	if (att->conditional && att->condition == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rows of \"%s\" cannot be cached",
+						RelationGetRelationName(rel)),
+				 errdetail("There can be no images: %s.", att->no_images)));
 	check_key_names(rel, att->key);
 	if (!wtc_covers_unique_index(rel, att->key->columns))
 		ereport(ERROR,
@@ -96,22 +106,6 @@ check_arguments(Relation rel, const WtcArguments *args)
 				 errdetail("Two rows could have the same key: its columns include those of no unique index that covers all rows."),
 				 errhint("Name all columns of the primary key or of another unique index in the key.")));
 	MemoryContextDelete(att->cxt);
-}
-
-static void
-run(const char *command)
-{
-	wtc_ddl_own = true;
-	PG_TRY();
-	{
-		if (SPI_execute(command, false, 0) < 0)
-			elog(ERROR, "could not execute \"%s\"", command);
-	}
-	PG_FINALLY();
-	{
-		wtc_ddl_own = false;
-	}
-	PG_END_TRY();
 }
 
 static char *
@@ -132,8 +126,8 @@ enable_trigger(Oid relid, const char *name, char enabled)
 	enabled == TRIGGER_FIRES_ON_ORIGIN ? "ENABLE" : "DISABLE";
 
 	if (enabled != TRIGGER_FIRES_ON_ORIGIN)
-		run(psprintf("ALTER TABLE %s %s TRIGGER %s",
-					 qualified_name(relid), how, name));
+		wtc_run_own(psprintf("ALTER TABLE %s %s TRIGGER %s",
+							 qualified_name(relid), how, name));
 }
 
 static void
@@ -151,42 +145,52 @@ create_row_trigger(Oid relid, const WtcArguments *args)
 		appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "",
 						 quote_literal_cstr(args->arg[i]));
 	appendStringInfoChar(&sql, ')');
-	run(sql.data);
+	wtc_run_own(sql.data);
 }
 
 static void
 create_truncate_trigger(Oid relid)
 {
-	run(psprintf("CREATE OR REPLACE TRIGGER " WTC_TRUNCATE_TRIGGER
-				 " BEFORE TRUNCATE ON %s FOR EACH STATEMENT"
-				 " EXECUTE FUNCTION wtcache.capture_truncate()",
-				 qualified_name(relid)));
+	wtc_run_own(psprintf("CREATE OR REPLACE TRIGGER " WTC_TRUNCATE_TRIGGER
+						 " BEFORE TRUNCATE ON %s FOR EACH STATEMENT"
+						 " EXECUTE FUNCTION wtcache.capture_truncate()",
+						 qualified_name(relid)));
 }
 
-/* A row trigger that was renamed, or made by hand, is to be replaced too. */
+/* Those with this function but for the one of this name; NULL: all of them. */
 static void
-drop_renamed_triggers(Relation rel)
+drop_triggers(Relation rel, Oid function, const char *name)
 {
 	TriggerDesc *desc = rel->trigdesc;
-	Oid			function = wtc_capture_function();
 	List	   *names = NIL;
 	ListCell   *lc;
 
 	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
 	{
+		const char *other = desc->triggers[i].tgname;
+
 		if (desc->triggers[i].tgfoid == function &&
-			strcmp(desc->triggers[i].tgname, WTC_ROW_TRIGGER) != 0)
-			names = lappend(names, pstrdup(desc->triggers[i].tgname));
+			(name == NULL || strcmp(other, name) != 0))
+			names = lappend(names, pstrdup(other));
 	}
 	foreach(lc, names)
-		run(psprintf("DROP TRIGGER %s ON %s",
-					 quote_identifier(lfirst(lc)),
-					 qualified_name(RelationGetRelid(rel))));
+		wtc_run_own(psprintf("DROP TRIGGER %s ON %s",
+							 quote_identifier(lfirst(lc)),
+							 qualified_name(RelationGetRelid(rel))));
+}
+
+static void
+set_condition(Relation rel, Node *condition)
+{
+	drop_triggers(rel, wtc_condition_function(),
+				  condition != NULL ? WTC_CONDITION_TRIGGER : NULL);
+	if (condition != NULL)
+		wtc_keep_condition(rel, condition);
 }
 
 /* The arguments that say what is stored for a row, in one text. */
 static char *
-stored_shape(char *const *args, int n)
+stored_shape(Relation rel, char *const *args, int n, Node *condition)
 {
 	StringInfoData shape;
 
@@ -198,6 +202,8 @@ stored_shape(char *const *args, int n)
 			strncmp(args[i], "always=", 7) != 0)
 			appendStringInfo(&shape, "%zu:%s", strlen(args[i]), args[i]);
 	}
+	if (condition != NULL)
+		appendStringInfoString(&shape, wtc_condition_text(rel, condition));
 	return shape.data;
 }
 
@@ -225,8 +231,9 @@ forget_attachment(Relation rel, const WtcArguments *args)
 	const Trigger *trigger = wtc_attachment_trigger(rel);
 
 	if (trigger != NULL &&
-		strcmp(stored_shape(trigger->tgargs, trigger->tgnargs),
-			   stored_shape(args->arg, args->n)) != 0)
+		strcmp(stored_shape(rel, trigger->tgargs, trigger->tgnargs,
+							wtc_condition_stored(rel)),
+			   stored_shape(rel, args->arg, args->n, args->condition)) != 0)
 		forget_keys(rel);
 }
 
@@ -309,7 +316,9 @@ wtcache_attach(PG_FUNCTION_ARGS)
 
 	tables = wtc_tables_with_rows(rel);
 	SPI_connect();
-	drop_renamed_triggers(rel);
+	/* one that was renamed, or made by hand, is to be replaced too */
+	drop_triggers(rel, wtc_capture_function(), WTC_ROW_TRIGGER);
+	set_condition(rel, args.condition);
 	create_row_trigger(relid, &args);
 	foreach(lc, tables)
 		create_truncate_trigger(lfirst_oid(lc));
@@ -345,6 +354,10 @@ wtcache_alter(PG_FUNCTION_ARGS)
 
 	check_arguments(rel, &args);
 	forget_attachment(rel, &args);
+	SPI_connect();
+	if (!equal(args.condition, wtc_condition_stored(rel)))
+		set_condition(rel, args.condition);
+	SPI_finish();
 	wtc_change_attachment(RelationGetRelid(rel), args.n, args.arg);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
@@ -371,7 +384,7 @@ drop_truncate_trigger(Oid relid)
 {
 	Relation	rel = relation_open(relid, AccessExclusiveLock);
 	char		enabled;
-	char	   *name = wtc_truncate_trigger(rel, &enabled);
+	const char *name = wtc_truncate_trigger(rel, &enabled);
 	ObjectAddress trigger = {.classId = TriggerRelationId};
 
 	relation_close(rel, NoLock);
@@ -395,8 +408,10 @@ wtcache_detach(PG_FUNCTION_ARGS)
 		forget_keys(rel);
 
 	SPI_connect();
-	run(psprintf("DROP TRIGGER %s ON %s",
-				 quote_identifier(trigger->tgname), qualified_name(relid)));
+	wtc_run_own(psprintf("DROP TRIGGER %s ON %s",
+						 quote_identifier(trigger->tgname),
+						 qualified_name(relid)));
+	drop_triggers(rel, wtc_condition_function(), NULL);
 	SPI_finish();
 	foreach(lc, wtc_tables_with_rows(rel))
 		drop_truncate_trigger(lfirst_oid(lc));

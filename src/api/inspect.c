@@ -16,8 +16,8 @@
 #include "api/arguments.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
+#include "capture/condition.h"
 #include "capture/image.h"
-#include "capture/settings.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -62,6 +62,7 @@ put_attachment(ReturnSetInfo *rsinfo, Relation rel, const Trigger *trigger)
 	Datum		values[11];
 	bool		nulls[11] = {0};
 	char	   *definition = wtc_definition(rel, trigger);
+	Node	   *condition;
 	char	  **v;
 	uint64		ttl_ms = 0;
 	int			n;
@@ -81,9 +82,11 @@ put_attachment(ReturnSetInfo *rsinfo, Relation rel, const Trigger *trigger)
 	v = wtc_argument_values(trigger, "column", &n);
 	nulls[col] = n == 0;
 	values[col++] = text_array(v, n);
-	v = wtc_argument_values(trigger, "condition", &n);
-	nulls[col] = n == 0;
-	values[col++] = n > 0 ? CStringGetTextDatum(v[0]) : (Datum) 0;
+	condition = wtc_attachment_argument(trigger, "condition") != NULL ?
+		wtc_condition_stored(rel) : NULL;
+	nulls[col] = condition == NULL;
+	values[col++] = condition == NULL ? (Datum) 0 :
+		CStringGetTextDatum(wtc_condition_text(rel, condition));
 	v = wtc_argument_values(trigger, "format", &n);
 	values[col++] = CStringGetTextDatum(n > 0 ? v[0] : "json");
 	values[col++] = BoolGetDatum(trigger->tgenabled != TRIGGER_DISABLED);
@@ -235,7 +238,7 @@ wtcache_preview(PG_FUNCTION_ARGS)
 	HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(1);
 	const Trigger *trigger = wtc_attached_trigger(rel);
 	WtcAttachment *att;
-	WtcPinned	pinned;
+	WtcEntered	entered;
 	TupleDesc	desc;
 	TupleTableSlot *slot;
 	Datum		values[6] = {0};
@@ -246,14 +249,14 @@ wtcache_preview(PG_FUNCTION_ARGS)
 
 	att = wtc_attachment_get(rel, trigger);
 	slot = slot_of_row(rel, header);
-	wtc_pin_settings(&pinned, att->exotic);
+	wtc_enter(att, &entered);
 	PG_TRY();
 	{
 		preview_row(att, slot, values, nulls);
 	}
 	PG_FINALLY();
 	{
-		wtc_unpin_settings(&pinned);
+		wtc_leave(&entered);
 	}
 	PG_END_TRY();
 	ExecDropSingleTupleTableSlot(slot);

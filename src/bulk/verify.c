@@ -24,7 +24,6 @@
 #include "bulk/verify_run.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
-#include "capture/settings.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -121,7 +120,7 @@ static void
 verify_part(WtcVerify *run, Relation root, Oid relid)
 {
 	WtcWarmPart part = {.root = root};
-	WtcPinned	pinned;
+	WtcEntered	entered;
 	const Trigger *trigger;
 
 	part.rel = table_open(relid, RowExclusiveLock);
@@ -136,14 +135,14 @@ verify_part(WtcVerify *run, Relation root, Oid relid)
 						RelationGetRelationName(part.rel)),
 				 errdetail("There can be no images: %s.",
 						   part.att->no_images)));
-	wtc_pin_settings(&pinned, part.att->exotic);
+	wtc_enter(part.att, &entered);
 	PG_TRY();
 	{
 		wtc_verify_rows(run, &part);
 	}
 	PG_FINALLY();
 	{
-		wtc_unpin_settings(&pinned);
+		wtc_leave(&entered);
 	}
 	PG_END_TRY();
 	table_close(part.rel, NoLock);
@@ -153,16 +152,16 @@ static void
 verify_keys(WtcVerify *run, Relation root)
 {
 	WtcAttachment *att = wtc_attachment_get(root, wtc_attached_trigger(root));
-	WtcPinned	pinned;
+	WtcEntered	entered;
 
-	wtc_pin_settings(&pinned, att->exotic);
+	wtc_enter_as_owner(att->root, &entered);
 	PG_TRY();
 	{
 		wtc_verify_orphans(run, root, att);
 	}
 	PG_FINALLY();
 	{
-		wtc_unpin_settings(&pinned);
+		wtc_leave(&entered);
 	}
 	PG_END_TRY();
 }

@@ -28,7 +28,6 @@
 #include "access/xact.h"
 #include "bulk/warm_batch.h"
 #include "capture/condition.h"
-#include "capture/settings.h"
 #include "capture/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -165,7 +164,7 @@ take_query(const WtcWarmPart *part, const char *sql)
 	MemoryContext caller = CurrentMemoryContext;
 	WtcWarmBatch *volatile batch;
 	SPITupleTable *found;
-	WtcPinned	pinned;
+	WtcEntered	entered;
 
 	/* the table has been locked before: what is committed now is seen */
 	PushActiveSnapshot(GetLatestSnapshot());
@@ -173,14 +172,14 @@ take_query(const WtcWarmPart *part, const char *sql)
 	found = SPI_tuptable;
 
 	MemoryContextSwitchTo(caller);
-	wtc_pin_settings(&pinned, part->att->exotic);
+	wtc_enter(part->att, &entered);
 	PG_TRY();
 	{
 		batch = take_rows(part, found, SPI_processed, GetActiveSnapshot());
 	}
 	PG_FINALLY();
 	{
-		wtc_unpin_settings(&pinned);
+		wtc_leave(&entered);
 	}
 	PG_END_TRY();
 	SPI_freetuptable(found);

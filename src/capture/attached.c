@@ -7,9 +7,12 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "capture/attached.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
@@ -83,6 +86,12 @@ wtc_check_may_attach(void)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, "wtcache.attach");
 }
 
+Oid
+wtc_condition_function(void)
+{
+	return trigger_function("capture_condition");
+}
+
 /* What we look at of a trigger; the relcache may rebuild its own at any time. */
 static const Trigger *
 copy_trigger(const Trigger *trigger)
@@ -94,17 +103,17 @@ copy_trigger(const Trigger *trigger)
 	copy->tgenabled = trigger->tgenabled;
 	copy->tgisclone = trigger->tgisclone;
 	copy->tgnargs = trigger->tgnargs;
+	copy->tgqual = trigger->tgqual ? pstrdup(trigger->tgqual) : NULL;
 	copy->tgargs = palloc(sizeof(char *) * (trigger->tgnargs + 1));
 	for (int i = 0; i < trigger->tgnargs; i++)
 		copy->tgargs[i] = pstrdup(trigger->tgargs[i]);
 	return copy;
 }
 
-const Trigger *
-wtc_attachment_trigger(Relation rel)
+/* The first trigger of a table that has this function, or NULL. */
+static const Trigger *
+trigger_of(Relation rel, Oid function)
 {
-	Oid			function = wtc_capture_function();
-
 	if (rel->trigdesc == NULL || !OidIsValid(function))
 		return NULL;
 	for (int i = 0; i < rel->trigdesc->numtriggers; i++)
@@ -113,6 +122,18 @@ wtc_attachment_trigger(Relation rel)
 			return copy_trigger(&rel->trigdesc->triggers[i]);
 	}
 	return NULL;
+}
+
+const Trigger *
+wtc_attachment_trigger(Relation rel)
+{
+	return trigger_of(rel, wtc_capture_function());
+}
+
+const Trigger *
+wtc_condition_trigger(Relation rel)
+{
+	return trigger_of(rel, wtc_condition_function());
 }
 
 const Trigger *
@@ -159,20 +180,15 @@ wtc_attachment_mode(const Trigger *trigger)
 		TRIGGER_FIRES_ALWAYS : TRIGGER_FIRES_ON_ORIGIN;
 }
 
-char *
+const char *
 wtc_truncate_trigger(Relation rel, char *enabled)
 {
-	Oid			function = wtc_truncate_function();
+	const Trigger *trigger = trigger_of(rel, wtc_truncate_function());
 
-	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
-	{
-		if (rel->trigdesc->triggers[i].tgfoid == function)
-		{
-			*enabled = rel->trigdesc->triggers[i].tgenabled;
-			return pstrdup(rel->trigdesc->triggers[i].tgname);
-		}
-	}
-	return NULL;
+	if (trigger == NULL)
+		return NULL;
+	*enabled = trigger->tgenabled;
+	return trigger->tgname;
 }
 
 void
@@ -186,6 +202,32 @@ wtc_check_firing(Relation rel, const Trigger *trigger)
 						RelationGetRelationName(rel)),
 				 errdetail("Rows in the cache would not follow the table."),
 				 errhint("Use ALTER TABLE ... ENABLE TRIGGER.")));
+}
+
+Oid
+wtc_attached_as(Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+	List	   *ancestors = NIL;
+
+	/* of one that is being detached there may be none already */
+	if (rel->rd_rel->relispartition && trigger != NULL && trigger->tgisclone)
+		ancestors = get_partition_ancestors(relid);
+	return ancestors != NIL ? llast_oid(ancestors) : relid;
+}
+
+Oid
+wtc_relation_owner(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
 }
 
 void

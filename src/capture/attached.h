@@ -4,8 +4,9 @@
  *	  Attached tables, by their triggers.
  *
  * A table is attached if it has a trigger of the function wtcache.capture_row();
- * the TRUNCATE trigger is the one of wtcache.capture_truncate().  Everything
- * here may raise an error and belongs before the commit record.
+ * the TRUNCATE trigger is the one of wtcache.capture_truncate(), and a condition
+ * is kept in one of wtcache.capture_condition().  Everything here may raise an
+ * error and belongs before the commit record.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,10 +20,12 @@
 /* The names that attach() gives; triggers may be renamed. */
 #define WTC_ROW_TRIGGER			"wtcache_capture"
 #define WTC_TRUNCATE_TRIGGER	"wtcache_capture_truncate"
+#define WTC_CONDITION_TRIGGER	"wtcache_condition"
 
 /* The functions of our triggers; InvalidOid where the extension is not. */
 extern Oid	wtc_capture_function(void);
 extern Oid	wtc_truncate_function(void);
+extern Oid	wtc_condition_function(void);
 
 /* An error unless the current user may call attach(). */
 extern void wtc_check_may_attach(void);
@@ -42,14 +45,22 @@ extern const char *wtc_attachment_argument(const Trigger *trigger,
 /* When it fires while it is enabled: a value of tgenabled. */
 extern char wtc_attachment_mode(const Trigger *trigger);
 
+/* A copy of the trigger that keeps its condition, or NULL. */
+extern const Trigger *wtc_condition_trigger(Relation rel);
+
 /* The name of the TRUNCATE trigger, or NULL, and when it fires. */
-extern char *wtc_truncate_trigger(Relation rel, char *enabled);
+extern const char *wtc_truncate_trigger(Relation rel, char *enabled);
 
 /* The error that the table is attached already. */
 extern void wtc_refuse_attached(Relation rel);
 
 /* An error if its trigger is disabled: what is stored would become stale. */
 extern void wtc_check_firing(Relation rel, const Trigger *trigger);
+
+/* The table whose attachment it is: of a partition with its parent's, the topmost. */
+extern Oid	wtc_attached_as(Relation rel);
+
+extern Oid	wtc_relation_owner(Oid relid);
 
 /* An error unless the current user owns the table. */
 extern void wtc_check_owner(Relation rel);

@@ -23,14 +23,17 @@
 #include "compat.h"
 #include "executor/executor.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "change/batch.h"
 #include "sql.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/regproc.h"
 #include "utils/syscache.h"
 
 typedef struct CacheKey
@@ -58,6 +61,43 @@ wtc_refuse(Relation rel, const char *reason, const char *hint)
 					RelationGetRelationName(rel)),
 			 errdetail_internal("%s", reason),
 			 hint ? errhint("%s", hint) : 0));
+}
+
+/*
+ * Whose code runs when a row is looked at
+ */
+
+void
+wtc_enter_as_owner(Oid relid, WtcEntered *entered)
+{
+	GetUserIdAndSecContext(&entered->user, &entered->context);
+	entered->guc_level = NewGUCNestLevel();
+	SetUserIdAndSecContext(wtc_relation_owner(relid), entered->context |
+						   SECURITY_RESTRICTED_OPERATION |
+						   SECURITY_NOFORCE_RLS);
+	wtc_pin_settings(&entered->pinned, true);
+}
+
+void
+wtc_enter(const WtcAttachment *att, WtcEntered *entered)
+{
+	if (att->exotic)
+	{
+		wtc_enter_as_owner(att->root, entered);
+		return;
+	}
+	entered->guc_level = 0;
+	wtc_pin_settings(&entered->pinned, false);
+}
+
+void
+wtc_leave(const WtcEntered *entered)
+{
+	wtc_unpin_settings(&entered->pinned);
+	if (entered->guc_level == 0)
+		return;
+	AtEOXact_GUC(false, entered->guc_level);
+	SetUserIdAndSecContext(entered->user, entered->context);
 }
 
 /*
@@ -250,8 +290,8 @@ decode_argument(WtcAttachment *att, Relation rel, char *const *args, int i)
 		}
 		att->columns[att->ncolumns++] = attno;
 	}
-	else if (IS("condition"))
-		att->condition = pstrdup(value);
+	else if (IS("condition") && strcmp(value, "when") == 0)
+		att->conditional = true;
 	else if (IS("ttl"))
 	{
 		if (!wtc_ttl_decode(value, &att->ttl_ms))
@@ -268,9 +308,45 @@ decode_argument(WtcAttachment *att, Relation rel, char *const *args, int i)
 #undef IS
 }
 
+/*
+ * Without what a condition needs there are no images: that is no reason for an
+ * error in a statement that writes the table.
+ */
+static void
+prepare_condition(WtcAttachment *att, Node *condition)
+{
+	WtcEntered	entered;
+	Oid			denied;
+
+	if (condition == NULL)
+	{
+		att->no_images = "the trigger with the condition is missing";
+		return;
+	}
+	denied = wtc_condition_denied(condition, wtc_relation_owner(att->root));
+	if (OidIsValid(denied))
+	{
+		att->no_images = psprintf("the table's owner may not execute function %s of the condition",
+								  format_procedure(denied));
+		return;
+	}
+	att->exotic |= wtc_condition_is_foreign(condition);
+	wtc_enter(att, &entered);
+	PG_TRY();
+	{
+		att->condition = wtc_condition_prepare(copyObject(condition));
+	}
+	PG_FINALLY();
+	{
+		wtc_leave(&entered);
+	}
+	PG_END_TRY();
+	att->econtext = CreateStandaloneExprContext();
+}
+
 WtcAttachment *
 wtc_attachment_build(Relation rel, int nargs, char *const *args,
-					 MemoryContext parent)
+					 Node *condition, MemoryContext parent)
 {
 	MemoryContext cxt = AllocSetContextCreate(parent, "wtcache attachment",
 											  ALLOCSET_SMALL_SIZES);
@@ -280,6 +356,7 @@ wtc_attachment_build(Relation rel, int nargs, char *const *args,
 
 	MemoryContextCopyAndSetIdentifier(cxt, RelationGetRelationName(rel));
 	att->cxt = cxt;
+	att->root = wtc_attached_as(rel);
 	att->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 	att->tags = palloc0(sizeof(WtcTemplate *) * (nargs + 1));
 	att->invalidates = palloc0(sizeof(WtcTemplate *) * (nargs + 1));
@@ -303,11 +380,8 @@ wtc_attachment_build(Relation rel, int nargs, char *const *args,
 		att->no_images = "no trigger tells of TRUNCATE";
 	if (!wtc_covers_unique_index(rel, att->key->columns))
 		att->no_images = "no unique index makes the key one of a single row";
-	if (att->condition != NULL)
-	{
-		att->condition_state = wtc_condition_prepare(rel, att->condition);
-		att->econtext = CreateStandaloneExprContext();
-	}
+	if (att->conditional)
+		prepare_condition(att, condition);
 
 	MemoryContextSwitchTo(old);
 	return att;
@@ -326,7 +400,27 @@ invalidate(Datum arg, Oid relid)
 	hash_seq_init(&seq, cache);
 	while ((entry = hash_seq_search(&seq)) != NULL)
 	{
-		if (relid == InvalidOid || relid == entry->key.relid)
+		if (relid == InvalidOid || relid == entry->key.relid ||
+			(entry->att != NULL && relid == entry->att->root))
+			entry->valid = false;
+	}
+}
+
+/*
+ * What runs foreign code is made again when that may have changed, or who may
+ * execute it; and all when there are other casts, for those to json.
+ */
+static void
+invalidate_foreign(Datum all, int cacheid, uint32 hashvalue)
+{
+	HASH_SEQ_STATUS seq;
+	CacheEntry *entry;
+
+	hash_seq_init(&seq, cache);
+	while ((entry = hash_seq_search(&seq)) != NULL)
+	{
+		if (DatumGetBool(all) || entry->att == NULL || entry->att->exotic ||
+			entry->att->conditional)
 			entry->valid = false;
 	}
 }
@@ -343,6 +437,12 @@ make_cache(void)
 	cache = hash_create("wtcache attachments", 32, &ctl,
 						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, invalidate_foreign,
+								  BoolGetDatum(false));
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, invalidate_foreign,
+								  BoolGetDatum(false));
+	CacheRegisterSyscacheCallback(CASTSOURCETARGET, invalidate_foreign,
+								  BoolGetDatum(true));
 }
 
 /*
@@ -395,7 +495,9 @@ wtc_attachment_get(Relation rel, const Trigger *trigger)
 	PG_TRY();
 	{
 		entry->att = wtc_attachment_build(rel, trigger->tgnargs,
-										  trigger->tgargs, CurTransactionContext);
+										  trigger->tgargs,
+										  wtc_condition_stored(rel),
+										  CurTransactionContext);
 	}
 	PG_CATCH();
 	{
@@ -406,5 +508,11 @@ wtc_attachment_get(Relation rel, const Trigger *trigger)
 	PG_END_TRY();
 	entry->building = false;
 	MemoryContextSetParent(entry->att->cxt, TopMemoryContext);
+	if (entry->att->conditional && entry->att->condition == NULL)
+		ereport(WARNING,
+				(errmsg("rows of \"%s\" are not cached",
+						RelationGetRelationName(rel)),
+				 errdetail("There can be no images: %s.",
+						   entry->att->no_images)));
 	return entry->att;
 }

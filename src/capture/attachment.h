@@ -10,7 +10,7 @@
  *	  tag=TEMPLATE            any number
  *	  invalidate=TEMPLATE     any number
  *	  column=NAME             any number; none means all columns
- *	  condition=EXPRESSION    at most once
+ *	  condition=when          at most once: it is kept as condition.c says
  *	  format=json|hash        at most once
  *	  always=true             at most once; fires for replicated changes, too
  *
@@ -23,6 +23,7 @@
 #ifndef WTC_CAPTURE_ATTACHMENT_H
 #define WTC_CAPTURE_ATTACHMENT_H
 
+#include "capture/settings.h"
 #include "capture/template.h"
 #include "executor/execdesc.h"
 #include "nodes/execnodes.h"
@@ -38,6 +39,7 @@ typedef enum WtcFormat
 typedef struct WtcAttachment
 {
 	MemoryContext cxt;			/* all of it */
+	Oid			root;			/* the table whose attachment it is */
 	WtcTemplate *key;
 	int			ntags;
 	WtcTemplate **tags;
@@ -45,8 +47,8 @@ typedef struct WtcAttachment
 	WtcTemplate **invalidates;
 	uint64		ttl_ms;			/* 0: the default */
 	WtcFormat	format;
-	const char *condition;		/* NULL: none */
-	ExprState  *condition_state;
+	bool		conditional;
+	ExprState  *condition;		/* NULL: none, or no_images says why */
 	ExprContext *econtext;
 
 	TupleDesc	desc;			/* of the table */
@@ -57,26 +59,56 @@ typedef struct WtcAttachment
 
 	/* no image can be made: rows are deleted from the cache, and why */
 	const char *no_images;
-	/* values depend on settings that are dear to pin */
+
+	/*
+	 * types or functions that are not the server's own: values depend on
+	 * settings that are dear to pin, and code of users runs
+	 */
 	bool		exotic;
 } WtcAttachment;
 
 /* The value of ttl; false if it is none that attach() could have written. */
 extern bool wtc_ttl_decode(const char *value, uint64 *ms);
 
+/*
+ * What has to be put back after a row has been looked at.
+ */
+typedef struct WtcEntered
+{
+	WtcPinned	pinned;
+	int			guc_level;		/* 0: the user is the same */
+	Oid			user;
+	int			context;
+} WtcEntered;
+
 /* Raises the error that a table cannot be attached; hint may be NULL. */
 extern void wtc_refuse(Relation rel, const char *reason, const char *hint);
 
 /*
- * Decodes arguments; raises an error if they make no sense for the table.  Of
- * a table without TRUNCATE trigger there are no images.
+ * Decodes arguments; raises an error if they make no sense for the table.
+ * condition: the expression, if there is an argument for it; or NULL.  Of a table
+ * without TRUNCATE trigger there are no images.
  */
 extern WtcAttachment *wtc_attachment_build(Relation rel, int nargs,
-										   char *const *args,
+										   char *const *args, Node *condition,
 										   MemoryContext parent);
 
 /* The same, from the cache of this backend. */
 extern WtcAttachment *wtc_attachment_get(Relation rel, const Trigger *trigger);
+
+/*
+ * Around all that looks at values of rows: evaluates the condition, writes keys,
+ * tags and images.  That runs functions of conditions, types and casts to json,
+ * for whoever writes or maintains the table.  Like those of an index they run as
+ * the owner of the table, in a security-restricted operation, and settings are
+ * pinned.  Where only code of the server runs, the user stays the same.
+ * wtc_leave() must follow, also after an error.
+ */
+extern void wtc_enter(const WtcAttachment *att, WtcEntered *entered);
+extern void wtc_leave(const WtcEntered *entered);
+
+/* The same, whatever will run there. */
+extern void wtc_enter_as_owner(Oid relid, WtcEntered *entered);
 
 /*
  * The columns of the index that makes rows of the table distinct, if the

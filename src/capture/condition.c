@@ -3,30 +3,43 @@
  * condition.c
  *	  The conditions of attachments: from text to expression and back.
  *
+ * A condition is kept as PostgreSQL keeps a CHECK: as an expression tree whose
+ * names were resolved once.  The tree is the WHEN clause of a trigger, because
+ * there pg_dump writes it, its dependencies are recorded, renamings need not be
+ * followed, and partitions get a copy for their own columns.  The capture
+ * trigger itself cannot have it: it has to see rows that leave the condition,
+ * and the WHEN clause of a trigger for INSERT and DELETE may name no row at all.
+ * So there is a second trigger, on DELETE, whose clause is
+ *
+ *	  CASE WHEN false THEN condition END
+ *
+ * The planner reduces that to NULL before it looks at the condition.  So the
+ * trigger never fires, in whatever mode it is enabled, and runs nothing.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
+#include "access/sysattr.h"
+#include "access/transam.h"
 #include "capture/attached.h"
 #include "capture/condition.h"
 #include "capture/settings.h"
-#include "catalog/partition.h"
-#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "compat.h"
 #include "executor/executor.h"
-#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "nodes/primnodes.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
 #include "parser/parse_collate.h"
 #include "parser/parse_expr.h"
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
-#include "utils/syscache.h"
 
 /* Where an error in a condition stands: in its text, not in the statement. */
 typedef struct ConditionContext
@@ -104,7 +117,7 @@ parse_condition_text(Relation rel, const char *condition, const char *query)
 }
 
 static Node *
-parse_condition(Relation rel, const char *condition)
+parse(Relation rel, const char *condition)
 {
 	char	   *query = psprintf("SELECT %s", condition);
 	ConditionContext context = {.rel = rel,.query = query};
@@ -121,10 +134,10 @@ parse_condition(Relation rel, const char *condition)
 	return expr;
 }
 
-char *
-wtc_condition_canonical(Relation rel, const char *condition)
+Node *
+wtc_condition_parse(Relation rel, const char *condition)
 {
-	Node	   *expr = parse_condition(rel, condition);
+	Node	   *expr = parse(rel, condition);
 	List	   *vars = pull_var_clause(expr, PVC_RECURSE_AGGREGATES |
 									   PVC_RECURSE_WINDOWFUNCS |
 									   PVC_RECURSE_PLACEHOLDERS);
@@ -148,14 +161,15 @@ wtc_condition_canonical(Relation rel, const char *condition)
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("functions in a wtcache condition must be marked IMMUTABLE"),
 				 errdetail("The cache follows changes of rows, not changes of what a function returns.")));
-
-	return wtc_condition_deparse(rel, expr);
+	return expr;
 }
 
-char *
-wtc_condition_deparse(Relation rel, Node *expr)
+/* With the names of columns as they are, or behind the name of the row. */
+static char *
+deparse(Relation rel, Node *expr, const char *row)
 {
-	List	   *context;
+	List	   *context = deparse_context_for(row ? row : RelationGetRelationName(rel),
+											  RelationGetRelid(rel));
 	WtcPinned	pinned;
 	char	   *volatile text = NULL;
 
@@ -163,9 +177,7 @@ wtc_condition_deparse(Relation rel, Node *expr)
 	wtc_pin_settings(&pinned, true);
 	PG_TRY();
 	{
-		context = deparse_context_for(RelationGetRelationName(rel),
-									  RelationGetRelid(rel));
-		text = deparse_expression(expr, context, false, false);
+		text = deparse_expression(expr, context, row != NULL, false);
 	}
 	PG_FINALLY();
 	{
@@ -175,120 +187,135 @@ wtc_condition_deparse(Relation rel, Node *expr)
 	return text;
 }
 
-/*
- * Stored texts
- *
- * They are read in each session that writes the table or changes the schema of
- * anything, and reading can run code: a constant of a composite type runs the
- * checks of the domains in it, and planning runs functions of constants.  So it
- * is done with the rights of the table's owner, by which the table was attached,
- * and which can see the schemas that the text names.
- */
-typedef struct Reader
+char *
+wtc_condition_text(Relation rel, Node *expr)
 {
-	Oid			user;
-	int			context;
-	int			guc_level;
-	WtcPinned	pinned;
-} Reader;
-
-/* Of a partition that shares its parent's attachment, that of the topmost. */
-static Oid
-attached_by(Relation rel)
-{
-	Oid			relid = RelationGetRelid(rel);
-	const Trigger *trigger = wtc_attachment_trigger(rel);
-	List	   *ancestors = NIL;
-	HeapTuple	tuple;
-	Oid			owner;
-
-	if (trigger != NULL && trigger->tgisclone && rel->rd_rel->relispartition)
-		ancestors = get_partition_ancestors(relid);
-	if (ancestors == NIL)
-		return rel->rd_rel->relowner;
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(llast_oid(ancestors)));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u",
-			 llast_oid(ancestors));
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
+	return deparse(rel, expr, NULL);
 }
 
-static void
-begin_reading(Relation rel, Reader *reader)
+char *
+wtc_condition_clause(Relation rel, Node *expr)
 {
-	Oid			owner = attached_by(rel);
-
-	GetUserIdAndSecContext(&reader->user, &reader->context);
-	SetUserIdAndSecContext(owner,
-						   reader->context | SECURITY_RESTRICTED_OPERATION);
-	reader->guc_level = NewGUCNestLevel();
-	/* the text was made canonical with this search_path */
-	wtc_pin_settings(&reader->pinned, true);
+	return psprintf("CASE WHEN false THEN %s END", deparse(rel, expr, "old"));
 }
 
-static void
-end_reading(const Reader *reader)
+/* The condition in such a clause; one made by hand may do without CASE. */
+static Node *
+condition_in(Node *clause)
 {
-	wtc_unpin_settings(&reader->pinned);
-	AtEOXact_GUC(false, reader->guc_level);
-	SetUserIdAndSecContext(reader->user, reader->context);
+	CaseExpr   *choice = (CaseExpr *) clause;
+	CaseWhen   *first;
+
+	if (!IsA(clause, CaseExpr) || choice->arg != NULL)
+		return clause;
+	first = linitial_node(CaseWhen, choice->args);
+	if (!IsA(first->expr, Const) || ((Const *) first->expr)->constisnull ||
+		DatumGetBool(((Const *) first->expr)->constvalue))
+		return clause;
+	return (Node *) first->result;
 }
 
 Node *
-wtc_condition_parse(Relation rel, const char *condition)
+wtc_condition_stored(Relation rel)
 {
-	Reader		reader;
-	Node	   *volatile expr = NULL;
+	const Trigger *trigger = wtc_condition_trigger(rel);
 
-	begin_reading(rel, &reader);
-	PG_TRY();
-	{
-		expr = parse_condition(rel, condition);
-	}
-	PG_FINALLY();
-	{
-		end_reading(&reader);
-	}
-	PG_END_TRY();
-	return expr;
+	if (trigger == NULL || trigger->tgqual == NULL)
+		return NULL;
+	return condition_in(stringToNode(trigger->tgqual));
 }
 
-void
-wtc_condition_check(Relation rel, const char *condition)
+bool
+wtc_condition_uses(Relation rel, AttrNumber attno)
 {
-	Reader		reader;
+	Node	   *expr = wtc_condition_stored(rel);
+	Bitmapset  *columns = NULL;
 
-	begin_reading(rel, &reader);
-	PG_TRY();
-	{
-		(void) wtc_condition_canonical(rel, condition);
-	}
-	PG_FINALLY();
-	{
-		end_reading(&reader);
-	}
-	PG_END_TRY();
+	if (expr == NULL)
+		return false;
+	pull_varattnos(expr, PRS2_OLD_VARNO, &columns);
+	return bms_is_member(attno - FirstLowInvalidHeapAttributeNumber, columns);
 }
 
-/* It will be evaluated with the rights of the writer, like a CHECK. */
+/*
+ * Whose code it runs
+ */
+
+static bool
+is_foreign_function(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+/*
+ * A type's functions may be called by those of the server: to compare arrays and
+ * rows, or to check a domain.
+ */
+static bool
+is_foreign_type(Oid type)
+{
+	Oid			element = get_element_type(type);
+
+	if (OidIsValid(element))
+		type = element;
+	return type >= FirstNormalObjectId && get_typtype(type) != TYPTYPE_ENUM;
+}
+
+static bool
+is_foreign(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, is_foreign_function, context))
+		return true;
+	if (!IsA(node, List) && is_foreign_type(exprType(node)))
+		return true;
+	return expression_tree_walker(node, is_foreign, context);
+}
+
+bool
+wtc_condition_is_foreign(Node *expr)
+{
+	return is_foreign(expr, NULL);
+}
+
+typedef struct Denial
+{
+	Oid			user;
+	Oid			function;		/* that the user may not execute */
+} Denial;
+
+static bool
+is_denied_function(Oid function, void *context)
+{
+	Denial	   *denial = context;
+
+	if (wtc_may_execute(function, denial->user))
+		return false;
+	denial->function = function;
+	return true;
+}
+
+static bool
+is_denied(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, is_denied_function, context) ||
+		expression_tree_walker(node, is_denied, context);
+}
+
+Oid
+wtc_condition_denied(Node *expr, Oid user)
+{
+	Denial		denial = {.user = user};
+
+	(void) is_denied(expr, &denial);
+	return denial.function;
+}
+
 ExprState *
-wtc_condition_prepare(Relation rel, const char *condition)
+wtc_condition_prepare(Node *expr)
 {
-	Node	   *expr = wtc_condition_parse(rel, condition);
-	WtcPinned	pinned;
-	ExprState  *volatile state = NULL;
-
-	wtc_pin_settings(&pinned, true);
-	PG_TRY();
-	{
-		state = ExecInitExpr(expression_planner((Expr *) expr), NULL);
-	}
-	PG_FINALLY();
-	{
-		wtc_unpin_settings(&pinned);
-	}
-	PG_END_TRY();
-	return state;
+	return ExecInitExpr(expression_planner((Expr *) expr), NULL);
 }

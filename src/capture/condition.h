@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * condition.h
- *	  The conditions of attachments: texts that are boolean expressions over a
- *	  row of the table.
+ *	  The conditions of attachments: boolean expressions over a row of the
+ *	  table, kept in a trigger of the table.
  *
  * Expressions and texts are palloc'd in the current memory context.  Everything
  * here may raise an error and belongs before the commit record.
@@ -22,20 +22,31 @@
 extern Node *wtc_single_expression(const char *query);
 
 /*
- * Checks the text of a condition and returns it in a form whose meaning does
- * not depend on search_path.
- */
-extern char *wtc_condition_canonical(Relation rel, const char *condition);
-
-/*
- * Such a text as an expression over the row, and back.  Reading it, and checking
- * whether it is a condition still, runs with the rights of the table's owner.
+ * A condition that is given as a text, checked.  Its names are resolved, and
+ * what that runs is run, as those of any statement of the current user.
  */
 extern Node *wtc_condition_parse(Relation rel, const char *condition);
-extern char *wtc_condition_deparse(Relation rel, Node *expr);
-extern void wtc_condition_check(Relation rel, const char *condition);
 
-/* Such a text, ready to be evaluated. */
-extern ExprState *wtc_condition_prepare(Relation rel, const char *condition);
+/*
+ * An expression as text; and as the WHEN clause that keeps it.  The meaning of
+ * both does not depend on search_path, if pg_catalog is what it begins with.
+ */
+extern char *wtc_condition_text(Relation rel, Node *expr);
+extern char *wtc_condition_clause(Relation rel, Node *expr);
+
+/* That of an attached table, from its trigger; NULL if there is none. */
+extern Node *wtc_condition_stored(Relation rel);
+
+/* Does it name this column? */
+extern bool wtc_condition_uses(Relation rel, AttrNumber attno);
+
+/* Can it run code that is not the server's own? */
+extern bool wtc_condition_is_foreign(Node *expr);
+
+/* A function of it that the user may not execute, or InvalidOid. */
+extern Oid	wtc_condition_denied(Node *expr, Oid user);
+
+/* Ready to be evaluated.  Runs functions of constants. */
+extern ExprState *wtc_condition_prepare(Node *expr);
 
 #endif							/* WTC_CAPTURE_CONDITION_H */

@@ -137,7 +137,7 @@ condition_holds(WtcAttachment *att, TupleTableSlot *slot)
 		return true;
 	ResetExprContext(att->econtext);
 	att->econtext->ecxt_scantuple = slot;
-	value = ExecEvalExprSwitchContext(att->condition_state, att->econtext,
+	value = ExecEvalExprSwitchContext(att->condition, att->econtext,
 									  &isnull);
 	att->econtext->ecxt_scantuple = NULL;
 	return !isnull && DatumGetBool(value);

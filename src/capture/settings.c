@@ -16,6 +16,7 @@
 #include "capture/settings.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "parser/parse_coerce.h"
 #include "utils/bytea.h"
 #include "utils/float.h"
 #include "utils/guc.h"
@@ -74,6 +75,16 @@ wtc_unpin_settings(const WtcPinned *saved)
 		AtEOXact_GUC(true, saved->guc_level);
 }
 
+/* As row_to_json() looks for it. */
+static bool
+has_json_cast(Oid type)
+{
+	Oid			function;
+
+	return find_coercion_pathway(JSONOID, type, COERCION_EXPLICIT,
+								 &function) == COERCION_PATH_FUNC;
+}
+
 bool
 wtc_type_is_plain(Oid type)
 {
@@ -114,6 +125,6 @@ wtc_type_is_plain(Oid type)
 		case JSONBOID:
 			return true;
 		default:
-			return get_typtype(type) == TYPTYPE_ENUM;
+			return get_typtype(type) == TYPTYPE_ENUM && !has_json_cast(type);
 	}
 }

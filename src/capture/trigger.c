@@ -16,7 +16,6 @@
 #include "capture/attached.h"
 #include "capture/attachment.h"
 #include "capture/image.h"
-#include "capture/settings.h"
 #include "capture/trigger.h"
 #include "commands/trigger.h"
 #include "compat.h"
@@ -30,6 +29,7 @@
 
 PG_FUNCTION_INFO_V1(wtcache_capture_row);
 PG_FUNCTION_INFO_V1(wtcache_capture_truncate);
+PG_FUNCTION_INFO_V1(wtcache_capture_condition);
 
 /*
  * Has this transaction changed the row version again?  If an AFTER trigger
@@ -212,7 +212,7 @@ wtcache_capture_row(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
 	WtcAttachment *att;
-	WtcPinned	pinned;
+	WtcEntered	entered;
 
 	check_trigger_call(fcinfo, "capture_row",
 					   CALLED_AS_TRIGGER(fcinfo) &&
@@ -220,7 +220,7 @@ wtcache_capture_row(PG_FUNCTION_ARGS)
 					   TRIGGER_FIRED_FOR_ROW(data->tg_event));
 	att = wtc_attachment_get(data->tg_relation, data->tg_trigger);
 
-	wtc_pin_settings(&pinned, att->exotic);
+	wtc_enter(att, &entered);
 	PG_TRY();
 	{
 		if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
@@ -236,7 +236,7 @@ wtcache_capture_row(PG_FUNCTION_ARGS)
 	}
 	PG_FINALLY();
 	{
-		wtc_unpin_settings(&pinned);
+		wtc_leave(&entered);
 	}
 	PG_END_TRY();
 
@@ -343,16 +343,16 @@ static uint64
 capture_pinned(WtcAttachment *att, Relation rel, bool leaving)
 {
 	volatile uint64 rows = 0;
-	WtcPinned	pinned;
+	WtcEntered	entered;
 
-	wtc_pin_settings(&pinned, att->exotic);
+	wtc_enter(att, &entered);
 	PG_TRY();
 	{
 		rows = capture_all(att, rel, leaving);
 	}
 	PG_FINALLY();
 	{
-		wtc_unpin_settings(&pinned);
+		wtc_leave(&entered);
 	}
 	PG_END_TRY();
 	return rows;
@@ -388,5 +388,13 @@ wtcache_capture_truncate(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	wtc_capture_leaving(wtc_attachment_get(data->tg_relation, trigger),
 						data->tg_relation);
+	return PointerGetDatum(NULL);
+}
+
+/* See condition.c.  One that was made by hand may fire. */
+Datum
+wtcache_capture_condition(PG_FUNCTION_ARGS)
+{
+	check_trigger_call(fcinfo, "capture_condition", CALLED_AS_TRIGGER(fcinfo));
 	return PointerGetDatum(NULL);
 }

@@ -30,6 +30,7 @@
 #include "parser/parse_type.h"
 #include "schema/alter.h"
 #include "schema/firing.h"
+#include "schema/keep.h"
 #include "schema/rename.h"
 #include "schema/shape.h"
 #include "storage/lmgr.h"
@@ -77,22 +78,59 @@ is_attached(Oid relid)
 }
 
 /*
- * Conditions of tables with columns of another type: must still be conditions
+ * Conditions that name a column whose type changes
+ *
+ * The server refuses that for a column in a WHEN clause.  So the trigger that
+ * keeps the condition goes before the statement, and comes back afterwards, as
+ * the server does it with CHECK constraints.
  */
 
 static void
-check_condition(Oid relid)
+before_retyping(WtcStatement *st, Oid relid, const char *column)
 {
-	Relation	rel = try_relation_open(relid, NoLock);
-	const Trigger *trigger = rel ? wtc_attachment_trigger(rel) : NULL;
-	const char *condition = NULL;
+	Relation	rel = relation_open(relid, NoLock);
+	const Trigger *trigger = wtc_condition_trigger(rel);
+	WtcRetyping *retyping;
+	MemoryContext old;
 
+	if (trigger != NULL && !trigger->tgisclone &&
+		wtc_condition_uses(rel, get_attnum(relid, column)))
+	{
+		old = MemoryContextSwitchTo(st->cxt);
+		retyping = palloc(sizeof(WtcRetyping));
+		retyping->relid = relid;
+		retyping->condition = wtc_condition_text(rel, wtc_condition_stored(rel));
+		st->retypings = lappend(st->retypings, retyping);
+		MemoryContextSwitchTo(old);
+	}
+	else
+		trigger = NULL;
+	relation_close(rel, NoLock);
 	if (trigger != NULL)
-		condition = wtc_attachment_argument(trigger, "condition");
-	if (condition != NULL)
-		wtc_condition_check(rel, condition);
-	if (rel != NULL)
-		relation_close(rel, NoLock);
+		wtc_drop_condition(trigger->tgoid);
+}
+
+/*
+ * It was the owner's, and its constants are read anew, which runs code: so with
+ * the owner's rights, whoever changes the type.
+ */
+static void
+after_retyping(const WtcRetyping *retyping)
+{
+	Relation	rel = relation_open(retyping->relid, NoLock);
+	WtcEntered	entered;
+
+	wtc_enter_as_owner(retyping->relid, &entered);
+	PG_TRY();
+	{
+		wtc_keep_condition(rel, wtc_condition_parse(rel, retyping->condition));
+	}
+	PG_FINALLY();
+	{
+		wtc_leave(&entered);
+	}
+	PG_END_TRY();
+	relation_close(rel, NoLock);
 }
 
 /*
@@ -203,7 +241,6 @@ before_command(WtcStatement *st, const AlterTableCmd *cmd, Oid relid)
 
 		if (use.shown || use.text != NULL)
 			wtc_forget(rel);
-		wtc_retyped(st, rel);
 	}
 	else if (wtc_is_trigger_command(cmd->subtype))
 		wtc_before_trigger_command(st, rel, cmd);
@@ -278,6 +315,8 @@ before_alter_table(WtcStatement *st, AlterTableStmt *stmt)
 		foreach(table, tables)
 		{
 			before_command(st, cmd, lfirst_oid(table));
+			if (changes_column(cmd->subtype))
+				before_retyping(st, lfirst_oid(table), cmd->name);
 			if (changes_shape(cmd->subtype))
 				wtc_forget_tables_with_type(get_rel_type_id(lfirst_oid(table)));
 		}
@@ -366,52 +405,6 @@ after_alter_table(WtcStatement *st, AlterTableStmt *stmt)
  * Renaming
  */
 
-/*
- * name: how what is renamed is called; NULL: that does not tell where it is.  In
- * conditions a dot stands before types, for their schema, and before attributes.
- */
-static void
-follow_conditions(WtcStatement *st, const char *before, const char *name)
-{
-	MemoryContext old = MemoryContextSwitchTo(st->cxt);
-
-	st->renamings = list_concat(st->renamings,
-								wtc_renaming_begin_conditions(before, name));
-	MemoryContextSwitchTo(old);
-}
-
-/* Something gets another name, or another schema. */
-static void
-before_naming(WtcStatement *st, ObjectType what, const RangeVar *relation,
-			  const char *column)
-{
-	switch (what)
-	{
-		case OBJECT_TABLE:
-		case OBJECT_FOREIGN_TABLE:
-		case OBJECT_VIEW:
-		case OBJECT_MATVIEW:
-			follow_conditions(st, ".", relation->relname);
-			break;
-		case OBJECT_COLUMN:
-		case OBJECT_ATTRIBUTE:
-			follow_conditions(st, ".", column);
-			break;
-		case OBJECT_COLLATION:
-		case OBJECT_DOMAIN:
-		case OBJECT_EXTENSION:
-		case OBJECT_FUNCTION:
-		case OBJECT_OPERATOR:
-		case OBJECT_ROUTINE:
-		case OBJECT_SCHEMA:
-		case OBJECT_TYPE:
-			follow_conditions(st, "", NULL);
-			break;
-		default:
-			break;
-	}
-}
-
 static void
 before_rename_column(WtcStatement *st, RenameStmt *stmt)
 {
@@ -420,6 +413,7 @@ before_rename_column(WtcStatement *st, RenameStmt *stmt)
 												 RVR_MISSING_OK,
 												 RangeVarCallbackOwnsRelation,
 												 NULL);
+	WtcRenaming *renaming;
 	MemoryContext old;
 	List	   *tables;
 	ListCell   *lc;
@@ -449,10 +443,11 @@ before_rename_column(WtcStatement *st, RenameStmt *stmt)
 			if (wtc_column_use(rel, trigger, stmt->subname).shown)
 				wtc_forget(rel);
 			old = MemoryContextSwitchTo(st->cxt);
-			st->renamings = lappend(st->renamings,
-									wtc_renaming_begin(rel, trigger,
-													   stmt->subname,
-													   stmt->newname));
+			renaming = palloc(sizeof(WtcRenaming));
+			renaming->relid = RelationGetRelid(rel);
+			renaming->from = stmt->subname;
+			renaming->to = stmt->newname;
+			st->renamings = lappend(st->renamings, renaming);
 			MemoryContextSwitchTo(old);
 		}
 		relation_close(rel, NoLock);
@@ -465,11 +460,12 @@ static void
 check_own_names(const WtcStatement *st)
 {
 	if (wtc_capture_function() != st->capture ||
-		wtc_truncate_function() != st->truncate)
+		wtc_truncate_function() != st->truncate ||
+		wtc_condition_function() != st->condition)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot rename what wtcache finds its triggers by"),
-				 errdetail("These are the functions wtcache.capture_row() and wtcache.capture_truncate().")));
+				 errdetail("These are the functions wtcache.capture_row(), wtcache.capture_truncate() and wtcache.capture_condition().")));
 }
 
 /*
@@ -477,7 +473,7 @@ check_own_names(const WtcStatement *st)
  */
 
 static void
-before_alter_enum(WtcStatement *st, AlterEnumStmt *stmt)
+before_alter_enum(AlterEnumStmt *stmt)
 {
 	Oid			type;
 
@@ -487,7 +483,6 @@ before_alter_enum(WtcStatement *st, AlterEnumStmt *stmt)
 	if (!wtc_owns_type(type, GetUserId()))
 		return;
 	wtc_forget_tables_with_type(type);
-	follow_conditions(st, "", stmt->oldVal);
 }
 
 /* Values that have a cast to json are written by it. */
@@ -543,6 +538,7 @@ wtc_before_statement(WtcStatement *st, Node *stmt)
 {
 	st->capture = wtc_capture_function();
 	st->truncate = wtc_truncate_function();
+	st->condition = wtc_condition_function();
 	if (IsA(stmt, AlterTableStmt))
 	{
 		ObjectType	type = ((AlterTableStmt *) stmt)->objtype;
@@ -557,14 +553,9 @@ wtc_before_statement(WtcStatement *st, Node *stmt)
 
 		if (type == OBJECT_COLUMN || type == OBJECT_ATTRIBUTE)
 			before_rename_column(st, (RenameStmt *) stmt);
-		before_naming(st, type, ((RenameStmt *) stmt)->relation,
-					  ((RenameStmt *) stmt)->subname);
 	}
 	else if (IsA(stmt, CreateStmt))
 		st->adds_partitions = ((CreateStmt *) stmt)->partbound != NULL;
-	else if (IsA(stmt, AlterObjectSchemaStmt))
-		before_naming(st, ((AlterObjectSchemaStmt *) stmt)->objectType,
-					  ((AlterObjectSchemaStmt *) stmt)->relation, NULL);
 	else if (IsA(stmt, CreateCastStmt))
 		before_create_cast((CreateCastStmt *) stmt);
 	else if (IsA(stmt, CreateTrigStmt))
@@ -572,7 +563,7 @@ wtc_before_statement(WtcStatement *st, Node *stmt)
 	else if (IsA(stmt, ViewStmt) && ((ViewStmt *) stmt)->replace)
 		before_replace_view((ViewStmt *) stmt);
 	else if (IsA(stmt, AlterEnumStmt))
-		before_alter_enum(st, (AlterEnumStmt *) stmt);
+		before_alter_enum((AlterEnumStmt *) stmt);
 }
 
 void
@@ -591,7 +582,7 @@ wtc_after_statement(WtcStatement *st, Node *stmt)
 	else if (IsA(stmt, CreateForeignTableStmt))
 		after_create(&((CreateForeignTableStmt *) stmt)->base);
 	foreach(lc, st->renamings)
-		wtc_renaming_end(lfirst(lc));
-	foreach(lc, st->retyped)
-		check_condition(lfirst_oid(lc));
+		wtc_follow_renaming(lfirst(lc));
+	foreach(lc, st->retypings)
+		after_retyping(lfirst(lc));
 }

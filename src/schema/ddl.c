@@ -49,8 +49,6 @@
 #include "txn/xact.h"
 #include "utils/lsyscache.h"
 
-bool		wtc_ddl_own = false;
-
 static ProcessUtility_hook_type prev_utility = NULL;
 static object_access_hook_type prev_object_access = NULL;
 

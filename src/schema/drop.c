@@ -43,11 +43,14 @@ dropping_trigger(Oid oid)
 
 	if (!OidIsValid(row.function))
 		return;
-	if (row.function == wtc_capture_function())
+	if (row.function == wtc_capture_function() ||
+		row.function == wtc_condition_function())
 	{
 		/* the lock that dropping a trigger takes */
 		LockRelationOid(row.relid, AccessExclusiveLock);
 		wtc_forget_table(row.relid);
+		if (row.function == wtc_condition_function() && st != NULL)
+			st->unconditional = wtc_add_oid(st, st->unconditional, row.relid);
 	}
 	else if (row.function == wtc_truncate_function())
 	{
@@ -216,6 +219,28 @@ warn_uncovered(Oid relid)
 		relation_close(rel, AccessShareLock);
 }
 
+/*
+ * By CASCADE a condition goes with a function of another user's, who must not be
+ * kept from dropping it.  Nothing is cached then, rather than everything.
+ */
+static void
+warn_unconditional(Oid relid)
+{
+	Relation	rel = try_relation_open(relid, AccessShareLock);
+	const Trigger *trigger = rel ? wtc_attachment_trigger(rel) : NULL;
+
+	if (trigger != NULL && !trigger->tgisclone &&
+		wtc_attachment_argument(trigger, "condition") != NULL &&
+		wtc_condition_trigger(rel) == NULL)
+		ereport(WARNING,
+				(errmsg("rows of \"%s\" are no longer cached",
+						RelationGetRelationName(rel)),
+				 errdetail("The trigger that kept the condition of the attachment has been dropped."),
+				 errhint("Call wtcache.alter() with the condition that it is to have now, or wtcache.detach().")));
+	if (rel != NULL)
+		relation_close(rel, AccessShareLock);
+}
+
 void
 wtc_check_dropped(const WtcStatement *st)
 {
@@ -225,4 +250,6 @@ wtc_check_dropped(const WtcStatement *st)
 		check_missed(lfirst(lc));
 	foreach(lc, st->uncovered)
 		warn_uncovered(lfirst_oid(lc));
+	foreach(lc, st->unconditional)
+		warn_unconditional(lfirst_oid(lc));
 }

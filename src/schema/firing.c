@@ -74,7 +74,7 @@ check_trigger_command(Relation rel, const AlterTableCmd *cmd)
 {
 	const Trigger *trigger = wtc_attachment_trigger(rel);
 	char		enabled;
-	char	   *truncate = wtc_truncate_trigger(rel, &enabled);
+	const char *truncate = wtc_truncate_trigger(rel, &enabled);
 
 	if (trigger == NULL || cmd->name == NULL)
 		return;
@@ -134,7 +134,7 @@ wtc_align_triggers(Oid relid)
 	Relation	rel = relation_open(relid, NoLock);
 	const Trigger *trigger = wtc_attachment_trigger(rel);
 	char		enabled;
-	char	   *truncate = wtc_truncate_trigger(rel, &enabled);
+	const char *truncate = wtc_truncate_trigger(rel, &enabled);
 
 	if (trigger != NULL && truncate != NULL && trigger->tgenabled != enabled)
 	{
@@ -210,11 +210,16 @@ static void
 before_replacing(WtcStatement *st, Relation rel, const char *name)
 {
 	const Trigger *trigger = wtc_attachment_trigger(rel);
+	const Trigger *condition = wtc_condition_trigger(rel);
 	char		enabled;
-	char	   *truncate = wtc_truncate_trigger(rel, &enabled);
+	const char *truncate = wtc_truncate_trigger(rel, &enabled);
 
-	if (trigger != NULL && strcmp(trigger->tgname, name) == 0)
+	if ((trigger != NULL && strcmp(trigger->tgname, name) == 0) ||
+		(condition != NULL && strcmp(condition->tgname, name) == 0))
 		wtc_forget(rel);
+	if (condition != NULL && strcmp(condition->tgname, name) == 0)
+		st->unconditional = wtc_add_oid(st, st->unconditional,
+										RelationGetRelid(rel));
 	if (truncate != NULL && strcmp(truncate, name) == 0)
 	{
 		wtc_forget(rel);
@@ -290,9 +295,9 @@ wtc_after_create_trigger(const CreateTrigStmt *stmt)
 
 /*
  * Every user can execute the functions, so that the owner of a partitioned table
- * can make partitions; who may make triggers of them is decided here.  The
- * privilege TRIGGER is not enough: conditions are read with the rights of the
- * table's owner.
+ * can make partitions; who may make triggers of them is decided here.  A
+ * condition alone changes nothing that its owner could not.  The privilege
+ * TRIGGER is not enough: conditions run with the rights of the table's owner.
  */
 void
 wtc_trigger_created(Oid oid, bool own)
@@ -304,9 +309,10 @@ wtc_trigger_created(Oid oid, bool own)
 	/* copies for partitions come with their parent's */
 	if (!OidIsValid(row.relid) || OidIsValid(row.parent) ||
 		(row.function != wtc_capture_function() &&
-		 row.function != wtc_truncate_function()))
+		 row.function != wtc_truncate_function() &&
+		 row.function != wtc_condition_function()))
 		return;
-	if (!own)
+	if (!own && row.function != wtc_condition_function())
 		wtc_check_may_attach();
 	if (row.function == wtc_truncate_function())
 		return;

@@ -24,7 +24,6 @@
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "optimizer/optimizer.h"
 #include "schema/shape.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
@@ -225,8 +224,6 @@ typedef struct Attempt
 	int			nargs;
 	char	  **args;
 	WtcAttachment *att;			/* NULL: none */
-	const char *condition;
-	Node	   *expr;			/* NULL: none */
 } Attempt;
 
 /* Tries it; if it fails, returns why.  Being cancelled is no failure of it. */
@@ -270,14 +267,61 @@ static void
 build_attachment(Attempt *attempt)
 {
 	attempt->att = wtc_attachment_build(attempt->rel, attempt->nargs,
-										attempt->args, CurrentMemoryContext);
+										attempt->args, NULL,
+										CurrentMemoryContext);
 }
 
-/* The arguments but for the condition. */
-static Attempt
-unconditional(Relation rel, const Trigger *trigger)
+/* How many triggers of the table have this function? *found: one of this name. */
+static int
+count_triggers(Relation rel, Oid function, const char *name, Trigger **found)
+{
+	int			n = 0;
+
+	*found = NULL;
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		Trigger    *trigger = &rel->trigdesc->triggers[i];
+
+		if (trigger->tgfoid != function)
+			continue;
+		n++;
+		if (strcmp(trigger->tgname, name) == 0)
+			*found = trigger;
+	}
+	return n;
+}
+
+void
+wtc_check_attachment(Relation rel, const char *name)
+{
+	Trigger    *found;
+
+	if (count_triggers(rel, wtc_condition_function(), name, &found) > 1 &&
+		found != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("table \"%s\" has a wtcache condition already",
+						RelationGetRelationName(rel)),
+				 errhint("To change it, call wtcache.alter(relation, condition => ...).")));
+	if (count_triggers(rel, wtc_capture_function(), name, &found) > 1 &&
+		found != NULL)
+		wtc_refuse_attached(rel);
+	if (found != NULL)
+		MemoryContextDelete(wtc_attachment_build(rel, found->tgnargs,
+												 found->tgargs, NULL,
+												 CurrentMemoryContext)->cxt);
+}
+
+/*
+ * The attachment without its condition: what that calls may be gone already.
+ * NULL, with a warning, if the attachment makes no sense: no row could be written
+ * with it, and it must be possible to drop it.
+ */
+static WtcAttachment *
+build(Relation rel, const Trigger *trigger)
 {
 	Attempt		attempt = {.what = build_attachment,.rel = rel};
+	char	   *why;
 
 	attempt.args = palloc(sizeof(char *) * (trigger->tgnargs + 1));
 	for (int i = 0; i < trigger->tgnargs; i++)
@@ -285,78 +329,13 @@ unconditional(Relation rel, const Trigger *trigger)
 		if (strncmp(trigger->tgargs[i], "condition=", 10) != 0)
 			attempt.args[attempt.nargs++] = trigger->tgargs[i];
 	}
-	return attempt;
-}
-
-void
-wtc_check_attachment(Relation rel, const char *name)
-{
-	Oid			function = wtc_capture_function();
-	const Trigger *found = NULL;
-	int			attachments = 0;
-	Attempt		attempt;
-
-	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
-	{
-		const Trigger *trigger = &rel->trigdesc->triggers[i];
-
-		if (trigger->tgfoid != function)
-			continue;
-		attachments++;
-		if (strcmp(trigger->tgname, name) == 0)
-			found = trigger;
-	}
-	if (found == NULL)
-		return;
-	if (attachments > 1)
-		wtc_refuse_attached(rel);
-	attempt = unconditional(rel, found);
-	build_attachment(&attempt);
-	MemoryContextDelete(attempt.att->cxt);
-}
-
-/*
- * The attachment without its condition.  The condition would run functions of
- * the table's owner on behalf of the session that changes the schema, and what
- * it calls may be gone already.  NULL, with a warning, if the attachment makes
- * no sense: no row could be written with it, and it must be possible to drop it.
- */
-static WtcAttachment *
-build(Relation rel, const Trigger *trigger)
-{
-	Attempt		attempt = unconditional(rel, trigger);
-	char	   *why = try(&attempt);
-
+	why = try(&attempt);
 	if (why != NULL)
 		ereport(WARNING,
 				(errmsg("could not find the keys of \"%s\" in the cache",
 						RelationGetRelationName(rel)),
 				 errdetail_internal("%s", why)));
 	return attempt.att;
-}
-
-static void
-parse_condition(Attempt *attempt)
-{
-	attempt->expr = wtc_condition_parse(attempt->rel, attempt->condition);
-}
-
-Node *
-wtc_condition_of(Relation rel, const Trigger *trigger, bool quiet)
-{
-	Attempt		attempt = {.what = parse_condition,.rel = rel};
-	char	   *why;
-
-	attempt.condition = wtc_attachment_argument(trigger, "condition");
-	if (attempt.condition == NULL)
-		return NULL;
-	why = try(&attempt);
-	if (why != NULL && !quiet)
-		ereport(WARNING,
-				(errmsg("the wtcache condition of \"%s\" cannot be evaluated",
-						RelationGetRelationName(rel)),
-				 errdetail_internal("%s", why)));
-	return attempt.expr;
 }
 
 bool
@@ -379,23 +358,12 @@ use_in_templates(WtcColumnUse *use, const char *name,
 	}
 }
 
-static bool
-expression_uses(Node *expr, AttrNumber attno)
-{
-	Bitmapset  *columns = NULL;
-
-	pull_varattnos(expr, 1, &columns);
-	return bms_is_member(attno - FirstLowInvalidHeapAttributeNumber, columns) ||
-		bms_is_member(-FirstLowInvalidHeapAttributeNumber, columns);
-}
-
 WtcColumnUse
 wtc_column_use(Relation rel, const Trigger *trigger, const char *column)
 {
 	WtcColumnUse use = {0};
 	AttrNumber	attno = get_attnum(RelationGetRelid(rel), column);
 	WtcAttachment *att;
-	Node	   *condition;
 
 	if (attno <= 0)
 		return use;
@@ -409,11 +377,10 @@ wtc_column_use(Relation rel, const Trigger *trigger, const char *column)
 	use.shown = att->ncolumns == 0;
 	for (int i = 0; i < att->ncolumns; i++)
 		use.shown |= att->columns[i] == attno;
-	condition = use.text == NULL ? wtc_condition_of(rel, trigger, false) : NULL;
-	if (condition != NULL && expression_uses(condition, attno))
+	if (use.text == NULL && wtc_condition_uses(rel, attno))
 	{
 		use.name = "condition";
-		use.text = wtc_attachment_argument(trigger, "condition");
+		use.text = wtc_condition_text(rel, wtc_condition_stored(rel));
 	}
 	if (use.text == NULL && use.shown && att->ncolumns > 0)
 	{

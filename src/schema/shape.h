@@ -5,15 +5,12 @@
  *	  reaches, what of them uses a column, and making their rows leave.
  *
  * Everything here may raise an error and belongs before the commit record.
- * Nothing of it runs users' code with the rights of the session that changes the
- * schema: conditions are read with those of the table's owner, never evaluated.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef WTC_SCHEMA_SHAPE_H
 #define WTC_SCHEMA_SHAPE_H
 
-#include "nodes/nodes.h"
 #include "nodes/pg_list.h"
 #include "utils/rel.h"
 #include "utils/reltrigger.h"
@@ -54,15 +51,8 @@ extern WtcColumnUse wtc_column_use(Relation rel, const Trigger *trigger,
 								   const char *column);
 
 /*
- * The condition of an attachment, parsed.  NULL if there is none, or if it
- * cannot be parsed, with a warning unless quiet: no row can be written then,
- * but that is no reason not to change the schema.
- */
-extern Node *wtc_condition_of(Relation rel, const Trigger *trigger, bool quiet);
-
-/*
- * If the trigger of this name is an attachment: an error if it makes no sense,
- * its condition aside, or is not the only one of the table.
+ * If the trigger of this name is an attachment, or keeps the condition of one: an
+ * error if it makes no sense, or is not the only one of the table.
  */
 extern void wtc_check_attachment(Relation rel, const char *name);
 

@@ -9,10 +9,12 @@
 
 #include "access/relation.h"
 #include "capture/attached.h"
-#include "catalog/partition.h"
+#include "executor/spi.h"
 #include "schema/shape.h"
 #include "schema/statement.h"
 #include "utils/lsyscache.h"
+
+bool		wtc_ddl_own = false;
 
 static WtcStatement *current = NULL;
 
@@ -46,19 +48,6 @@ wtc_add_oid(WtcStatement *st, List *list, Oid oid)
 	return list;
 }
 
-/* The table that attach() was called for: of partitions the topmost. */
-static Oid
-attached_as(Relation rel)
-{
-	Oid			relid = RelationGetRelid(rel);
-	List	   *ancestors = NIL;
-
-	/* of one that is being detached there may be none already */
-	if (rel->rd_rel->relispartition)
-		ancestors = get_partition_ancestors(relid);
-	return ancestors != NIL ? llast_oid(ancestors) : relid;
-}
-
 /* The keys of all rows go, once for each statement. */
 void
 wtc_forget(Relation rel)
@@ -80,7 +69,7 @@ wtc_forget(Relation rel)
 		wtc_forget_rows(rel, trigger);
 	else if (!list_member_oid(current->forgotten, relid))
 	{
-		Oid			table = attached_as(rel);
+		Oid			table = wtc_attached_as(rel);
 
 		current->rows += wtc_forget_rows(rel, trigger);
 		current->tables |= current->forgotten != NIL && current->table != table;
@@ -100,16 +89,6 @@ wtc_forget_table(Oid relid)
 }
 
 void
-wtc_retyped(WtcStatement *st, Relation rel)
-{
-	const Trigger *trigger = wtc_attachment_trigger(rel);
-
-	/* one that has been broken already is not to be mended now */
-	if (trigger != NULL && wtc_condition_of(rel, trigger, true) != NULL)
-		st->retyped = wtc_add_oid(st, st->retyped, RelationGetRelid(rel));
-}
-
-void
 wtc_forget_tables_with_type(Oid type)
 {
 	ListCell   *lc;
@@ -119,8 +98,22 @@ wtc_forget_tables_with_type(Oid type)
 		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
 
 		wtc_forget(rel);
-		if (current != NULL)
-			wtc_retyped(current, rel);
 		relation_close(rel, NoLock);
 	}
+}
+
+void
+wtc_run_own(const char *command)
+{
+	wtc_ddl_own = true;
+	PG_TRY();
+	{
+		if (SPI_execute(command, false, 0) < 0)
+			elog(ERROR, "could not execute \"%s\"", command);
+	}
+	PG_FINALLY();
+	{
+		wtc_ddl_own = false;
+	}
+	PG_END_TRY();
 }

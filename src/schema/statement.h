@@ -26,6 +26,13 @@ typedef struct WtcMissedColumn
 	WtcColumnUse use;
 } WtcMissedColumn;
 
+/* The type of a column that a condition names is being changed. */
+typedef struct WtcRetyping
+{
+	Oid			relid;
+	char	   *condition;
+} WtcRetyping;
+
 /* A statement that is being run, innermost first. */
 typedef struct WtcStatement
 {
@@ -34,17 +41,25 @@ typedef struct WtcStatement
 	bool		own;			/* wtcache's: nothing below is looked at */
 	List	   *forgotten;		/* Oids of tables whose keys go */
 	List	   *firing;			/* Oids of tables whose trigger has fired */
-	List	   *retyped;		/* Oids of tables whose condition is to check */
+	List	   *retypings;		/* of WtcRetyping */
 	List	   *renamings;		/* of WtcRenaming */
 	List	   *missed;			/* of WtcMissedColumn */
 	List	   *uncovered;		/* Oids of tables without TRUNCATE trigger */
+	List	   *unconditional;	/* Oids of tables without their condition */
 	bool		adds_partitions;	/* it may */
 	Oid			capture;		/* before it: our trigger functions */
 	Oid			truncate;
+	Oid			condition;
 	uint64		rows;
 	Oid			table;			/* whose rows they are, if of one */
 	bool		tables;			/* they are of several */
 } WtcStatement;
+
+/*
+ * While this is set, the next statement is wtcache's own and leaves the cache
+ * as it is.
+ */
+extern bool wtc_ddl_own;
 
 /*
  * st, which the caller has initialised, is the innermost statement from now on,
@@ -70,7 +85,7 @@ extern void wtc_forget_table(Oid relid);
 /* Those of all tables that have values of a type; locks them. */
 extern void wtc_forget_tables_with_type(Oid type);
 
-/* The types of columns of a table change: its condition is to be one still. */
-extern void wtc_retyped(WtcStatement *st, Relation rel);
+/* Runs a command that is wtcache's own and not to be followed; by SPI. */
+extern void wtc_run_own(const char *command);
 
 #endif							/* WTC_SCHEMA_STATEMENT_H */

@@ -223,7 +223,7 @@ foreach my $refused (
 	'ALTER TABLE item SET UNLOGGED',
 	'ALTER TABLE item DROP COLUMN id',
 	'ALTER TABLE item DROP COLUMN v CASCADE',
-	'DROP TYPE mood CASCADE',
+	'DROP TYPE mood',
 	'ALTER TABLE item ENABLE REPLICA TRIGGER wtcache_capture')
 {
 	my ($status, undef, $error) = $node->psql('postgres', $refused);

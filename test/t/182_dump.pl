@@ -40,7 +40,7 @@ foreach my $db ('prod', 'parted')
 		SELECT wtcache.attach('app.plain', condition => 'app.good(id)', ttl => '1 day');
 		SELECT wtcache.attach('app."O""dd ''s"', key => 'o''d\\d:{id}', tags => '{"{V v}"}');
 		SELECT wtcache.attach('app.always', always => true, format => 'hash');
-		SELECT wtcache.attach('app.disabled'), wtcache.attach('app.renamed');
+		SELECT wtcache.attach('app.disabled', condition => 'id < 0 OR app.good(id)'), wtcache.attach('app.renamed');
 		SET client_min_messages = error;
 		ALTER TABLE app.disabled DISABLE TRIGGER wtcache_capture;
 		-- now it sorts before the other one
@@ -57,7 +57,7 @@ $node->safe_psql('parted', q{
 	CREATE TABLE app.parts_2a PARTITION OF app.parts_2 FOR VALUES FROM (100) TO (200);
 	CREATE TABLE app.off (LIKE app.parts INCLUDING ALL) PARTITION BY RANGE (id);
 	CREATE TABLE app.off_1 PARTITION OF app.off FOR VALUES FROM (0) TO (100);
-	SELECT wtcache.attach('app.parts', always => true), wtcache.attach('app.off');
+	SELECT wtcache.attach('app.parts', always => true, condition => $$v < 'w'$$), wtcache.attach('app.off');
 	INSERT INTO app.parts VALUES (1, 'v'), (101, 'v');
 	SET client_min_messages = error;
 	ALTER TABLE app.off DISABLE TRIGGER ALL});
@@ -68,8 +68,10 @@ sub attachments
 	my ($server, $db, $tables) = @_;
 
 	return $server->safe_psql($db, q{
-		SELECT tgrelid::regclass, tgname, tgenabled, tgtype, tgparentid <> 0, encode(tgargs, 'escape')
-		  FROM pg_trigger WHERE tgfoid IN ('wtcache.capture_row'::regproc, 'wtcache.capture_truncate'::regproc)
+		SELECT tgrelid::regclass, tgname, tgenabled, tgtype, tgparentid <> 0, encode(tgargs, 'escape'),
+			regexp_replace(pg_get_triggerdef(oid), '^.* WHEN', 'WHEN')
+		  FROM pg_trigger
+		 WHERE tgfoid IN ('wtcache.capture_row'::regproc, 'wtcache.capture_truncate'::regproc, 'wtcache.capture_condition'::regproc)
 		   AND tgrelid::regclass::text ~ '} . ($tables // '') . q{'
 		 ORDER BY tgrelid::regclass::text, tgname;
 		SELECT * FROM wtcache.attachments
@@ -91,10 +93,11 @@ sub check
 	$server->safe_psql($db, qq{
 		SET ROLE app;
 		INSERT INTO app.plain VALUES (9, 'x') ON CONFLICT DO NOTHING;
+		INSERT INTO app.plain VALUES (0, 'not good') ON CONFLICT DO NOTHING;
 		UPDATE app.plain SET v = 'round $round';
 		INSERT INTO app.disabled VALUES ($round) ON CONFLICT DO NOTHING});
-	is( $cache->cli('mget', 'plain:9', "disabled:$round"),
-		qq({"id":9,"v":"round $round"}\n), "$how: they capture");
+	is( $cache->cli('mget', 'plain:9', 'plain:0', "disabled:$round"),
+		qq({"id":9,"v":"round $round"}\n\n), "$how: they capture");
 	$server->safe_psql($db, 'TRUNCATE app.plain, app.always');
 	is($cache->cli('exists', 'plain:9'), 0, "$how: TRUNCATE, too");
 	return;
@@ -120,6 +123,7 @@ dump_of('parted', 'parted.dir', '-Fd');
 
 my $sql = slurp_file("$dir/all.sql");
 unlike($sql, qr/SCHEMA wtcache/, 'the schema of the extension is not dumped');
+like($sql, qr/ WHEN \(\s*CASE\s+WHEN false THEN app\.good\(old\.id\)/, 'conditions are dumped as expressions');
 # It is this that has to be restored: both triggers are dropped, in either order.
 like($sql, qr/TRIGGER wtcache_capture_truncate ON app\.plain;.*DROP TRIGGER wtcache_capture ON app\.plain;/s,
 	'the TRUNCATE trigger is dropped before the row trigger');
@@ -196,9 +200,10 @@ foreach my $jobs (1, 2)
 	$node->safe_psql('parted', q{
 		SET session_replication_role = replica;
 		UPDATE app.always SET id = id + 100;
-		UPDATE app.parts SET v = 'replica'});
-	is( join(' ', $redis->cli('hget', 'always:101', 'id'), $redis->cli('get', 'parts:1')),
-		'101 {"id":1,"v":"replica"}', "$how: replicated changes are captured");
+		UPDATE app.parts SET v = CASE id WHEN 1 THEN 'replica' ELSE 'x' END});
+	is( join(' ', $redis->cli('hget', 'always:101', 'id'), $redis->cli('get', 'parts:1'),
+			$redis->cli('exists', 'parts:101')),
+		'101 {"id":1,"v":"replica"} 0', "$how: replicated changes are captured");
 }
 
 # As Rails' fixtures do it
