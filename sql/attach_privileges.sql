@@ -123,13 +123,13 @@ GRANT ALL ON ap.lent, ap.lent_parts TO regress_wtc_user;
 RESET ROLE;
 ALTER TABLE ap.lent_part OWNER TO regress_wtc_user;
 SET ROLE regress_wtc_user;
-CREATE TRIGGER t AFTER INSERT ON ap.lent FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ap:{id}');
-CREATE TRIGGER t AFTER INSERT ON ap.lent_parts FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ap:{id}');
+CREATE TRIGGER t AFTER INSERT ON ap.lent FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=lent:{id}');
+CREATE TRIGGER t AFTER INSERT ON ap.lent_parts FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=parts:{id}');
 CREATE TRIGGER t AFTER INSERT ON ap.lent_part FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ap:{id}');
 CREATE TRIGGER t AFTER INSERT ON ap.lent FOR EACH ROW WHEN (new.id > 0) EXECUTE FUNCTION wtcache.capture_condition();
 SET ROLE regress_wtc_owner;
-CREATE TRIGGER t AFTER INSERT ON ap.lent FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ap:{id}');
-CREATE TRIGGER t AFTER INSERT ON ap.lent_parts FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ap:{id}');
+CREATE TRIGGER t AFTER INSERT ON ap.lent FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=lent:{id}');
+CREATE TRIGGER t AFTER INSERT ON ap.lent_parts FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=parts:{id}');
 RESET ROLE;
 
 -- a writer, and whoever renames something, need no USAGE of the schemas that a

@@ -23,6 +23,7 @@ SELECT wtcache.attach('ky', key => 'k-{a}/+{b}-', replace => true);
 INSERT INTO ky VALUES ('a/b+c-d:e', 'f%', 1);
 \! $REDIS --scan --pattern 'k-*'
 DELETE FROM ky;
+SELECT wtcache.detach('ky');
 -- a key of one column needs none of this
 CREATE TABLE ky1 (id text PRIMARY KEY, v int);
 SELECT wtcache.attach('ky1');

@@ -30,6 +30,7 @@
 #include "schema/ddl.h"
 #include "schema/firing.h"
 #include "schema/keep.h"
+#include "schema/keys.h"
 #include "schema/shape.h"
 #include "schema/statement.h"
 #include "utils/builtins.h"
@@ -105,6 +106,7 @@ check_arguments(Relation rel, const WtcArguments *args)
 						att->key->text, RelationGetRelationName(rel)),
 				 errdetail("Two rows could have the same key: its columns include those of no unique index that covers all rows."),
 				 errhint("Name all columns of the primary key or of another unique index in the key.")));
+	wtc_check_key(RelationGetRelid(rel), att->key->text);
 	MemoryContextDelete(att->cxt);
 }
 

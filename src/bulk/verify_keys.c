@@ -50,46 +50,6 @@ wtc_key_glob(const WtcTemplate *tpl)
 	return pnstrdup(pattern.data, pattern.len);
 }
 
-/*
- * When a literal does not fit, only the last placeholder may take more of the
- * text: what came before it has been found as early as possible.  So the time
- * is bounded by the product of both lengths.
- */
-bool
-wtc_template_could_make(const char *tpl, const char *text)
-{
-	const char *rest = NULL;	/* of the template, behind a placeholder */
-	const char *from = NULL;	/* where its value has been taken to end */
-
-	for (;;)
-	{
-		bool		brace = *tpl == '{' || *tpl == '}';
-
-		if (*tpl == '{' && tpl[1] != '{')
-		{
-			tpl = strchr(tpl, '}');
-			if (tpl == NULL)
-				return false;
-			rest = ++tpl;
-			from = text;
-		}
-		else if (*tpl == '\0' && *text == '\0')
-			return true;
-		else if (*tpl == *text)
-		{
-			tpl += brace ? 2 : 1;
-			text++;
-		}
-		else if (rest == NULL || *text == '\0')
-			return false;
-		else
-		{
-			tpl = rest;
-			text = ++from;
-		}
-	}
-}
-
 static int
 hex_digit(char c)
 {

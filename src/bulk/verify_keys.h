@@ -34,7 +34,4 @@ extern char *wtc_key_text(WtcSpan name);
 /* The values, by column, that make the text; NULL: none do. */
 extern char **wtc_key_values(const WtcKeyForm *form, const char *text);
 
-/* Could a template, of whatever table, make the text? */
-extern bool wtc_template_could_make(const char *tpl, const char *text);
-
 #endif							/* WTC_BULK_VERIFY_KEYS_H */

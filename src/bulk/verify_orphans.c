@@ -10,9 +10,8 @@
  *
  * A key that no row can have is none of ours, though it may match: where the
  * text is no value of the column's type, or not as that type writes it.  Nor is
- * one that is reserved.  One that matches the template of another attached table
- * as well may be that table's: it is not judged, and a NOTICE tells how many
- * such keys there are.
+ * one that is reserved.  No other attached table can have one: that is seen to
+ * when tables are attached (see schema/keys.c).
  *
  * A key without a row is a suspect.  It counts if
  *
@@ -58,19 +57,10 @@
 /* most keys in a query, and in a call of the script */
 #define LOOKUP_KEYS		1000
 
-/* Another table whose rows might have a key. */
-typedef struct OtherTable
-{
-	char	   *name;
-	char	   *key;			/* template */
-	int64		spared;			/* keys that have been left to it */
-} OtherTable;
-
 /* A key that a row might have. */
 typedef struct Candidate
 {
 	WtcSpan		name;
-	OtherTable *other;			/* NULL: only a row of ours */
 	char	  **values;			/* by column of the template */
 	bool		possible;
 	bool		has_row;
@@ -82,7 +72,6 @@ typedef struct Hunt
 	WtcVerify  *run;
 	Relation	root;
 	WtcKeyForm	form;
-	List	   *others;
 	SPIPlanPtr	lookup;
 
 	/* the table whose rows have been found last */
@@ -96,23 +85,13 @@ static bool
 take_name(const Hunt *hunt, WtcSpan name, Candidate *candidate)
 {
 	char	   *text = wtc_key_text(name);
-	ListCell   *lc;
 
 	if (text == NULL || text[0] == '\0' || wtc_key_is_reserved(text))
 		return false;
 	memset(candidate, 0, sizeof(*candidate));
 	candidate->name = name;
 	candidate->values = wtc_key_values(&hunt->form, text);
-	if (candidate->values == NULL)
-		return false;
-	foreach(lc, hunt->others)
-	{
-		OtherTable *other = lfirst(lc);
-
-		if (wtc_template_could_make(other->key, text))
-			candidate->other = other;
-	}
-	return true;
+	return candidate->values != NULL;
 }
 
 /*
@@ -397,22 +376,6 @@ keep_orphans(Candidate **candidates, int n)
 	return left;
 }
 
-/* Those that can be of no other table; returns how many remain. */
-static int
-spare_others(Candidate **candidates, int n)
-{
-	int			left = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		if (candidates[i]->other != NULL)
-			candidates[i]->other->spared++;
-		else
-			candidates[left++] = candidates[i];
-	}
-	return left;
-}
-
 /*
  * Asks when the keys expire.  again: those remain for which it is the same.
  * Otherwise those that exist.
@@ -537,7 +500,6 @@ check_names(Hunt *hunt, const WtcValue *names)
 	}
 	look_up(hunt, suspects, n);
 	n = keep_orphans(suspects, n);
-	n = spare_others(suspects, n);
 	if (n > 0)
 		settle_orphans(hunt, suspects, n);
 }
@@ -545,51 +507,6 @@ check_names(Hunt *hunt, const WtcValue *names)
 /*
  * The search
  */
-
-static List *
-other_tables(Relation root)
-{
-	Oid			type = REGCLASSOID;
-	Datum		relid = ObjectIdGetDatum(RelationGetRelid(root));
-	List	   *others = NIL;
-
-	if (SPI_execute_with_args("SELECT relation, key FROM wtcache.attachments()"
-							  " WHERE relation OPERATOR(pg_catalog.<>) $1"
-							  " AND key IS NOT NULL",
-							  1, &type, &relid, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the attachments");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		OtherTable *other = palloc0(sizeof(OtherTable));
-
-		other->name = SPI_getvalue(SPI_tuptable->vals[i],
-								   SPI_tuptable->tupdesc, 1);
-		other->key = SPI_getvalue(SPI_tuptable->vals[i],
-								  SPI_tuptable->tupdesc, 2);
-		others = lappend(others, other);
-	}
-	return others;
-}
-
-/* What has not been looked into must not be taken for healthy. */
-static void
-tell_spared(const Hunt *hunt)
-{
-	ListCell   *lc;
-
-	foreach(lc, hunt->others)
-	{
-		OtherTable *other = lfirst(lc);
-
-		if (other->spared > 0)
-			ereport(NOTICE,
-					(errmsg("keys without a row in \"%s\" that may be those of table %s have not been judged: %lld",
-							RelationGetRelationName(hunt->root), other->name,
-							(long long) other->spared),
-					 errdetail("They match its key template \"%s\" as well.",
-							   other->key)));
-	}
-}
 
 void
 wtc_verify_orphans(WtcVerify *run, Relation root, WtcAttachment *att)
@@ -601,7 +518,6 @@ wtc_verify_orphans(WtcVerify *run, Relation root, WtcAttachment *att)
 	MemoryContext old;
 
 	wtc_key_form_init(&hunt.form, att->key);
-	hunt.others = other_tables(root);
 
 	cxt = AllocSetContextCreate(CurrentMemoryContext, "wtcache verified keys",
 								ALLOCSET_DEFAULT_SIZES);
@@ -616,5 +532,4 @@ wtc_verify_orphans(WtcVerify *run, Relation root, WtcAttachment *att)
 	} while (strcmp(cursor, "0") != 0);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
-	tell_spared(&hunt);
 }

@@ -31,6 +31,7 @@
 #include "schema/alter.h"
 #include "schema/firing.h"
 #include "schema/keep.h"
+#include "schema/keys.h"
 #include "schema/rename.h"
 #include "schema/shape.h"
 #include "storage/lmgr.h"
@@ -130,6 +131,18 @@ after_retyping(const WtcRetyping *retyping)
 		wtc_leave(&entered);
 	}
 	PG_END_TRY();
+	relation_close(rel, NoLock);
+}
+
+/* Values of other types may make keys of another table. */
+static void
+check_rekeyed(Oid relid)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+
+	if (trigger != NULL)
+		wtc_check_key(relid, wtc_attachment_argument(trigger, "key"));
 	relation_close(rel, NoLock);
 }
 
@@ -241,6 +254,8 @@ before_command(WtcStatement *st, const AlterTableCmd *cmd, Oid relid)
 
 		if (use.shown || use.text != NULL)
 			wtc_forget(rel);
+		if (!trigger->tgisclone)
+			st->rekeyed = wtc_add_oid(st, st->rekeyed, relid);
 	}
 	else if (wtc_is_trigger_command(cmd->subtype))
 		wtc_before_trigger_command(st, rel, cmd);
@@ -585,4 +600,6 @@ wtc_after_statement(WtcStatement *st, Node *stmt)
 		wtc_follow_renaming(lfirst(lc));
 	foreach(lc, st->retypings)
 		after_retyping(lfirst(lc));
+	foreach(lc, st->rekeyed)
+		check_rekeyed(lfirst_oid(lc));
 }

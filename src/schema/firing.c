@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "schema/arguments.h"
 #include "schema/firing.h"
+#include "schema/keys.h"
 #include "schema/shape.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -294,7 +295,8 @@ wtc_after_create_trigger(const CreateTrigStmt *stmt)
 }
 
 /*
- * Every user can execute the functions, so that the owner of a partitioned table
+ * By attach(), or by hand, or from a dump: this is what all of them do.  Every
+ * user can execute the functions, so that the owner of a partitioned table
  * can make partitions; who may make triggers of them is decided here.  A
  * condition alone changes nothing that its owner could not.  The privilege
  * TRIGGER is not enough: conditions run with the rights of the table's owner.
@@ -321,4 +323,7 @@ wtc_trigger_created(Oid oid, bool own)
 		get_partition_ancestors(row.relid) : NIL;
 	if (ancestors != NIL)
 		check_owned(llast_oid(ancestors));
+	/* attach() has looked at the key before */
+	if (row.function == wtc_capture_function() && row.key != NULL && !own)
+		wtc_check_key(row.relid, row.key);
 }

@@ -36,6 +36,21 @@
  * Attached tables
  */
 
+/* The value of an argument in the catalog's form of them, or NULL. */
+static char *
+argument_in(const bytea *args, const char *name)
+{
+	const char *arg = VARDATA_ANY(args);
+	const char *end = arg + VARSIZE_ANY_EXHDR(args);
+
+	for (; arg < end; arg += strlen(arg) + 1)
+	{
+		if (strncmp(arg, name, strlen(name)) == 0)
+			return pstrdup(arg + strlen(name));
+	}
+	return NULL;
+}
+
 WtcTriggerRow
 wtc_trigger_row(Oid trigger, Snapshot snapshot)
 {
@@ -53,10 +68,15 @@ wtc_trigger_row(Oid trigger, Snapshot snapshot)
 	if (HeapTupleIsValid(tuple))
 	{
 		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+		Datum		args;
+		bool		isnull;
 
 		row.relid = form->tgrelid;
 		row.function = form->tgfoid;
 		row.parent = form->tgparentid;
+		args = heap_getattr(tuple, Anum_pg_trigger_tgargs,
+							RelationGetDescr(triggers), &isnull);
+		row.key = isnull ? NULL : argument_in(DatumGetByteaPP(args), "key=");
 	}
 	systable_endscan(scan);
 	table_close(triggers, AccessShareLock);
@@ -65,7 +85,7 @@ wtc_trigger_row(Oid trigger, Snapshot snapshot)
 
 /* Every trigger depends on its function, also a partition's copy of one. */
 List *
-wtc_attached_tables(bool partitioned)
+wtc_capture_triggers(void)
 {
 	Oid			function = wtc_capture_function();
 	Relation	depend;
@@ -73,8 +93,6 @@ wtc_attached_tables(bool partitioned)
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	List	   *triggers = NIL;
-	List	   *result = NIL;
-	ListCell   *lc;
 
 	if (!OidIsValid(function))
 		return NIL;
@@ -93,8 +111,16 @@ wtc_attached_tables(bool partitioned)
 	}
 	systable_endscan(scan);
 	table_close(depend, AccessShareLock);
+	return triggers;
+}
 
-	foreach(lc, triggers)
+List *
+wtc_attached_tables(bool partitioned)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, wtc_capture_triggers())
 	{
 		Oid			relid = wtc_trigger_row(lfirst_oid(lc), NULL).relid;
 		char		relkind = get_rel_relkind(relid);

@@ -22,10 +22,14 @@ typedef struct WtcTriggerRow
 	Oid			relid;
 	Oid			function;
 	Oid			parent;
+	char	   *key;			/* the argument of this name, or NULL */
 } WtcTriggerRow;
 
 /* As the snapshot sees it; NULL: as the catalog is. */
 extern WtcTriggerRow wtc_trigger_row(Oid trigger, Snapshot snapshot);
+
+/* All capture triggers, those of partitions too. */
+extern List *wtc_capture_triggers(void);
 
 /*
  * The tables that have a capture trigger: those that hold rows, and if asked

@@ -42,6 +42,7 @@ typedef struct WtcStatement
 	List	   *forgotten;		/* Oids of tables whose keys go */
 	List	   *firing;			/* Oids of tables whose trigger has fired */
 	List	   *retypings;		/* of WtcRetyping */
+	List	   *rekeyed;		/* Oids of tables whose keys are to check */
 	List	   *renamings;		/* of WtcRenaming */
 	List	   *missed;			/* of WtcMissedColumn */
 	List	   *uncovered;		/* Oids of tables without TRUNCATE trigger */
