@@ -8,6 +8,7 @@ CREATE DATABASE regress_wtc_eucjp TEMPLATE template0 ENCODING 'EUC_JP' LOCALE 'C
 CREATE DATABASE regress_wtc_ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C';
 \setenv HEX 'od -An -v -tx1'
 
+ALTER DATABASE :before SET wtcache.key_prefix = 'off:regress_wtc_utf8:';
 \c regress_wtc_utf8
 SET client_min_messages = warning;
 CREATE EXTENSION wtcache;
@@ -28,6 +29,7 @@ INSERT INTO en_names VALUES (1, 'x');
 \! $REDIS hkeys en_names:1 | LC_ALL=C sort | $HEX
 \! $REDIS exists tag:x
 
+ALTER DATABASE regress_wtc_utf8 SET wtcache.key_prefix = 'off:regress_wtc_latin1:';
 \c regress_wtc_latin1
 SET client_min_messages = warning;
 CREATE EXTENSION wtcache;
@@ -64,6 +66,7 @@ DELETE FROM en;
 SELECT wtcache.get('en1:euro');
 \set VERBOSITY default
 
+ALTER DATABASE regress_wtc_latin1 SET wtcache.key_prefix = 'off:regress_wtc_eucjp:';
 \c regress_wtc_eucjp
 SET client_min_messages = warning;
 CREATE EXTENSION wtcache;
@@ -73,6 +76,7 @@ INSERT INTO en VALUES (U&'\3042', U&'\6f22\5b57:%');
 \! $REDIS --scan --pattern 'enj:*' | $HEX
 SELECT wtcache.get(U&'enj:\3042:\3042:\6f22\5b57%3A%25') = row_to_json(en)::jsonb AS same FROM en;
 
+ALTER DATABASE regress_wtc_eucjp SET wtcache.key_prefix = 'off:regress_wtc_ascii:';
 \c regress_wtc_ascii
 SET client_min_messages = warning;
 CREATE EXTENSION wtcache;
@@ -120,3 +124,4 @@ DROP DATABASE regress_wtc_utf8;
 DROP DATABASE regress_wtc_latin1;
 DROP DATABASE regress_wtc_eucjp;
 DROP DATABASE regress_wtc_ascii;
+ALTER DATABASE :before RESET wtcache.key_prefix;

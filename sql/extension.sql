@@ -3,6 +3,7 @@
 \setenv REDIS :redis
 \set before :DBNAME
 CREATE DATABASE regress_wtc_extension TEMPLATE template0;
+ALTER DATABASE :before SET wtcache.key_prefix = 'off:';
 \c regress_wtc_extension
 SET client_min_messages = warning;
 CREATE SCHEMA elsewhere;
@@ -77,3 +78,4 @@ DROP ROLE regress_wtc_creator;
 
 \c :before
 DROP DATABASE regress_wtc_extension;
+ALTER DATABASE :before RESET wtcache.key_prefix;

@@ -379,6 +379,7 @@ CREATE FUNCTION wtcache.stat(
     OUT rejected bigint,
     OUT rejected_unlisted bigint,
     OUT forged bigint,
+    OUT not_owned bigint,
     OUT fail_connect bigint,
     OUT fail_timeout bigint,
     OUT fail_closed bigint,

@@ -11,13 +11,16 @@
 
 #include "access/xlog.h"
 #include "api/advice.h"
+#include "commands/dbcommands.h"
 #include "guc.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "redis/conn.h"
 #include "redis/status.h"
 #include "redis/url.h"
 #include "shared/breaker.h"
 #include "shared/shmem.h"
+#include "txn/prefix.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "worker/position.h"
@@ -90,6 +93,18 @@ static const char *
 time_text(TimestampTz at)
 {
 	return pstrdup(timestamptz_to_str(at));
+}
+
+/* Has another database the keys that this one would write? */
+static void
+about_database(StringInfo buf)
+{
+	char	   *owner = wtc_prefix_taken();
+	char	   *name = get_database_name(MyDatabaseId);
+
+	if (owner != NULL)
+		appendStringInfo(line(buf), "The keys with prefix \"%s\" are those of database \"%s\", so nothing of database \"%s\" is pushed. Use ALTER DATABASE %s SET wtcache.key_prefix to give it a prefix of its own, and connect again.",
+						 wtc_key_prefix, owner, name, quote_identifier(name));
 }
 
 /* Is there a worker, and can it work? */
@@ -200,6 +215,7 @@ wtc_advice(void)
 		appendStringInfoString(&buf, "\"wtcache.url\" is empty, so nothing is pushed. Set it to where Redis is, and reload the configuration.");
 	else
 	{
+		about_database(&buf);
 		about_worker(&buf);
 		about_commits(&buf);
 		about_wal(&buf);

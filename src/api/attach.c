@@ -33,6 +33,7 @@
 #include "schema/keys.h"
 #include "schema/shape.h"
 #include "schema/statement.h"
+#include "txn/prefix.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -92,6 +93,7 @@ check_arguments(Relation rel, const WtcArguments *args)
 											  args->condition,
 											  CurrentMemoryContext);
 
+	wtc_check_prefix();
 	if (att->conditional && att->condition == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

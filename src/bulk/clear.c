@@ -21,6 +21,7 @@
 #include "capture/trigger.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "txn/prefix.h"
 
 PG_FUNCTION_INFO_V1(wtcache_clear);
 
@@ -54,6 +55,7 @@ wtcache_clear(PG_FUNCTION_ARGS)
 	rel = relation_open(PG_GETARG_OID(0), RowExclusiveLock);
 	wtc_check_owner(rel);
 	(void) wtc_attached_trigger(rel);
+	wtc_check_prefix();
 	keys = clear_tables(rel);
 	relation_close(rel, NoLock);
 	PG_RETURN_INT64((int64) keys);

@@ -31,6 +31,7 @@
 #include "miscadmin.h"
 #include "sql.h"
 #include "txn/pending.h"
+#include "txn/prefix.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
@@ -68,6 +69,7 @@ check_state(void)
 		   "wtcache.url is empty: there is no cache to verify");
 	refuse(!wtc_enabled, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 		   "wtcache.enabled is off: the cache is not to hold any rows");
+	wtc_check_prefix();
 	if (wtc_pending_spilled())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -45,6 +45,7 @@
 #include "sql.h"
 #include "storage/bufmgr.h"
 #include "storage/lock.h"
+#include "txn/prefix.h"
 #include "txn/xact.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -104,6 +105,7 @@ check_redis_is_set(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("wtcache.enabled is off: rows would be deleted from the cache")));
+	wtc_check_prefix();
 }
 
 static const char *

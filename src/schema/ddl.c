@@ -45,6 +45,7 @@
 #include "schema/firing.h"
 #include "schema/statement.h"
 #include "tcop/utility.h"
+#include "txn/prefix.h"
 #include "txn/twophase.h"
 #include "txn/xact.h"
 #include "utils/lsyscache.h"
@@ -160,10 +161,14 @@ process_utility(PlannedStmt *pstmt, const char *query_string,
 	bool		own = wtc_ddl_own;
 	WtcStatement st = {.own = own,.adds_partitions = !own};
 
+	if (IsA(stmt, AlterDatabaseSetStmt))
+		wtc_check_prefix_setting((AlterDatabaseSetStmt *) stmt);
 	if (!own && !is_followed(stmt))
 	{
 		run_statement(pstmt, query_string, read_only_tree, context,
 					  params, query_env, dest, qc);
+		if (IsA(stmt, AlterDatabaseSetStmt) || IsA(stmt, DropdbStmt))
+			wtc_prefixes_changed();
 		return;
 	}
 

@@ -23,6 +23,7 @@
 #include "schema/keys.h"
 #include "schema/shape.h"
 #include "storage/lmgr.h"
+#include "txn/prefix.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -326,4 +327,6 @@ wtc_trigger_created(Oid oid, bool own)
 	/* attach() has looked at the key before */
 	if (row.function == wtc_capture_function() && row.key != NULL && !own)
 		wtc_check_key(row.relid, row.key);
+	if (row.function == wtc_capture_function())
+		wtc_claim_prefix();
 }

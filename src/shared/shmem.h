@@ -46,6 +46,7 @@ typedef enum WtcCounter
 	WTC_REJECTED,
 	WTC_REJECTED_UNLISTED,
 	WTC_FORGED,
+	WTC_NOT_OWNED,
 	WTC_FAIL_FIRST,				/* + status - 1 */
 	WTC_COUNTERS = WTC_FAIL_FIRST + WTC_FAIL_CLASSES
 } WtcCounter;

@@ -57,6 +57,7 @@
 #include "change/merge.h"
 #include "shared/shmem.h"
 #include "txn/pending.h"
+#include "txn/prefix.h"
 #include "txn/tally.h"
 #include "utils/memutils.h"
 
@@ -374,6 +375,11 @@ wtc_pending_add(const WtcChange *change)
 	PendingOp	probe;
 	PendingOp  *before;
 
+	if (!wtc_may_push())
+	{
+		wtc_count(WTC_NOT_OWNED, 1);
+		return;
+	}
 	make_contexts();
 	make_probe(&probe, change->op.kind, change->op.key);
 	before = find(&probe);

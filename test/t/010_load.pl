@@ -104,7 +104,10 @@ foreach my $format ('plain', 'custom')
 {
 	my $db = "copy_$format";
 
+	# which gets the keys of the original
 	$node->safe_psql('postgres', "CREATE DATABASE $db");
+	$node->safe_psql('postgres',
+		"ALTER DATABASE postgres SET wtcache.key_prefix = 'original:'");
 	$node->command_ok(
 		[ 'pg_dump', '-F', $format, '-f', $dump, $node->connstr('postgres') ],
 		"$format: dump");
@@ -147,8 +150,10 @@ foreach my $format ('plain', 'custom')
 			'exists', 'parts:1:a', 'parts:3:c', 'items:1', 'items:3'),
 		'0',
 		"$format: TRUNCATE");
+	$node->safe_psql($db, "ALTER DATABASE $db SET wtcache.key_prefix = '$db:'");
 	forget_all();
 }
+$node->safe_psql('postgres', "ALTER DATABASE postgres SET wtcache.key_prefix = ''");
 
 # DROP EXTENSION
 

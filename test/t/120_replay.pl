@@ -508,7 +508,8 @@ foreach my $how ('let go', 'cancelled', 'terminated')
 
 # A database that is dropped while the worker has to replay for it
 {
-	$node->safe_psql('postgres', 'CREATE DATABASE other');
+	$node->safe_psql('postgres', q{CREATE DATABASE other});
+	$node->safe_psql('postgres', q{ALTER DATABASE other SET wtcache.key_prefix = 'other:'});
 	$node->safe_psql('other', q{
 		CREATE EXTENSION wtcache;
 		CREATE TABLE others (id int PRIMARY KEY, v text);

@@ -61,6 +61,8 @@ $node->safe_psql('postgres', q{
 
 # Another database that uses wtcache, and one that does not
 $node->safe_psql('postgres', "CREATE DATABASE $_") foreach 'second', 'other';
+$node->safe_psql('postgres',
+	q{ALTER DATABASE second SET wtcache.key_prefix = 'second:'});
 $node->safe_psql('second', q{
 	CREATE EXTENSION wtcache;
 	CREATE TABLE news (id int PRIMARY KEY);

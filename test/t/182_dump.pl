@@ -23,7 +23,8 @@ my $dir = $node->basedir;
 $node->safe_psql('postgres', q{
 	CREATE ROLE app LOGIN;
 	CREATE DATABASE prod;
-	CREATE DATABASE parted});
+	CREATE DATABASE parted;
+	ALTER DATABASE parted SET wtcache.key_prefix = 'parted:'});
 foreach my $db ('prod', 'parted')
 {
 	$node->safe_psql($db, q{
@@ -201,8 +202,8 @@ foreach my $jobs (1, 2)
 		SET session_replication_role = replica;
 		UPDATE app.always SET id = id + 100;
 		UPDATE app.parts SET v = CASE id WHEN 1 THEN 'replica' ELSE 'x' END});
-	is( join(' ', $redis->cli('hget', 'always:101', 'id'), $redis->cli('get', 'parts:1'),
-			$redis->cli('exists', 'parts:101')),
+	is( join(' ', $redis->cli('hget', 'parted:always:101', 'id'), $redis->cli('get', 'parted:parts:1'),
+			$redis->cli('exists', 'parted:parts:101')),
 		'101 {"id":1,"v":"replica"} 0', "$how: replicated changes are captured");
 }
 
@@ -214,7 +215,7 @@ $node->safe_psql('parted', q{
 	ALTER TABLE app.always ENABLE TRIGGER ALL; ALTER TABLE app.plain ENABLE TRIGGER ALL;
 	COMMIT});
 is(attachments($node, 'parted', $same), $expected, 'fixtures: the same attachments');
-is($redis->cli('exists', 'always:101', 'always:7'), 0, 'fixtures: nothing stale');
+is($redis->cli('exists', 'parted:always:101', 'parted:always:7'), 0, 'fixtures: nothing stale');
 
 # Into an empty server
 foreach my $how (

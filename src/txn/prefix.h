@@ -1,0 +1,39 @@
+/*-------------------------------------------------------------------------
+ *
+ * prefix.h
+ *	  Which database of the server has the keys with a prefix.
+ *
+ * Everything here may raise an error and belongs before the commit record.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_TXN_PREFIX_H
+#define WTC_TXN_PREFIX_H
+
+#include "nodes/parsenodes.h"
+
+/*
+ * The name of another database that has the keys with wtcache.key_prefix, so
+ * that this one may change none of them; or NULL.
+ */
+extern char *wtc_prefix_taken(void);
+
+/* An error if there is one. */
+extern void wtc_check_prefix(void);
+
+/* The same, to be asked often; with a warning, once in a session. */
+extern bool wtc_may_push(void);
+
+/*
+ * From when the transaction commits this database has them, if no other one has.
+ */
+extern void wtc_claim_prefix(void);
+
+/*
+ * An error if the statement gives a database a prefix that another one has; and
+ * afterwards, that sessions look again.
+ */
+extern void wtc_check_prefix_setting(AlterDatabaseSetStmt * stmt);
+extern void wtc_prefixes_changed(void);
+
+#endif							/* WTC_TXN_PREFIX_H */
