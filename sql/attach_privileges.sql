@@ -175,6 +175,23 @@ CALL wtcache.warm('ap.hidden');
 GRANT EXECUTE ON FUNCTION ap_hidden.better TO regress_wtc_owner;
 CALL wtcache.warm('ap.hidden');
 \! $REDIS get hidden:6
+-- also one that is called by another one, or by a domain; or names in one
+CREATE FUNCTION ap_hidden.inner(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1 > 1; END $$;
+CREATE FUNCTION ap_hidden.outer(int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT ap_hidden.inner($1) AND $1 <> 7';
+CREATE DOMAIN ap_hidden.small AS int CHECK (ap_hidden.inner(VALUE));
+SELECT wtcache.alter('ap.hidden', condition => 'ap_hidden.outer(id)');
+GRANT USAGE ON SCHEMA ap_hidden TO regress_wtc_owner;
+SELECT wtcache.alter('ap.hidden', condition => 'ap_hidden.outer(id)');
+UPDATE ap.hidden SET mood = mood;
+\! $REDIS get hidden:6
+REVOKE USAGE ON SCHEMA ap_hidden FROM regress_wtc_owner;
+UPDATE ap.hidden SET mood = mood;
+GRANT USAGE ON SCHEMA ap_hidden TO regress_wtc_owner;
+REVOKE EXECUTE ON FUNCTION ap_hidden.inner FROM PUBLIC;
+UPDATE ap.hidden SET mood = mood;
+\! $REDIS exists hidden:6
+SELECT wtcache.alter('ap.hidden', condition => 'id::ap_hidden.small > 0');
+SELECT wtcache.alter('ap.hidden', condition => $$ap_hidden.better(id) AND mood = 'fine'$$);
 ALTER TABLE ap.hidden OWNER TO regress_wtc_user;
 UPDATE ap.hidden SET id = 7;
 \! $REDIS exists hidden:6 hidden:7

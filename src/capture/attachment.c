@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
 #include "capture/condition.h"
@@ -34,6 +35,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
 
 typedef struct CacheKey
@@ -312,36 +314,83 @@ decode_argument(WtcAttachment *att, Relation rel, char *const *args, int i)
  * Without what a condition needs there are no images: that is no reason for an
  * error in a statement that writes the table.
  */
+static bool
+is_denied(WtcAttachment *att, Node *condition)
+{
+	Oid			denied = wtc_condition_denied(condition,
+											  wtc_relation_owner(att->root));
+
+	if (OidIsValid(denied))
+		att->no_images = psprintf("the table's owner may not execute function %s of the condition",
+								  format_procedure(denied));
+	return OidIsValid(denied);
+}
+
+/*
+ * Inlining SQL functions looks up names, and functions of constants are called:
+ * the owner may lack the privileges for that, too.  NULL: so it is.
+ */
+static Node *
+plan_condition(WtcAttachment *att, Node *condition)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	Node	   *volatile planned = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(cxt);
+	PG_TRY();
+	{
+		planned = wtc_condition_plan(condition);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(cxt);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(cxt);
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode != ERRCODE_INSUFFICIENT_PRIVILEGE)
+			ReThrowError(error);
+		att->no_images = psprintf("the table's owner may not evaluate the condition: %s",
+								  error->message);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(cxt);
+	CurrentResourceOwner = owner;
+	return planned;
+}
+
 static void
 prepare_condition(WtcAttachment *att, Node *condition)
 {
 	WtcEntered	entered;
-	Oid			denied;
+	Node	   *planned;
 
 	if (condition == NULL)
-	{
 		att->no_images = "the trigger with the condition is missing";
+	if (condition == NULL || is_denied(att, condition))
 		return;
-	}
-	denied = wtc_condition_denied(condition, wtc_relation_owner(att->root));
-	if (OidIsValid(denied))
-	{
-		att->no_images = psprintf("the table's owner may not execute function %s of the condition",
-								  format_procedure(denied));
-		return;
-	}
 	att->exotic |= wtc_condition_is_foreign(condition);
+	att->econtext = CreateStandaloneExprContext();
 	wtc_enter(att, &entered);
 	PG_TRY();
 	{
-		att->condition = wtc_condition_prepare(copyObject(condition));
+		planned = att->exotic ? plan_condition(att, condition) :
+			wtc_condition_plan(condition);
+		/* what SQL functions that have been inlined call */
+		if (planned != NULL && !is_denied(att, planned))
+			att->condition = ExecInitExpr((Expr *) planned, NULL);
 	}
 	PG_FINALLY();
 	{
 		wtc_leave(&entered);
 	}
 	PG_END_TRY();
-	att->econtext = CreateStandaloneExprContext();
 }
 
 WtcAttachment *
@@ -438,6 +487,8 @@ make_cache(void)
 						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
 	CacheRegisterSyscacheCallback(PROCOID, invalidate_foreign,
+								  BoolGetDatum(false));
+	CacheRegisterSyscacheCallback(NAMESPACEOID, invalidate_foreign,
 								  BoolGetDatum(false));
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, invalidate_foreign,
 								  BoolGetDatum(false));

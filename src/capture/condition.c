@@ -40,6 +40,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
+#include "utils/typcache.h"
 
 /* Where an error in a condition stands: in its text, not in the statement. */
 typedef struct ConditionContext
@@ -155,8 +156,7 @@ wtc_condition_parse(Relation rel, const char *condition)
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("a wtcache condition cannot use virtual generated columns")));
 	}
-	if (contain_mutable_functions((Node *)
-								  expression_planner(copyObject((Expr *) expr))))
+	if (contain_mutable_functions(wtc_condition_plan(expr)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("functions in a wtcache condition must be marked IMMUTABLE"),
@@ -296,11 +296,32 @@ is_denied_function(Oid function, void *context)
 	return true;
 }
 
+static bool is_denied(Node *node, void *context);
+
+static bool
+is_denied_domain(Oid type, void *context)
+{
+	DomainConstraintRef *ref = palloc0(sizeof(DomainConstraintRef));
+	ListCell   *lc;
+
+	InitDomainConstraintRef(type, ref, CurrentMemoryContext, false);
+	foreach(lc, ref->constraints)
+	{
+		if (is_denied((Node *) lfirst_node(DomainConstraintState, lc)->check_expr,
+					  context))
+			return true;
+	}
+	return false;
+}
+
 static bool
 is_denied(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
+	if (IsA(node, CoerceToDomain) &&
+		is_denied_domain(((CoerceToDomain *) node)->resulttype, context))
+		return true;
 	return check_functions_in_node(node, is_denied_function, context) ||
 		expression_tree_walker(node, is_denied, context);
 }
@@ -314,8 +335,8 @@ wtc_condition_denied(Node *expr, Oid user)
 	return denial.function;
 }
 
-ExprState *
-wtc_condition_prepare(Node *expr)
+Node *
+wtc_condition_plan(Node *expr)
 {
-	return ExecInitExpr(expression_planner((Expr *) expr), NULL);
+	return (Node *) expression_planner(copyObject((Expr *) expr));
 }

@@ -12,7 +12,7 @@
 #ifndef WTC_CAPTURE_CONDITION_H
 #define WTC_CAPTURE_CONDITION_H
 
-#include "nodes/execnodes.h"
+#include "nodes/nodes.h"
 #include "utils/rel.h"
 
 /*
@@ -43,10 +43,13 @@ extern bool wtc_condition_uses(Relation rel, AttrNumber attno);
 /* Can it run code that is not the server's own? */
 extern bool wtc_condition_is_foreign(Node *expr);
 
-/* A function of it that the user may not execute, or InvalidOid. */
+/*
+ * A function that the user may not execute, of the expression or of a domain that
+ * it converts to; or InvalidOid.
+ */
 extern Oid	wtc_condition_denied(Node *expr, Oid user);
 
-/* Ready to be evaluated.  Runs functions of constants. */
-extern ExprState *wtc_condition_prepare(Node *expr);
+/* A copy that is ready to be initialised.  Runs functions of constants. */
+extern Node *wtc_condition_plan(Node *expr);
 
 #endif							/* WTC_CAPTURE_CONDITION_H */
