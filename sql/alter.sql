@@ -191,6 +191,12 @@ SELECT wtcache.alter('al_part', reset => '{condition}');
 SELECT "table", tgname, args FROM al_triggers WHERE "when" IS NOT NULL OR args ~ 'condition' ORDER BY 1;
 UPDATE al_part SET v = v;
 \! $REDIS exists al_part:2 al_part:12 al_part:3 al_part:13
+-- one that a partition has of its own is not the attachment's
+CREATE TRIGGER a AFTER DELETE ON al_part_1 FOR EACH ROW WHEN (old.id < 0) EXECUTE FUNCTION wtcache.capture_condition();
+SELECT wtcache.alter('al_part', condition => $$v = 'x'$$);
+UPDATE al_part SET v = v;
+\! $REDIS exists al_part:2 al_part:12
+\! $REDIS exists al_part:3 al_part:13
 
 DROP TABLE al_part;
 DROP SCHEMA al_other, "Al ""s'" CASCADE;

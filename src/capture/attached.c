@@ -133,7 +133,22 @@ wtc_attachment_trigger(Relation rel)
 const Trigger *
 wtc_condition_trigger(Relation rel)
 {
-	return trigger_of(rel, wtc_condition_function());
+	const Trigger *capture = wtc_attachment_trigger(rel);
+	Oid			function = wtc_condition_function();
+	const Trigger *found = NULL;
+
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		if (trigger->tgfoid != function ||
+			(capture != NULL && trigger->tgisclone != capture->tgisclone))
+			continue;
+		if (found != NULL)
+			return NULL;
+		found = trigger;
+	}
+	return found != NULL ? copy_trigger(found) : NULL;
 }
 
 const Trigger *

@@ -45,7 +45,11 @@ extern const char *wtc_attachment_argument(const Trigger *trigger,
 /* When it fires while it is enabled: a value of tgenabled. */
 extern char wtc_attachment_mode(const Trigger *trigger);
 
-/* A copy of the trigger that keeps its condition, or NULL. */
+/*
+ * A copy of the trigger that keeps its condition, or NULL.  A partition has its
+ * parent's: one that it was made with by itself is not the attachment's, and would
+ * run as the owner of that.  NULL as well if it is not clear which one it is.
+ */
 extern const Trigger *wtc_condition_trigger(Relation rel);
 
 /* The name of the TRUNCATE trigger, or NULL, and when it fires. */

@@ -40,25 +40,19 @@ dropping_trigger(Oid oid)
 {
 	WtcStatement *st = wtc_statement_current();
 	WtcTriggerRow row = wtc_trigger_row(oid, NULL);
+	bool		truncate = row.function == wtc_truncate_function();
+	bool		condition = row.function == wtc_condition_function();
 
-	if (!OidIsValid(row.function))
+	if (!OidIsValid(row.function) ||
+		(row.function != wtc_capture_function() && !truncate && !condition))
 		return;
-	if (row.function == wtc_capture_function() ||
-		row.function == wtc_condition_function())
-	{
-		/* the lock that dropping a trigger takes */
-		LockRelationOid(row.relid, AccessExclusiveLock);
-		wtc_forget_table(row.relid);
-		if (row.function == wtc_condition_function() && st != NULL)
-			st->unconditional = wtc_add_oid(st, st->unconditional, row.relid);
-	}
-	else if (row.function == wtc_truncate_function())
-	{
-		LockRelationOid(row.relid, AccessExclusiveLock);
-		wtc_forget_table(row.relid);
-		if (st != NULL)
-			st->uncovered = wtc_add_oid(st, st->uncovered, row.relid);
-	}
+	/* the lock that dropping a trigger takes */
+	LockRelationOid(row.relid, AccessExclusiveLock);
+	wtc_forget_table(row.relid);
+	if (st != NULL && truncate)
+		st->uncovered = wtc_add_oid(st, st->uncovered, row.relid);
+	if (st != NULL && condition)
+		st->unconditional = wtc_add_oid(st, st->unconditional, row.relid);
 }
 
 static void
