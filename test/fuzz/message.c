@@ -69,8 +69,9 @@ wtc_versions_invalidate(uint64 tag, XLogRecPtr commit)
 }
 
 XLogRecPtr
-wtc_versions_invalidated(uint64 tag)
+wtc_versions_invalidated(uint64 tag, XLogRecPtr *floor)
 {
+	*floor = InvalidXLogRecPtr;
 	return InvalidXLogRecPtr;
 }
 
