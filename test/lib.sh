@@ -6,6 +6,7 @@
 # Prometheus in /usr/local/lib/wtcache-tests:
 #
 #	wtc_packages		install what is missing (no apt call if nothing is)
+#	wtc_get PACKAGE...	install what only some want
 #	wtc_watch_tools		unpack Prometheus and its exporter, if they are missing
 #	wtc_work			work directory and unprivileged user
 #	wtc_prefix			private copy of PostgreSQL, so that "make install" goes there
@@ -147,25 +148,46 @@ wtc_install()
 	return 1
 }
 
+# wtc_get PACKAGE...: install packages, or say why not and return 1.
+wtc_get()
+{
+	local log root=()
+
+	if ! command -v apt-get >/dev/null; then
+		echo "missing, and there is no apt-get to install it: $*" >&2
+		return 1
+	fi
+	if ((EUID != 0)); then
+		if ! command -v sudo >/dev/null; then
+			echo "neither root nor sudo to install: $*" >&2
+			return 1
+		fi
+		root=(sudo)
+	fi
+	wtc_say "installing packages: $*"
+	log=$(mktemp /tmp/wtcache-apt.XXXXXX)
+	if ! "${root[@]}" bash -c "$(declare -f wtc_install); wtc_install \"\$@\"" \
+		bash "$log" "$@"; then
+		tail -n 20 "$log" >&2
+		echo "could not install: $* (see $log)" >&2
+		return 1
+	fi
+	rm -f "$log"
+	hash -r
+}
+
 wtc_packages()
 {
-	local missing major log root=()
+	local missing major
 
 	missing=$(wtc_missing | tr '\n' ' ')
 	[[ -n $missing ]] || return 0
-	command -v apt-get >/dev/null ||
-		wtc_die "missing, and there is no apt-get to install it: $missing"
-	if ((EUID != 0)); then
-		command -v sudo >/dev/null ||
-			wtc_die "neither root nor sudo to install: $missing"
-		root=(sudo)
-	fi
 
 	if [[ $missing == *postgresql-N* ]]; then
 		[[ -z ${WTC_PG_CONFIG:-} ]] || wtc_die "no such file: $WTC_PG_CONFIG"
 		major=$(wtc_debian_major)
 		if [[ -z $major ]]; then
-			"${root[@]}" apt-get -qq update || true
+			$( ((EUID == 0)) || echo sudo) apt-get -qq update || true
 			major=$(wtc_debian_major)
 		fi
 		[[ -n $major ]] || wtc_die "apt knows no package \"postgresql\""
@@ -173,15 +195,7 @@ wtc_packages()
 		missing+=" $(wtc_decoder "$major")"
 	fi
 
-	wtc_say "installing packages: $missing"
-	log=$(mktemp /tmp/wtcache-apt.XXXXXX)
-	if ! "${root[@]}" bash -c "$(declare -f wtc_install); wtc_install \"\$@\"" \
-		bash "$log" $missing; then
-		tail -n 20 "$log" >&2
-		wtc_die "could not install: $missing (see $log)"
-	fi
-	rm -f "$log"
-	hash -r
+	wtc_get $missing || exit 1
 	missing=$(wtc_missing | tr '\n' ' ')
 	[[ -z $missing ]] || wtc_die "still missing after installation: $missing"
 }
