@@ -8,16 +8,22 @@
  * microseconds.  A latency is what the client waits until it may go on: for
  * "app" that includes its own writes to Redis.
  *
- *	plain, wtcache	statements only (with wtcache the table is attached)
+ *	plain			statements only
  *	app				the same with RETURNING, then SET with EX, SADD of a tag
  *					and EXPIRE of it in one pipeline after the commit
- *	app_set			the same without the tag
+ *	app_bt			the same, single statements being between BEGIN and COMMIT
  *
  *	update			one-row UPDATE of a random row
  *	insert			one-row INSERT
  *	ten				BEGIN, ten UPDATEs, COMMIT
  *	hot				one-row UPDATE of one of ten rows
  *	bulk			one UPDATE of the whole table; -n says how often
+ *
+ * -f is for ways in which another process writes Redis after the commit: a
+ * statement that returns when Redis holds all that was committed.  It is
+ * executed once when all clients have finished, and its time counts.  Two more
+ * figures are then printed: "committed", the transactions per second without
+ * it, and "lag", the milliseconds that it took.
  *
  *-------------------------------------------------------------------------
  */
@@ -34,17 +40,12 @@
 #include <unistd.h>
 
 #include <libpq-fe.h>
-#include <hiredis/hiredis.h>
 
-#include "common.h"
+#include "cache.h"
 
 #define MAX_CLIENTS		64
 #define MAX_SAMPLES		(2 * 1024 * 1024)	/* per client */
 #define WARMUP			50			/* transactions before the clock starts */
-#define BULK_BATCH		1000		/* keys per pipeline in "bulk" */
-#define IMAGE_SIZE		2048
-#define ENTRY_TTL		"3600"
-#define TAG_TTL			"3660"
 
 /* Columns of RETURNING, and which of them are numbers in JSON. */
 #define COLUMNS			"id, name, price, stock, description, updated_at"
@@ -85,13 +86,12 @@ static double seconds = 3;
 static long count_limit = 0;
 static long nrows = 100000;
 
+static const char *finish;		/* statement, or NULL */
 static bool caching;			/* the client writes the cache itself */
-static bool tagging;
+static bool in_block;			/* between BEGIN and COMMIT */
 static PGconn *pg;
-static redisContext *rd;
 static Shared *shared;
-static int	pending;			/* Redis replies not read yet */
-static char tag_key[128];
+static Tag	tag;
 static struct drand48_data dice;
 
 static long
@@ -104,122 +104,22 @@ roll(long n)
 }
 
 /* ------------------------------------------------------------------------
- * Redis, as a careful application would use it
+ * Redis
  * ------------------------------------------------------------------------
  */
 static void
-redis_send(int argc, const char **argv, const size_t *lens)
+cache_row(const PGresult *res, int row)
 {
-	if (redisAppendCommandArgv(rd, argc, argv, lens) != REDIS_OK)
-		die("redis: %s", rd->errstr);
-	pending++;
-}
+	char		key[KEY_SIZE];
+	char		image[IMAGE_SIZE] = "{";
+	char	   *to = image + 1;
 
-static void
-redis_flush(void)
-{
-	int			done = 0;
-
-	while (!done)
-		if (redisBufferWrite(rd, &done) != REDIS_OK)
-			die("redis: %s", rd->errstr);
-}
-
-static void
-redis_finish(int leave)
-{
-	while (pending > leave)
-	{
-		redisReply *reply;
-
-		if (redisGetReply(rd, (void **) &reply) != REDIS_OK)
-			die("redis: %s", rd->errstr);
-		if (reply->type == REDIS_REPLY_ERROR)
-			die("redis: %s", reply->str);
-		freeReplyObject(reply);
-		pending--;
-	}
-}
-
-static char *
-append_json(char *to, const char *name, const char *text, bool quoted)
-{
-	to += sprintf(to, "\"%s\":", name);
-	if (quoted)
-		*to++ = '"';
-	for (; *text; text++)
-	{
-		if ((unsigned char) *text < ' ')
-		{
-			to += sprintf(to, "\\u%04x", *text);
-			continue;
-		}
-		if (*text == '"' || *text == '\\')
-			*to++ = '\\';
-		*to++ = *text;
-	}
-	if (quoted)
-		*to++ = '"';
-	return to;
-}
-
-static size_t
-make_image(char *image, const PGresult *res, int row)
-{
-	char	   *to = image;
-
-	*to++ = '{';
 	for (int i = 0; i < NCOLUMNS; i++)
-	{
-		if (i > 0)
-			*to++ = ',';
 		to = append_json(to, column_names[i], PQgetvalue(res, row, i),
-						 column_quoted[i]);
-	}
+						 PQgetlength(res, row, i), column_quoted[i]);
 	*to++ = '}';
-	return to - image;
-}
-
-static void
-send_set(const PGresult *res, int row, const char *key)
-{
-	char		image[IMAGE_SIZE];
-	const char *argv[5] = {"SET", key, image, "EX", ENTRY_TTL};
-	size_t		lens[5] = {3, strlen(key), 0, 2, strlen(ENTRY_TTL)};
-
-	lens[2] = make_image(image, res, row);
-	redis_send(5, argv, lens);
-}
-
-static void
-make_key(char *key, size_t size, const PGresult *res, int row)
-{
-	snprintf(key, size, "%s:%s", table, PQgetvalue(res, row, 0));
-}
-
-static void
-send_tag_life(void)
-{
-	const char *argv[3] = {"EXPIRE", tag_key, TAG_TTL};
-
-	redis_send(3, argv, NULL);
-}
-
-/* One row's entry. */
-static void
-cache_row(const PGresult *res)
-{
-	char		key[64];
-
-	make_key(key, sizeof(key), res, 0);
-	send_set(res, 0, key);
-	if (tagging)
-	{
-		const char *sadd[3] = {"SADD", tag_key, key};
-
-		redis_send(3, sadd, NULL);
-		send_tag_life();
-	}
+	snprintf(key, sizeof(key), "%s:%s", table, PQgetvalue(res, row, 0));
+	send_set(&tag, key, image, to - image);
 }
 
 /*
@@ -229,31 +129,18 @@ cache_row(const PGresult *res)
 static void
 cache_rows(const PGresult *res)
 {
-	static char keys[BULK_BATCH][64];
-	const char *sadd[BULK_BATCH + 2] = {"SADD", tag_key};
 	int			n = PQntuples(res);
 
-	for (int first = 0; first < n; first += BULK_BATCH)
+	for (int first = 0; first < n; first += BATCH)
 	{
-		int			last = first + BULK_BATCH < n ? first + BULK_BATCH : n;
 		int			before = pending;
 
-		for (int row = first; row < last; row++)
-		{
-			char	   *key = keys[row - first];
-
-			make_key(key, sizeof(keys[0]), res, row);
-			send_set(res, row, key);
-			sadd[row - first + 2] = key;
-		}
-		if (tagging)
-			redis_send(last - first + 2, sadd, NULL);
+		for (int row = first; row < n && row < first + BATCH; row++)
+			cache_row(res, row);
+		send_tag(&tag);
 		redis_flush();
 		redis_finish(pending - before);
 	}
-	if (tagging)
-		send_tag_life();
-	redis_finish(0);
 }
 
 /* ------------------------------------------------------------------------
@@ -289,21 +176,23 @@ execute(const char *name, int nparams, const char *const *params)
 }
 
 static void
+connect_pg(void)
+{
+	pg = PQconnectdb(conninfo);
+	if (PQstatus(pg) != CONNECTION_OK)
+		die("postgres: %s", PQerrorMessage(pg));
+}
+
+static void
 connect_all(void)
 {
 	const char *returning = caching ? " RETURNING " COLUMNS : "";
 	char		sql[1024];
 
-	pg = PQconnectdb(conninfo);
-	if (PQstatus(pg) != CONNECTION_OK)
-		die("postgres: %s", PQerrorMessage(pg));
+	connect_pg();
 	if (caching)
-	{
-		rd = redisConnectUnix(redis_socket);
-		if (rd == NULL || rd->err)
-			die("redis: %s", rd ? rd->errstr : "out of memory");
-	}
-	snprintf(tag_key, sizeof(tag_key), "tag:%s", table);
+		redis_connect(redis_socket);
+	snprintf(tag.name, sizeof(tag.name), "tag:%s", table);
 
 	snprintf(sql, sizeof(sql), "UPDATE %s SET price = $2, stock = $3,"
 			 " updated_at = now() WHERE id = $1%s", table, returning);
@@ -374,11 +263,33 @@ ten_updates(void)
 	for (int i = 0; i < 10; i++)
 	{
 		if (caching)
-			cache_row(res[i]);
+		{
+			cache_row(res[i], 0);
+			send_tag(&tag);
+		}
 		PQclear(res[i]);
 	}
 	if (caching)
 		redis_finish(0);
+}
+
+static PGresult *
+statement(void)
+{
+	switch (workload)
+	{
+		case UPDATE:
+			return update_row(1 + roll(nrows));
+		case HOT:
+			return update_row(1 + roll(10));
+		case INSERT:
+			return insert_row();
+		case BULK:
+			return execute("bulk", 0, NULL);
+		case TEN:
+			break;
+	}
+	abort();
 }
 
 static void
@@ -386,32 +297,19 @@ transaction(void)
 {
 	PGresult   *res;
 
-	switch (workload)
+	if (workload == TEN)
 	{
-		case UPDATE:
-			res = update_row(1 + roll(nrows));
-			break;
-		case HOT:
-			res = update_row(1 + roll(10));
-			break;
-		case INSERT:
-			res = insert_row();
-			break;
-		case BULK:
-			res = execute("bulk", 0, NULL);
-			if (caching)
-				cache_rows(res);
-			PQclear(res);
-			return;
-		case TEN:
-			ten_updates();
-			return;
-		default:
-			abort();
+		ten_updates();
+		return;
 	}
+	if (in_block)
+		PQclear(execute("begin", 0, NULL));
+	res = statement();
+	if (in_block)
+		PQclear(execute("commit", 0, NULL));
 	if (caching)
 	{
-		cache_row(res);
+		cache_rows(res);
 		redis_finish(0);
 	}
 	PQclear(res);
@@ -465,9 +363,10 @@ compare_floats(const void *a, const void *b)
 }
 
 static void
-report(void)
+report(double start)
 {
 	float	   *all = shared->samples;
+	double		stopped = now_us();
 	double		tps = 0;
 	size_t		n = 0;
 
@@ -480,16 +379,27 @@ report(void)
 	}
 	if (n == 0)
 		die("no transaction was completed");
+	if (finish)
+	{
+		double		finished;
+
+		PQclear(execute("finish", 0, NULL));
+		finished = now_us();
+		printf("committed=%.2f lag=%.1f ", tps, (finished - stopped) / 1e3);
+		tps = n / ((finished - start) / 1e6);
+	}
 	qsort(all, n, sizeof(float), compare_floats);
 	printf("tps=%.2f n=%zu p50=%.0f p95=%.0f p99=%.0f\n", tps, n,
 		   all[(size_t) (0.50 * (n - 1))], all[(size_t) (0.95 * (n - 1))],
 		   all[(size_t) (0.99 * (n - 1))]);
 }
 
-static void
+/* Returns when it began. */
+static double
 run(void)
 {
 	long		seed = time(NULL) ^ getpid();
+	double		start;
 	int			status;
 	int			running = clients;
 
@@ -514,6 +424,12 @@ run(void)
 		}
 		usleep(1000);
 	}
+	if (finish)
+	{
+		connect_pg();
+		prepare("finish", finish);
+	}
+	start = now_us();
 	shared->go = true;
 	if (count_limit == 0)
 	{
@@ -526,6 +442,7 @@ run(void)
 			shared->stop = true;
 			die("a client failed");
 		}
+	return start;
 }
 
 static Workload
@@ -547,7 +464,7 @@ main(int argc, char **argv)
 {
 	int			opt;
 
-	while ((opt = getopt(argc, argv, "d:s:m:b:w:c:t:n:r:")) != -1)
+	while ((opt = getopt(argc, argv, "d:s:m:b:w:c:t:n:r:f:")) != -1)
 		switch (opt)
 		{
 			case 'd':
@@ -577,14 +494,17 @@ main(int argc, char **argv)
 			case 'r':
 				nrows = atol(optarg);
 				break;
+			case 'f':
+				finish = optarg;
+				break;
 			default:
 				die("usage: load -d conninfo -s redis-socket -m way -b table "
 					"-w workload [-c clients] [-t seconds | -n transactions] "
-					"[-r rows]");
+					"[-r rows] [-f statement]");
 		}
-	tagging = strcmp(way, "app") == 0;
-	caching = tagging || strcmp(way, "app_set") == 0;
-	if (!caching && strcmp(way, "plain") != 0 && strcmp(way, "wtcache") != 0)
+	in_block = strcmp(way, "app_bt") == 0;
+	caching = in_block || strcmp(way, "app") == 0;
+	if (!caching && strcmp(way, "plain") != 0)
 		die("unknown way \"%s\"", way);
 	if (caching && redis_socket == NULL)
 		die("this way needs a Redis socket");
@@ -599,7 +519,6 @@ main(int argc, char **argv)
 				  MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (shared == MAP_FAILED)
 		die("could not map shared memory: %s", strerror(errno));
-	run();
-	report();
+	report(run());
 	return 0;
 }
