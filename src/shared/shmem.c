@@ -116,7 +116,7 @@ shmem_startup(void)
 		pg_atomic_init_u64(&wtc_shared->replaying, 0);
 		pg_atomic_init_u64(&wtc_shared->parked_from, PG_UINT64_MAX);
 		pg_atomic_init_u64(&wtc_shared->watermark, 0);
-		pg_atomic_init_u64(&wtc_shared->own_wal, 0);
+		pg_atomic_init_u64(&wtc_shared->wal_at_start, 0);
 		pg_atomic_init_u64(&wtc_shared->rounds_wanted, 0);
 		pg_atomic_init_u64(&wtc_shared->rounds_done, 0);
 		pg_atomic_init_u64(&wtc_shared->progress, 0);

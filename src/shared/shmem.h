@@ -122,11 +122,10 @@ typedef struct WtcShared
 	pg_atomic_uint64 watermark;
 
 	/*
-	 * Written by the worker only: the end of WAL when the server was started,
-	 * or the furthest position that it has stored in Redis since; 0: not
-	 * known yet.
+	 * Written by the worker only: the end of WAL when the server was started, 0
+	 * if it is not known yet; UINT64_MAX once it has stored a position in Redis.
 	 */
-	pg_atomic_uint64 own_wal;
+	pg_atomic_uint64 wal_at_start;
 
 	/*
 	 * Asking the worker to look: whoever wants it counts wanted up, and waits

@@ -107,8 +107,8 @@ parse_position(const WtcAnswer *answer, Position *p)
 void
 wtc_position_begin(void)
 {
-	if (pg_atomic_read_u64(&wtc_shared->own_wal) == 0)
-		pg_atomic_write_u64(&wtc_shared->own_wal, GetXLogInsertRecPtr());
+	if (pg_atomic_read_u64(&wtc_shared->wal_at_start) == 0)
+		pg_atomic_write_u64(&wtc_shared->wal_at_start, GetXLogInsertRecPtr());
 }
 
 /*
@@ -129,8 +129,7 @@ store(XLogRecPtr lsn, bool *refused)
 	WtcStatus	status;
 
 	/* also if the answer is lost */
-	if (pg_atomic_read_u64(&wtc_shared->own_wal) < lsn)
-		pg_atomic_write_u64(&wtc_shared->own_wal, lsn);
+	pg_atomic_write_u64(&wtc_shared->wal_at_start, PG_UINT64_MAX);
 	status = wtc_command_fenced(lengthof(args), args, &answer);
 	*refused = answer.refused || strcmp(wtc_link.watched, token) != 0;
 	return status;
@@ -197,12 +196,10 @@ find_start(const Position *p, XLogRecPtr *start)
 		!tliInHistory(p->timeline, wtc_wal_history()))
 		return WTC_COLD_TIMELINE;
 
-	/*
-	 * by what is written now, a copy may have come past a position not its
-	 * own
-	 */
+	/* by what it has written since, a copy may have come past it */
 	if (p->timeline == current &&
-		p->lsn > pg_atomic_read_u64(&wtc_shared->own_wal))
+		p->lsn > Min(pg_atomic_read_u64(&wtc_shared->wal_at_start),
+					 GetXLogInsertRecPtr()))
 		return WTC_COLD_AHEAD;
 	if (p->timeline < current &&
 		(!p->journaled || end_of(p->timeline) < p->journal))

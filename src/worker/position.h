@@ -20,8 +20,8 @@
 
 /*
  * The worker begins.  Where WAL ends then is what this server had when it was
- * started: a position beyond that, but for those that it stores itself, is of a
- * newer copy of it.
+ * started: if the first position that it finds is beyond that, it is of a newer
+ * copy of it.
  */
 extern void wtc_position_begin(void);
 
