@@ -255,14 +255,16 @@ unmark_first(WtcChunk *chunk, int n, int owner)
 }
 
 static WtcVerdict
-judge(const WtcItem *item, XLogRecPtr sent, XLogRecPtr floor)
+judge(WtcItem *item, XLogRecPtr sent, XLogRecPtr floor)
 {
+	item->forgotten = sent == InvalidXLogRecPtr &&
+		floor > Max(item->version, item->known.key);
 	if (sent > item->version)
 		return WTC_VERDICT_OVERTAKEN;
+	if (item->forgotten)
+		return item->known.unsure;
 	if (item->refused != WTC_OK)
 		return WTC_VERDICT_REJECTED;
-	if (sent == InvalidXLogRecPtr && floor > Max(item->version, item->known.key))
-		return item->known.unsure;
 	return WTC_VERDICT_SEND;
 }
 
@@ -377,7 +379,8 @@ wtc_chunk_note_sent(WtcChunk *chunk)
 	{
 		const WtcItem *item = &chunk->items[i];
 
-		if (item->op.kind != WTC_OP_INVALIDATE &&
+		/* an entry would say that nothing newer than this has been sent */
+		if (item->op.kind != WTC_OP_INVALIDATE && !item->forgotten &&
 			item->verdict != WTC_VERDICT_OVERTAKEN &&
 			item->verdict != WTC_VERDICT_LEFT_OUT)
 			wtc_versions_send(item->hash, item->version);

@@ -62,6 +62,8 @@ typedef struct WtcItem
 	XLogRecPtr	commit;			/* the end of its commit record */
 	WtcKnown	known;
 	WtcVerdict	verdict;
+	bool		forgotten;		/* what was last sent of its key is known
+								 * neither here nor by the version table */
 	WtcStatus	refused;		/* why Redis does not take it: its key is
 								 * deleted; or WTC_OK */
 	Oid			database;		/* InvalidOid: not known */

@@ -229,8 +229,8 @@ my %mutants = (
 		'below the floor a key is deleted',
 		[
 			'push/chunk.c',
-			'if (sent == InvalidXLogRecPtr && floor > Max(item->version, item->known.key))',
-			'if (false)'
+			'floor > Max(item->version, item->known.key);',
+			'false;'
 		]
 	],
 	'no-tag-floor' => [

@@ -233,6 +233,36 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 		'small table: and all of the others');
 }
 
+# Redis refuses the deletion, because there is a new token by then.  Sent again, it
+# is no more than that.
+{
+	my $held = $node->session;
+
+	$held->query_safe('SET wtcache.debug_hold_push = on');
+	$node->begin_query($held, "UPDATE many SET v = 'forgotten' WHERE id = 1");
+	$node->poll_query_until('postgres', 'SELECT in_flight = 1 FROM wtcache.status')
+	  or die;
+	$node->safe_psql('postgres', "UPDATE many SET v = 'last' WHERE id = 1");
+	$node->safe_psql('postgres', "UPDATE many SET v = 'y' WHERE id > 1");
+	like($redis->cli('get', 'many:1'), qr/last/, 'refused: stored');
+	$bad->mode('hold', count => 2, who => 'backend');
+	$node->release_pushes or die;
+	ok($bad->wait_held, 'refused: the late push is held');
+
+	my $token = token();
+	my $other = begin('in doubt', 16, 'wtcache.push_timeout' => '300ms');
+	done($other);
+	ok($node->poll_query_until('postgres', 'SELECT redis_open FROM wtcache.status'),
+		'refused: another one was in doubt');
+	isnt(token(), $token, 'refused: so there is a new token');
+	is(counted('degraded', sub { $bad->release; done($held) }),
+		1, 'refused: the late push only deletes');
+	is($node->safe_psql('postgres', "SELECT wtcache.flush('60s')"), 't',
+		'refused: and leaves it to the replay');
+	like($redis->cli('get', 'many:1'), qr/last/,
+		'refused: which stores what is newest');
+}
+
 # A replay that backends outrun reads on, and deletes nothing for lack of an entry.
 {
 	$node->safe_psql('postgres', "DELETE FROM many WHERE id > 3000");
