@@ -152,7 +152,10 @@ wtc_parked_open_at(void)
 	XLogRecPtr	min = PG_UINT64_MAX;
 
 	for (int i = 0; i < nparked; i++)
-		min = Min(min, parked[i].open_at);
+	{
+		if (!parked[i].lost)
+			min = Min(min, parked[i].open_at);
+	}
 	return min;
 }
 
@@ -163,7 +166,7 @@ wtc_parked_open_version(void)
 
 	for (int i = 0; i < nparked; i++)
 	{
-		if (!parked[i].due)
+		if (!parked[i].due && !parked[i].lost)
 			min = Min(min, parked[i].lsn);
 	}
 	return min;

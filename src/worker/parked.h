@@ -54,7 +54,11 @@ extern bool wtc_is_parked(const WtcWalMessage *message);
  */
 extern bool wtc_parked_examine(bool *missed);
 
-/* What is parked has not been committed before this, or UINT64_MAX. */
+/*
+ * What is parked has not been committed before this, or UINT64_MAX.  What is lost
+ * does not count, here and below: the cache will be emptied for its sake, or its
+ * backend pushes it.
+ */
 extern XLogRecPtr wtc_parked_open_at(void);
 
 /* Of those that are not due, the smallest version, or UINT64_MAX. */

@@ -240,10 +240,27 @@ is($node->safe_psql('postgres', q{
 	redis_goes();
 	my $file = $node->safe_psql('postgres',
 		'SELECT pg_walfile_name(pg_current_wal_insert_lsn())');
+	$node->safe_psql('postgres', q{
+		BEGIN;
+		INSERT INTO items VALUES (31, 1, 'prepared');
+		PREPARE TRANSACTION 'lost'});
+	# which reads its state from WAL before
+	$node->safe_psql('postgres', 'CHECKPOINT');
 	segments(2);
 	ok(unlink($node->data_dir . "/pg_wal/$file"), "$name: it is gone");
 	redis_returns();
 	cold($name, $starts, $offset);
+
+	# with what a prepared transaction has written; that holds nothing
+	is($node->status('parked'), '1', "$name: a prepared transaction is known");
+	$node->safe_psql('postgres', "SELECT wtcache.invalidate_tag('any')");
+	my $position = position();
+	ok($node->poll_query_until('postgres',
+			"SELECT watermark >= '$position' FROM wtcache.status"),
+		"$name: the watermark passes an invalidation meanwhile");
+	$node->safe_psql('postgres', "ROLLBACK PREPARED 'lost'");
+	ok($node->poll_query_until('postgres', 'SELECT parked = 0 FROM wtcache.status'),
+		"$name: nothing is parked");
 }
 
 # --- a prepared transaction does not hold it ------------------------------------
