@@ -122,8 +122,9 @@ typedef struct WtcShared
 	pg_atomic_uint64 watermark;
 
 	/*
-	 * Written by the worker only: the end of WAL when the server was started, 0
-	 * if it is not known yet; UINT64_MAX once it has stored a position in Redis.
+	 * Written by the worker only: the end of WAL when the server was started,
+	 * 0 if it is not known yet; UINT64_MAX once it has stored a position in
+	 * Redis.
 	 */
 	pg_atomic_uint64 wal_at_start;
 

@@ -53,8 +53,9 @@ static bool rescued = false;
 /* replaying is what wtc_replay_begin() took for the worst */
 static bool provisional = false;
 
-/* the last round has left something out */
-static bool again = false;
+/* so many rounds in a row have left something out; more than these must not */
+#define MOST_TRIES	100
+static int	tries = 0;
 
 /* how far wtc_replay_skim() has seen nothing */
 static XLogRecPtr skimmed = InvalidXLogRecPtr;
@@ -121,15 +122,16 @@ round_over(const WtcRound *r)
 }
 
 /*
- * A backlog that backends outrun for too long is not read over and over: half of
- * the WAL that may be kept is.
+ * A backlog that backends outrun for too long is not read over and over, nor is
+ * more than half of the WAL that may be kept.
  */
 static bool
 is_late(XLogRecPtr from)
 {
 	from = Min(from, pg_atomic_read_u64(&wtc_shared->watermark));
-	return wtc_max_wal_retained >= 0 && GetXLogInsertRecPtr() > from +
-		(uint64) wtc_max_wal_retained * 1024 * 1024 / 2;
+	return tries >= MOST_TRIES || (wtc_max_wal_retained >= 0 &&
+								   GetXLogInsertRecPtr() > from +
+								   (uint64) wtc_max_wal_retained * 1024 * 1024 / 2);
 }
 
 /*
@@ -171,11 +173,11 @@ run_round(WtcStatus *status)
 		}
 		any = true;
 	}
-	r.again = again;
+	r.again = tries > 0;
 	r.last_try = is_late(r.from);
 	if (any)
 		result = wtc_round_push(&r, status);
-	again = result == WTC_REPLAY_UNSURE;
+	tries = result == WTC_REPLAY_UNSURE ? tries + 1 : 0;
 	if (result == WTC_REPLAY_DONE)
 		round_over(&r);
 	else if (result == WTC_REPLAY_UNSURE)

@@ -414,7 +414,9 @@ foreach my $late (0, 1)
 	$other->backup_fs_cold("cold$late");
 	$other->start;
 	# the first copy has left its own values
-	$other->safe_psql('postgres', 'UPDATE items SET seq = seq + 1');
+	$other->safe_psql('postgres', q{
+		DELETE FROM items WHERE id = 300;
+		UPDATE items SET seq = seq + 1, v = 'again'});
 	settled($other, "$name, before");
 	$other->safe_psql('postgres', q{
 		UPDATE items SET seq = seq + 300, v = 'lost' WHERE id <= 5;
