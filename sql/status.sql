@@ -10,6 +10,8 @@ SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
 SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
  WHERE attrelid = 'wtcache.stat'::regclass AND attnum > 0 ORDER BY attnum;
 SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+ WHERE attrelid = 'wtcache.stat_failure'::regclass AND attnum > 0 ORDER BY attnum;
+SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
  WHERE attrelid = 'wtcache.attachments'::regclass AND attnum > 0 ORDER BY attnum;
 
 SELECT c.relname, attname, format_type(atttypid, atttypmod) FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid

@@ -96,13 +96,13 @@ CREATE TABLE tw (id int PRIMARY KEY, v text, tag text);
 SELECT wtcache.attach('tw', tags => '{"tw:{tag}"}');
 INSERT INTO tw VALUES (1, 'old', 'good'), (2, 'old', 'good');
 \! $REDIS set tag:tw:bad string
-SELECT fail_wrongtype, pushes_ok, pushes_failed FROM wtcache.stat \gset before_
+SELECT f.count AS fail_wrongtype, pushes_ok, pushes_failed FROM wtcache.stat, wtcache.stat_failure f WHERE class = 'wrongtype' \gset before_
 UPDATE tw SET v = 'new', tag = 'bad' WHERE id = 1;
 \! $REDIS exists tw:1
 \! $REDIS get tag:tw:bad
 \! $REDIS smembers tag:tw:good
-SELECT fail_wrongtype - :before_fail_wrongtype AS wrongtype, pushes_ok - :before_pushes_ok AS ok,
-       pushes_failed - :before_pushes_failed AS failed FROM wtcache.stat;
+SELECT f.count - :before_fail_wrongtype AS wrongtype, pushes_ok - :before_pushes_ok AS ok,
+       pushes_failed - :before_pushes_failed AS failed FROM wtcache.stat, wtcache.stat_failure f WHERE class = 'wrongtype';
 SELECT last_failure, breaker FROM wtcache.status;
 -- the others of the transaction are stored
 BEGIN;
@@ -117,7 +117,7 @@ SELECT wtcache.invalidate_tag('tw:bad');
 UPDATE tw SET tag = 'good' WHERE id = 1;
 \! $REDIS get tw:1
 \! $REDIS get tag:tw:bad
-SELECT fail_wrongtype - :before_fail_wrongtype AS wrongtype FROM wtcache.stat;
+SELECT count - :before_fail_wrongtype AS wrongtype FROM wtcache.stat_failure WHERE class = 'wrongtype';
 \! $REDIS del tag:tw:bad
 UPDATE tw SET tag = 'bad';
 \! $REDIS smembers tag:tw:bad | LC_ALL=C sort

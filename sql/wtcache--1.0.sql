@@ -379,24 +379,6 @@ CREATE FUNCTION wtcache.stat(
     OUT rejected bigint,
     OUT rejected_unlisted bigint,
     OUT forged bigint,
-    OUT not_owned bigint,
-    OUT fail_connect bigint,
-    OUT fail_timeout bigint,
-    OUT fail_closed bigint,
-    OUT fail_protocol bigint,
-    OUT fail_auth bigint,
-    OUT fail_oom bigint,
-    OUT fail_readonly bigint,
-    OUT fail_loading bigint,
-    OUT fail_misconf bigint,
-    OUT fail_noreplicas bigint,
-    OUT fail_wrongtype bigint,
-    OUT fail_busy bigint,
-    OUT fail_cluster bigint,
-    OUT fail_noperm bigint,
-    OUT fail_cancelled bigint,
-    OUT fail_config bigint,
-    OUT fail_other bigint,
     OUT stats_reset timestamptz)
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'wtcache_stat';
@@ -407,6 +389,23 @@ CREATE VIEW wtcache.stat AS
 SELECT * FROM wtcache.stat();
 COMMENT ON VIEW wtcache.stat IS
 'counters since the server was started or wtcache.stat_reset() was called, one row';
+
+CREATE FUNCTION wtcache.stat_failure(
+    OUT class text,
+    OUT count bigint,
+    OUT first timestamptz,
+    OUT last timestamptz,
+    OUT message text)
+RETURNS SETOF record
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 22
+AS 'MODULE_PATHNAME', 'wtcache_stat_failure';
+COMMENT ON FUNCTION wtcache.stat_failure() IS
+'failures to use Redis by class, and what was said at the last one';
+
+CREATE VIEW wtcache.stat_failure AS
+SELECT * FROM wtcache.stat_failure();
+COMMENT ON VIEW wtcache.stat_failure IS
+'failures to use Redis by class, and what was said at the last one';
 
 CREATE FUNCTION wtcache.stat_attachment(
     OUT relid oid,
@@ -510,7 +509,7 @@ RETURNS void
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'wtcache_stat_reset';
 COMMENT ON FUNCTION wtcache.stat_reset() IS
-'sets all counters of wtcache.stat, stat_attachment and stat_latency to zero, and empties wtcache.rejected';
+'sets all counters of wtcache.stat, stat_failure, stat_attachment and stat_latency to zero, and empties wtcache.rejected';
 
 --
 -- Privileges.  What changes or reads the cache has to be granted; what watches it
@@ -528,7 +527,7 @@ REVOKE ALL ON FUNCTION wtcache.cover_partitions(),
     wtcache.get(text),
     wtcache.flush(interval),
     wtcache.take_over(),
-    wtcache.status(), wtcache.stat(), wtcache.stat_attachment(),
+    wtcache.status(), wtcache.stat(), wtcache.stat_failure(), wtcache.stat_attachment(),
     wtcache.stat_latency(), wtcache.stat_latency_buckets(), wtcache.stat_reset(),
     wtcache.rejected()
 FROM PUBLIC;
@@ -541,9 +540,9 @@ REVOKE ALL ON PROCEDURE
 FROM PUBLIC;
 
 GRANT SELECT ON wtcache.attachments TO PUBLIC;
-GRANT EXECUTE ON FUNCTION wtcache.status(), wtcache.stat(),
+GRANT EXECUTE ON FUNCTION wtcache.status(), wtcache.stat(), wtcache.stat_failure(),
     wtcache.stat_attachment(), wtcache.stat_latency(),
     wtcache.stat_latency_buckets(), wtcache.rejected() TO pg_monitor;
-GRANT SELECT ON wtcache.status, wtcache.stat, wtcache.stat_attachment,
+GRANT SELECT ON wtcache.status, wtcache.stat, wtcache.stat_failure, wtcache.stat_attachment,
     wtcache.stat_latency, wtcache.stat_latency_buckets,
     wtcache.stat_progress_warm, wtcache.rejected TO pg_monitor;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * sql.c
- *	  What functions callable from SQL have in common: intervals, and rows.
+ *	  What functions callable from SQL have in common: intervals, texts, rows.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,6 +9,7 @@
 
 #include "access/htup_details.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "sql.h"
 #include "utils/timestamp.h"
 
@@ -44,6 +45,24 @@ wtc_timeout_us(const Interval *interval)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("timeout must not be negative")));
 	return (int64) Min(us, LONGEST_US);
+}
+
+char *
+wtc_foreign_text(const char *text)
+{
+	char	   *copy = pstrdup(text);
+
+	if (GetDatabaseEncoding() != PG_UTF8)
+	{
+		for (char *p = copy; *p != '\0'; p++)
+		{
+			if (IS_HIGHBIT_SET(*p))
+				*p = '?';
+		}
+	}
+	else if (!pg_verify_mbstr(PG_UTF8, text, strlen(text), true))
+		*copy = '\0';
+	return copy;
 }
 
 Datum

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * sql.h
- *	  What functions callable from SQL have in common: intervals, and rows.
+ *	  What functions callable from SQL have in common: intervals, texts, rows.
  *
  * Everything here may raise an error and belongs before the commit record.
  *
@@ -21,6 +21,12 @@ extern uint64 wtc_interval_ms(const Interval *interval);
 
 /* A timeout in microseconds; an error if it is negative. */
 extern int64 wtc_timeout_us(const Interval *interval);
+
+/*
+ * Text of Redis, in UTF-8, palloc'd; what this database's encoding may lack becomes
+ * "?".
+ */
+extern char *wtc_foreign_text(const char *text);
 
 /* The row that a function with a row type returns. */
 extern Datum wtc_result_row(FunctionCallInfo fcinfo, Datum *values,

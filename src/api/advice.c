@@ -19,8 +19,9 @@
 #include "redis/status.h"
 #include "redis/url.h"
 #include "shared/breaker.h"
+#include "shared/failures.h"
 #include "shared/shmem.h"
-#include "txn/prefix.h"
+#include "sql.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "worker/position.h"
@@ -55,7 +56,12 @@ static const struct
 	[WTC_FAIL_NOPERM] = {"the user lacks permissions (NOPERM)", "Allow the user of \"wtcache.url\" the commands and keys that the documentation lists."},
 	[WTC_FAIL_CANCELLED] = {"talking to it was cancelled", "Wait."},
 	[WTC_FAIL_CONFIG] = {"\"wtcache.url\" or \"wtcache.password_file\" cannot be used", "Correct them, and see that the server can read the file, a regular one whose first line has at most 8190 bytes."},
-	[WTC_FAIL_OTHER] = {"it refuses what it is asked, or another PostgreSQL server writes to it", "See the server log for the reason."},
+	[WTC_FAIL_OTHER] = {"it refuses what it is asked, or another PostgreSQL server writes to it", "See wtcache.stat_failure for what it says."},
+	[WTC_FAIL_HOST] = {"the name of its host cannot be resolved", "Correct the host in \"wtcache.url\", or the name service of this machine."},
+	[WTC_FAIL_SOCKET] = {"there is no such socket", "Start Redis, or set \"wtcache.url\" to what \"unixsocket\" is set to in its configuration."},
+	[WTC_FAIL_SOCKET_PERMISSION] = {"the server may not connect to this socket", "Let the operating system user of this server write to the socket and search its directories: see \"unixsocketperm\" in the configuration of Redis."},
+	[WTC_FAIL_CLIENTS] = {"it has as many clients as it accepts", "Raise maxclients of Redis, or let fewer sessions use it: each has a connection of its own."},
+	[WTC_FAIL_COMMAND] = {"it does not know a command that wtcache needs", "Set \"wtcache.url\" to the Redis server itself, neither to a Sentinel nor to a proxy; if its commands have been renamed, give them back their names."},
 };
 
 const char *
@@ -78,6 +84,17 @@ wtc_lag_seconds(void)
 	TimestampTz now = GetCurrentTimestamp();
 
 	return since == 0 || since >= now ? 0 : (now - since) / 1000000.0;
+}
+
+/* What happened last, and what was said. */
+static const char *
+what(uint32 status)
+{
+	WtcFailure	failure;
+
+	wtc_failure_get((int) status, &failure);
+	return failure.words[0] == '\0' ? failures[status].what :
+		psprintf("%s (%s)", failures[status].what, wtc_foreign_text(failure.words));
 }
 
 /* A new line, if it is not the first. */
@@ -122,7 +139,7 @@ about_worker(StringInfo buf)
 	else if (link != WTC_OK && link < WTC_STATUS_COUNT)
 		appendStringInfo(line(buf), "The worker has not been able to use Redis at %s since %s: %s. %s What is committed meanwhile will be replayed.",
 						 wtc_endpoint_text(), time_text(since),
-						 failures[link].what, failures[link].todo);
+						 what(link), failures[link].todo);
 	else if (state == WTC_WORKER_NO_REDIS)
 		appendStringInfoString(line(buf), "The worker was stopped by an error and tries again. See the server log for the reason.");
 	else if (state == WTC_WORKER_SUPERSEDED)
@@ -150,14 +167,13 @@ about_commits(StringInfo buf)
 		return;
 	if (wtc_breaker_state(wtc_clock_us(), &since, &n) != WTC_BREAKER_CLOSED)
 		appendStringInfo(line(buf), "The circuit breaker has been open since %s, after %d failures in a row, the last one: %s. Commits do not wait for Redis and are replayed. It closes by itself as soon as Redis answers.",
-						 time_text(since), n, failures[last].what);
+						 time_text(since), n, what(last));
 	else if (!wtc_status_is_outage((WtcStatus) last) &&
 			 last != WTC_FAIL_CANCELLED && last != WTC_FAIL_LOADING &&
 			 !TimestampDifferenceExceeds(last_at, GetCurrentTimestamp(),
 										 RECENT_MS))
 		appendStringInfo(line(buf), "Redis refused a write at %s: %s. %s",
-						 time_text(last_at), failures[last].what,
-						 failures[last].todo);
+						 time_text(last_at), what(last), failures[last].todo);
 }
 
 /* Will there be WAL to replay from? */

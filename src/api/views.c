@@ -15,8 +15,8 @@
 #include "catalog/pg_class.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "mb/pg_wchar.h"
 #include "redis/status.h"
+#include "shared/failures.h"
 #include "shared/rejected.h"
 #include "shared/shmem.h"
 #include "shared/stats.h"
@@ -29,6 +29,7 @@
 PG_FUNCTION_INFO_V1(wtcache_rejected);
 PG_FUNCTION_INFO_V1(wtcache_stat);
 PG_FUNCTION_INFO_V1(wtcache_stat_attachment);
+PG_FUNCTION_INFO_V1(wtcache_stat_failure);
 PG_FUNCTION_INFO_V1(wtcache_stat_latency);
 PG_FUNCTION_INFO_V1(wtcache_stat_latency_buckets);
 PG_FUNCTION_INFO_V1(wtcache_stat_reset);
@@ -38,7 +39,7 @@ static const char *const outcomes[WTC_LATENCY_KINDS] = {
 	[WTC_LATENCY_FAILED] = "failed",
 };
 
-#define COUNTERS		(WTC_FAIL_FIRST + WTC_STATUS_COUNT - 1)
+#define COUNTERS		WTC_FAIL_FIRST
 
 Datum
 wtcache_stat(PG_FUNCTION_ARGS)
@@ -151,23 +152,30 @@ wtcache_stat_latency_buckets(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Text of Redis, in UTF-8; what the server's encoding lacks becomes "?". */
-static Datum
-foreign_text(const char *text)
+Datum
+wtcache_stat_failure(PG_FUNCTION_ARGS)
 {
-	char	   *copy = pstrdup(text);
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 
-	if (GetDatabaseEncoding() != PG_UTF8)
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 1; i < WTC_STATUS_COUNT; i++)
 	{
-		for (char *p = copy; *p != '\0'; p++)
-		{
-			if (IS_HIGHBIT_SET(*p))
-				*p = '?';
-		}
+		WtcFailure	failure;
+		Datum		values[5];
+		bool		nulls[5] = {0};
+
+		wtc_failure_get(i, &failure);
+		values[0] = CStringGetTextDatum(wtc_status_name((WtcStatus) i));
+		values[1] = Int64GetDatum((int64)
+								  wtc_counter_since_reset(WTC_FAIL_FIRST + i - 1));
+		values[2] = TimestampTzGetDatum(failure.first);
+		values[3] = TimestampTzGetDatum(failure.last);
+		nulls[2] = nulls[3] = failure.first == 0;
+		values[4] = CStringGetTextDatum(wtc_foreign_text(failure.words));
+		nulls[4] = failure.words[0] == '\0';
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
-	else if (!pg_verify_mbstr(PG_UTF8, text, strlen(text), true))
-		return CStringGetTextDatum("");
-	return CStringGetTextDatum(copy);
+	return (Datum) 0;
 }
 
 Datum
@@ -185,9 +193,9 @@ wtcache_rejected(PG_FUNCTION_ARGS)
 			continue;
 		values[0] = ObjectIdGetDatum(rejected.database);
 		nulls[0] = !OidIsValid(rejected.database);
-		values[1] = foreign_text(rejected.key);
+		values[1] = CStringGetTextDatum(wtc_foreign_text(rejected.key));
 		values[2] = CStringGetTextDatum(wtc_status_name((WtcStatus) rejected.status));
-		values[3] = foreign_text(rejected.words);
+		values[3] = CStringGetTextDatum(wtc_foreign_text(rejected.words));
 		nulls[3] = rejected.words[0] == '\0';
 		values[4] = TimestampTzGetDatum(rejected.since);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
@@ -199,6 +207,7 @@ Datum
 wtcache_stat_reset(PG_FUNCTION_ARGS)
 {
 	wtc_rejected_clear_all();
+	wtc_failures_reset();
 	wtc_stats_reset();
 	PG_RETURN_VOID();
 }

@@ -15,6 +15,7 @@
 #include "push/request.h"
 #include "redis/resp.h"
 #include "redis/script.h"
+#include "redis/words.h"
 #include "shared/shmem.h"
 
 /* replies are short: all of a request's together are less than this */
@@ -61,17 +62,12 @@ next_request(void *arg, const char **data, size_t *len)
 	return x->nreplies;
 }
 
-/*
- * Redis has refused something, in these words.  Some errors repeat the arguments
- * of the command, which are data of rows.
- */
-static void
+/* Redis has refused something, in these words. */
+static WtcStatus
 take_words(Exchange *x, const char *text)
 {
-	const char *arguments = strstr(text, ", with args");
-
-	wtc_rejected_text(x->chunk->words, WTC_WORDS_LEN, text,
-					  arguments == NULL ? strlen(text) : arguments - text);
+	wtc_words_copy(x->chunk->words, WTC_WORDS_LEN, text);
+	return wtc_fail_reply(text);
 }
 
 /* forget.lua has answered. */
@@ -128,21 +124,20 @@ take_error(Exchange *x, const WtcCommand *command, const char *text)
 			return;
 		case WTC_COMMAND_ADD:
 		case WTC_COMMAND_TAG:
-			take_words(x, text);
+			(void) take_words(x, text);
 			reject_tag(x, &x->chunk->tags[command->index], status);
 			return;
 		case WTC_COMMAND_VALUE:
-			take_words(x, text);
+			(void) take_words(x, text);
 			reject_item(x, command->index, status);
 			return;
 		case WTC_COMMAND_FORGET:
 			x->noscript |= status == WTC_NOSCRIPT;
 			x->aimed = wtc_error_is_about_key(text);
-			x->failed = status;
-			take_words(x, text);
+			x->failed = take_words(x, text);
 			return;
 		case WTC_COMMAND_PLAIN:
-			x->failed = status;
+			x->failed = wtc_fail_reply(text);
 			return;
 	}
 }
@@ -153,9 +148,8 @@ deny(Exchange *x, const char *text)
 {
 	if (x->denied != WTC_OK)
 		return;
-	x->denied = wtc_status_of_error(text);
+	x->denied = take_words(x, text);
 	x->aimed = wtc_error_is_about_key(text);
-	take_words(x, text);
 }
 
 static WtcStatus
@@ -333,7 +327,7 @@ drain_reply(void *arg, const redisReply *reply)
 	Exchange   *x = arg;
 
 	if (reply->type == REDIS_REPLY_ERROR)
-		return wtc_status_of_error(reply->str);
+		return wtc_fail_reply(reply->str);
 	if (reply->type != REDIS_REPLY_INTEGER)
 		return WTC_FAIL_PROTOCOL;
 	x->draining = reply->integer;

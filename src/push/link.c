@@ -17,7 +17,9 @@
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "push/link.h"
+#include "redis/words.h"
 #include "shared/breaker.h"
+#include "shared/failures.h"
 #include "shared/shmem.h"
 #include "shared/waits.h"
 #include "storage/fd.h"
@@ -50,7 +52,7 @@ wtc_link_note(WtcStatus status)
 {
 	Assert(status != WTC_NOSCRIPT);
 	if (status != WTC_OK)
-		wtc_count_failure(status);
+		wtc_count_failure(status, wtc_words_take(status));
 	if (wtc_status_is_outage(status))
 		wtc_breaker_failure(wtc_clock_us(), wtc_breaker_failures,
 							cooldown_us());
@@ -67,7 +69,7 @@ void
 wtc_link_note_read(WtcStatus status)
 {
 	if (status == WTC_FAIL_PROTOCOL || status == WTC_FAIL_OOM)
-		wtc_count_failure(status);
+		wtc_count_failure(status, wtc_words_take(status));
 	else if (status == WTC_FAIL_WRONGTYPE)
 		wtc_breaker_success();
 	else
@@ -142,9 +144,12 @@ open_connection(void)
 	const char *password;
 	WtcStatus	status;
 
-	if (wtc_url_parse(wtc_url, &ep) != NULL ||
-		!read_password(buf, sizeof(buf), &password))
-		return WTC_FAIL_CONFIG;
+	if (wtc_url_parse(wtc_url, &ep) != NULL)
+		return wtc_fail(WTC_FAIL_CONFIG, wtc_url_parse(wtc_url, &ep));
+	errno = 0;
+	if (!read_password(buf, sizeof(buf), &password))
+		return wtc_fail(WTC_FAIL_CONFIG, errno != 0 ? strerror(errno) :
+						"wtcache.password_file holds no line that can be used");
 
 	/* the connection stays: count its descriptor among the reserved ones */
 	if (!exit_registered)
@@ -172,7 +177,8 @@ wtc_link_open(bool *fresh)
 		!wtc_conn_alive(&wtc_link))
 	{
 		wtc_conn_reset(&wtc_link);
-		wtc_link_status = wtc_url[0] == '\0' ? WTC_FAIL_CONFIG :
+		wtc_link_status = wtc_url[0] == '\0' ?
+			wtc_fail(WTC_FAIL_CONFIG, "wtcache.url is empty") :
 			open_connection();
 		if (fresh != NULL)
 			*fresh = true;

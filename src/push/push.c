@@ -33,7 +33,9 @@
 #include "push/link.h"
 #include "push/push.h"
 #include "push/token.h"
+#include "redis/words.h"
 #include "shared/debug.h"
+#include "shared/failures.h"
 #include "shared/rejected.h"
 #include "shared/shmem.h"
 #include "utils/memutils.h"
@@ -44,6 +46,8 @@
 
 StaticAssertDecl(WTC_STATUS_COUNT <= WTC_FAIL_CLASSES,
 				 "there must be a counter for every class of failure");
+StaticAssertDecl(WTC_SAID_LEN <= WTC_WORDS_LEN,
+				 "there must be room for what is said");
 
 /* A batch of the transaction, in the order in which they were added. */
 typedef struct PushBatch
@@ -397,7 +401,7 @@ static void
 note_failure(const WtcChunk *chunk, WtcStatus status)
 {
 	if (chunk->bytes > WTC_CHUNK_BYTES)
-		wtc_count_failure(status);
+		wtc_count_failure(status, wtc_words_take(status));
 	else
 		wtc_link_note(status);
 }

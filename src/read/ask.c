@@ -17,6 +17,7 @@
 #include "redis/keys.h"
 #include "redis/resp.h"
 #include "redis/script.h"
+#include "redis/words.h"
 #include "shared/breaker.h"
 #include "shared/shmem.h"
 #include "utils/memutils.h"
@@ -112,7 +113,7 @@ get_reply(void *arg, const redisReply *reply)
 	switch (reply->type)
 	{
 		case REDIS_REPLY_ERROR:
-			return wtc_status_of_error(reply->str);
+			return wtc_fail_reply(reply->str);
 		case REDIS_REPLY_NIL:
 			value->kind = WTC_VALUE_NONE;
 			return WTC_OK;
@@ -196,7 +197,7 @@ scan_reply(void *arg, const redisReply *reply)
 	Found	   *found = ((Question *) arg)->answer;
 
 	if (reply->type == REDIS_REPLY_ERROR)
-		return wtc_status_of_error(reply->str);
+		return wtc_fail_reply(reply->str);
 	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
 		reply->element[0]->type != REDIS_REPLY_STRING ||
 		reply->element[0]->len >= WTC_SCAN_CURSOR ||
@@ -256,7 +257,7 @@ take_answer(WtcAnswer *answer, const redisReply *reply)
 	bool		array = reply->type == REDIS_REPLY_ARRAY;
 
 	if (reply->type == REDIS_REPLY_ERROR)
-		return wtc_status_of_error(reply->str);
+		return wtc_fail_reply(reply->str);
 	answer->n = array ? (int) reply->elements : 1;
 	answer->text = try_alloc(sizeof(char *) * (answer->n + 1));
 	if (answer->text == NULL)
@@ -289,7 +290,7 @@ fenced_reply(void *arg, const redisReply *reply)
 
 	if (reply->type == REDIS_REPLY_ERROR)
 	{
-		WtcStatus	error = wtc_status_of_error(reply->str);
+		WtcStatus	error = wtc_fail_reply(reply->str);
 
 		/* something else in place of the token is no token */
 		if (question->error == WTC_OK &&

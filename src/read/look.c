@@ -19,6 +19,7 @@
 #include "read/look.h"
 #include "push/push.h"
 #include "redis/resp.h"
+#include "redis/words.h"
 
 /* about so many bytes are sent at a time */
 #define PIECE_BYTES		16384
@@ -177,7 +178,7 @@ take_look(WtcLook *look, int step, const redisReply *reply)
 {
 	if (reply->type == REDIS_REPLY_ERROR)
 	{
-		WtcStatus	status = wtc_status_of_error(reply->str);
+		WtcStatus	status = wtc_fail_reply(reply->str);
 
 		if (status != WTC_FAIL_WRONGTYPE || step == SAYS_EXPIRES)
 			return status;

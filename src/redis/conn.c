@@ -24,6 +24,7 @@
 #include "redis/keys.h"
 #include "redis/resp.h"
 #include "redis/script.h"
+#include "redis/words.h"
 
 /* how long one poll may last before stop() is asked again, milliseconds */
 #define SLICE_MS		50
@@ -86,15 +87,15 @@ wait_fd(int fd, short events, int64_t deadline_us, bool (*stop) (void),
 
 	*revents = 0;
 	if (stop != NULL && stop())
-		return WTC_FAIL_CANCELLED;
+		return wtc_fail(WTC_FAIL_CANCELLED, "the session was told to stop");
 	if (left <= 0)
-		return WTC_FAIL_TIMEOUT;
+		return wtc_fail(WTC_FAIL_TIMEOUT, "no answer in time");
 	ms = left / 1000 >= SLICE_MS ? SLICE_MS : (int) (left / 1000) + 1;
 	if (poll(&p, 1, ms) < 0 && errno != EINTR)
-		return WTC_FAIL_CLOSED;
+		return wtc_fail_errno(WTC_FAIL_CLOSED, errno);
 	/* the descriptor is not open, so waiting ends at once, again and again */
 	if (p.revents & POLLNVAL)
-		return WTC_FAIL_CLOSED;
+		return wtc_fail_errno(WTC_FAIL_CLOSED, EBADF);
 	*revents = p.revents;
 	return WTC_OK;
 }
@@ -105,18 +106,25 @@ static bool array_refused;
 static WtcStatus
 classify_context_error(const redisContext *ctx)
 {
+	WtcStatus	status = WTC_FAIL_OTHER;
+
 	switch (ctx->err)
 	{
 		case REDIS_ERR_EOF:
 		case REDIS_ERR_IO:
-			return WTC_FAIL_CLOSED;
+			status = WTC_FAIL_CLOSED;
+			break;
 		case REDIS_ERR_PROTOCOL:
-			return WTC_FAIL_PROTOCOL;
+			status = WTC_FAIL_PROTOCOL;
+			break;
 		case REDIS_ERR_OOM:
-			return array_refused ? WTC_FAIL_PROTOCOL : WTC_FAIL_OOM;
+			status = array_refused ? WTC_FAIL_PROTOCOL : WTC_FAIL_OOM;
+			break;
 		default:
-			return WTC_FAIL_OTHER;
+			break;
 	}
+	return wtc_fail(status, array_refused ? "an array is too large" :
+					ctx->errstr);
 }
 
 /* Reads what has arrived and shows the replies to the talk. */
@@ -141,9 +149,12 @@ read_replies(WtcConn *conn, WtcTalk *talk, int *underway, size_t *nread,
 		(*underway)--;
 		if (*outcome == WTC_OK)
 			*outcome = talk->reply(talk->arg, reply);
+		if (*outcome != WTC_OK)
+			wtc_words_hold();
 		freeReplyObject(reply);
 	}
-	return *nread > talk->max_read ? WTC_FAIL_PROTOCOL : WTC_OK;
+	return *nread <= talk->max_read ? WTC_OK :
+		wtc_fail(WTC_FAIL_PROTOCOL, "the answer is too large");
 }
 
 /* Bytes have moved: what is large may go on. */
@@ -211,10 +222,11 @@ converse(WtcConn *conn, WtcTalk *talk, WtcStatus *outcome)
 			}
 			else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
 			{
+				status = wtc_fail_errno(WTC_FAIL_CLOSED, errno);
 				/* it may have said why */
 				if (underway > 0)
 					(void) read_replies(conn, talk, &underway, &nread, outcome);
-				return WTC_FAIL_CLOSED;
+				return status;
 			}
 		}
 		if (left == 0 && underway == 0 && !more)
@@ -238,7 +250,8 @@ converse(WtcConn *conn, WtcTalk *talk, WtcStatus *outcome)
 		if (status == WTC_FAIL_CANCELLED && talk->sent > 0)
 			continue;
 		if (status == WTC_FAIL_TIMEOUT && stopping)
-			status = WTC_FAIL_CANCELLED;
+			status = wtc_fail(WTC_FAIL_CANCELLED,
+							  "the session was told to stop");
 		if (status == WTC_OK && (revents & (POLLIN | POLLHUP | POLLERR)))
 		{
 			status = read_replies(conn, talk, &underway, &nread, outcome);
@@ -253,7 +266,7 @@ converse(WtcConn *conn, WtcTalk *talk, WtcStatus *outcome)
 
 	/* a peer that says more than it was asked is not to be trusted */
 	if (conn->ctx->reader->len > conn->ctx->reader->pos)
-		return WTC_FAIL_PROTOCOL;
+		return wtc_fail(WTC_FAIL_PROTOCOL, "more answers than questions");
 	return WTC_OK;
 }
 
@@ -265,8 +278,9 @@ wtc_conn_talk(WtcConn *conn, WtcTalk *talk)
 
 	talk->sent = 0;
 	if (conn->ctx == NULL)
-		return WTC_FAIL_CLOSED;
+		return wtc_fail(WTC_FAIL_CLOSED, "the connection is closed");
 	status = converse(conn, talk, &outcome);
+	wtc_words_release();
 	if (status != WTC_OK || outcome == WTC_FAIL_PROTOCOL)
 		wtc_conn_reset(conn);
 	return outcome != WTC_OK ? outcome : status;
@@ -306,6 +320,20 @@ guard_reader(redisReader *reader)
 	reader->fn = &guarded;
 }
 
+/* Why there is no socket. */
+static WtcStatus
+classify_connect_error(const WtcEndpoint *ep, int error, const char *text)
+{
+	WtcStatus	status = WTC_FAIL_CONNECT;
+
+	if (ep->is_unix && error == ENOENT)
+		status = WTC_FAIL_SOCKET;
+	else if (ep->is_unix && (error == EACCES || error == EPERM))
+		status = WTC_FAIL_SOCKET_PERMISSION;
+	return text != NULL ? wtc_fail(status, text) :
+		wtc_fail_errno(status, error);
+}
+
 /*
  * The socket, connected.
  */
@@ -318,13 +346,18 @@ connect_socket(WtcConn *conn, const WtcEndpoint *ep, int64_t deadline_us,
 	int			error = 0;
 	socklen_t	len = sizeof(error);
 
+	errno = 0;
 	ctx = ep->is_unix ? redisConnectUnixNonBlock(ep->host) :
 		redisConnectNonBlock(ep->host, ep->port);
 	if (ctx == NULL)
-		return WTC_FAIL_OOM;
+		return wtc_fail(WTC_FAIL_OOM, "out of memory");
 	conn->ctx = ctx;
+	/* what getaddrinfo() says comes without an errno of connect() */
+	if (ctx->err == REDIS_ERR_OTHER && !ep->is_unix &&
+		strncmp(ctx->errstr, "Can't ", 6) != 0)
+		return wtc_fail(WTC_FAIL_HOST, ctx->errstr);
 	if (ctx->err != 0)
-		return WTC_FAIL_CONNECT;
+		return classify_connect_error(ep, errno, ctx->errstr);
 	(void) fcntl(ctx->fd, F_SETFD, FD_CLOEXEC);
 	guard_reader(ctx->reader);
 
@@ -336,9 +369,10 @@ connect_socket(WtcConn *conn, const WtcEndpoint *ep, int64_t deadline_us,
 		if (status != WTC_OK)
 			return status;
 	}
-	if (getsockopt(ctx->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 ||
-		error != 0)
-		return WTC_FAIL_CONNECT;
+	if (getsockopt(ctx->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		error = errno;
+	if (error != 0)
+		return classify_connect_error(ep, error, NULL);
 
 	/* hiredis wants to be told; it has nothing to write */
 	ctx->flags |= REDIS_CONNECTED;
@@ -364,6 +398,7 @@ let_receive_block(WtcConn *conn)
 typedef struct Handshake
 {
 	WtcConn    *conn;
+	const char *password;		/* or NULL */
 	char	   *data;
 	size_t		len;
 	int			commands;
@@ -385,21 +420,35 @@ handshake_next(void *arg, const char **data, size_t *len)
 	return h->commands;
 }
 
+/* Not all that calls itself Redis keeps what it is told to itself. */
+static WtcStatus
+handshake_error(const Handshake *h, const char *text)
+{
+	if (h->password != NULL && h->password[0] != '\0' &&
+		strstr(text, h->password) != NULL)
+		return wtc_fail(wtc_status_of_error(text),
+						"the error text contains the password and is not shown");
+	return wtc_fail_reply(text);
+}
+
 static WtcStatus
 handshake_reply(void *arg, const redisReply *reply)
 {
 	Handshake  *h = arg;
 	int			i = h->seen++ - 1;
 
-	if (i == h->tolerated)
+	/* the first answer may be to the connection itself */
+	if (i == h->tolerated &&
+		(reply->type != REDIS_REPLY_ERROR ||
+		 !wtc_status_is_outage(wtc_status_of_error(reply->str))))
 		return WTC_OK;
 	if (i == h->commands - 1 && reply->type == REDIS_REPLY_ERROR &&
 		wtc_status_of_error(reply->str) == WTC_FAIL_WRONGTYPE)
 		 /* no token; the worker will set it right */ ;
 	else if (reply->type == REDIS_REPLY_ERROR)
-		return wtc_status_of_error(reply->str);
+		return handshake_error(h, reply->str);
 	else if (i == h->executes && reply->type != REDIS_REPLY_ARRAY)
-		return WTC_FAIL_PROTOCOL;
+		return wtc_fail(WTC_FAIL_PROTOCOL, "EXEC was not answered by an array");
 	if (i < h->commands - 1)
 		return WTC_OK;
 
@@ -460,7 +509,7 @@ load_reply(void *arg, const redisReply *reply)
 {
 	(void) arg;
 	return reply->type != REDIS_REPLY_ERROR ? WTC_OK :
-		wtc_status_of_error(reply->str);
+		wtc_fail_reply(reply->str);
 }
 
 WtcStatus
@@ -517,11 +566,12 @@ shake_hands(WtcConn *conn, const WtcEndpoint *ep, const char *password,
 
 	if (password == NULL)
 		password = ep->password;
+	h.password = password;
 	if (make_load_request())
 		h.data = malloc(load_request_len + strlen(password) +
 						sizeof(ep->user) + 1024);
 	if (h.data == NULL)
-		return WTC_FAIL_OOM;
+		return wtc_fail(WTC_FAIL_OOM, "out of memory");
 
 	if (ep->user[0] != '\0')
 		SAY(&h, "AUTH", ep->user, password);
@@ -547,7 +597,9 @@ shake_hands(WtcConn *conn, const WtcEndpoint *ep, const char *password,
 
 	status = wtc_conn_talk(conn, &talk);
 	free(h.data);
-	return status == WTC_NOSCRIPT ? WTC_FAIL_PROTOCOL : status;
+	return status == WTC_NOSCRIPT ?
+		wtc_fail(WTC_FAIL_PROTOCOL, "NOSCRIPT to a command that is no script") :
+		status;
 }
 
 WtcStatus

@@ -31,6 +31,11 @@ static const char *const names[] = {
 	[WTC_FAIL_CANCELLED] = "cancelled",
 	[WTC_FAIL_CONFIG] = "config",
 	[WTC_FAIL_OTHER] = "other",
+	[WTC_FAIL_HOST] = "unknown_host",
+	[WTC_FAIL_SOCKET] = "no_socket",
+	[WTC_FAIL_SOCKET_PERMISSION] = "socket_permission",
+	[WTC_FAIL_CLIENTS] = "maxclients",
+	[WTC_FAIL_COMMAND] = "unknown_command",
 };
 
 static const struct
@@ -93,7 +98,9 @@ wtc_status_of_error(const char *text)
 		strstr(text, "can't access at least one of the keys") != NULL)
 		return WTC_FAIL_NOPERM;
 	if (strncmp(text, "ERR max number of clients", 25) == 0)
-		return WTC_FAIL_CONNECT;
+		return WTC_FAIL_CLIENTS;
+	if (strncmp(text, "ERR unknown command", 19) == 0)
+		return WTC_FAIL_COMMAND;
 	return WTC_FAIL_OTHER;
 }
 
@@ -116,6 +123,10 @@ wtc_status_is_outage(WtcStatus status)
 		case WTC_FAIL_PROTOCOL:
 		case WTC_FAIL_AUTH:
 		case WTC_FAIL_CONFIG:
+		case WTC_FAIL_HOST:
+		case WTC_FAIL_SOCKET:
+		case WTC_FAIL_SOCKET_PERMISSION:
+		case WTC_FAIL_CLIENTS:
 			return 1;
 		case WTC_OK:
 		case WTC_FAIL_OOM:
@@ -129,6 +140,7 @@ wtc_status_is_outage(WtcStatus status)
 		case WTC_FAIL_NOPERM:
 		case WTC_FAIL_CANCELLED:
 		case WTC_FAIL_OTHER:
+		case WTC_FAIL_COMMAND:
 		case WTC_STATUS_COUNT:
 		case WTC_NOSCRIPT:
 			break;

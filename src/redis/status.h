@@ -13,13 +13,13 @@
 #define WTC_REDIS_STATUS_H
 
 /*
- * The order is that of the fail_* columns of wtcache.stat; new members go to
- * the end.
+ * The order is that of the rows of wtcache.stat_failure; new members go to the
+ * end.
  */
 typedef enum WtcStatus
 {
 	WTC_OK = 0,
-	WTC_FAIL_CONNECT,			/* no route, refused, unknown host */
+	WTC_FAIL_CONNECT,			/* no route, refused */
 	WTC_FAIL_TIMEOUT,			/* the deadline passed */
 	WTC_FAIL_CLOSED,			/* the peer closed or reset the connection */
 	WTC_FAIL_PROTOCOL,			/* not RESP, or not the reply that was due */
@@ -37,6 +37,11 @@ typedef enum WtcStatus
 	WTC_FAIL_CANCELLED,			/* the session was told to stop */
 	WTC_FAIL_CONFIG,			/* wtcache.url or password_file is unusable */
 	WTC_FAIL_OTHER,				/* any other error reply */
+	WTC_FAIL_HOST,				/* the name of the host is not known */
+	WTC_FAIL_SOCKET,			/* there is no such Unix socket */
+	WTC_FAIL_SOCKET_PERMISSION, /* the server may not connect to it */
+	WTC_FAIL_CLIENTS,			/* Redis is at maxclients */
+	WTC_FAIL_COMMAND,			/* a command is unknown: a Sentinel, a proxy */
 	WTC_STATUS_COUNT,
 
 	/* never counted: the script is not cached, the caller sends it */

@@ -205,16 +205,6 @@ wtc_count(WtcCounter counter, uint64 n)
 							pg_atomic_read_u64(&slot->counters[counter]) + n);
 }
 
-void
-wtc_count_failure(int status)
-{
-	Assert(status > 0 && status <= WTC_FAIL_CLASSES);
-	wtc_count(WTC_FAIL_FIRST + status - 1, 1);
-	pg_atomic_write_u32(&wtc_shared->last_failure, status);
-	pg_atomic_write_u64(&wtc_shared->last_failure_at, GetCurrentTimestamp());
-	wtc_worker_wake();
-}
-
 uint64
 wtc_counter_sum(WtcCounter counter)
 {

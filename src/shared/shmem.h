@@ -230,7 +230,6 @@ extern void wtc_inflight_drop(void);
 
 /* Counting.  No-ops in a process without a slot. */
 extern void wtc_count(WtcCounter counter, uint64 n);
-extern void wtc_count_failure(int status);
 extern uint64 wtc_counter_sum(WtcCounter counter);
 
 /* Wakes the worker, if there is one and it sleeps. */

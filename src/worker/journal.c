@@ -14,6 +14,7 @@
 #include "redis/conn.h"
 #include "redis/keys.h"
 #include "redis/script.h"
+#include "redis/words.h"
 #include "replication/slot.h"
 #include "replication/walsender_private.h"
 #include "shared/shmem.h"
@@ -143,7 +144,8 @@ restart(bool keep)
 		status = wtc_command_fenced(lengthof(from), from, &answer);
 	}
 	/* Redis has to be met again, over a new connection */
-	return status == WTC_OK && answer.refused ? WTC_FAIL_OTHER : status;
+	return status != WTC_OK || !answer.refused ? status :
+		wtc_fail(WTC_FAIL_OTHER, WTC_TOKEN_LOST);
 }
 
 WtcStatus

@@ -17,6 +17,9 @@
 
 #include "redis/status.h"
 
+/* what is said where Redis has refused nothing */
+#define WTC_TOKEN_LOST	"wtcache:token has been changed meanwhile"
+
 /*
  * Redis has been met, and is closed to the backends: decides whether they note
  * what they store.  found: there is a journal, which goes on if it is wanted.

@@ -23,6 +23,7 @@
 #include "read/ask.h"
 #include "redis/keys.h"
 #include "redis/script.h"
+#include "redis/words.h"
 #include "utils/timestamp.h"
 #include "worker/check.h"
 #include "worker/journal.h"
@@ -155,7 +156,7 @@ delete_by_steps(const char *script, int nkeys, int nargs, const char **args,
 		if (answer.n != 2)
 			return WTC_FAIL_PROTOCOL;
 		if (strcmp(answer.text[0], "-1") == 0)
-			return WTC_FAIL_OTHER;	/* the token does not hold any more */
+			return wtc_fail(WTC_FAIL_OTHER, WTC_TOKEN_LOST);
 		args[nkeys] = answer.text[0];
 		*deleted += strtoull(answer.text[1], NULL, 10);
 	} while (strcmp(args[nkeys], "0") != 0);
@@ -306,7 +307,8 @@ go_cold(WtcColdReason reason)
 	wtc_replay_rescue(lsn);
 	status = store(lsn, &refused);
 	if (status != WTC_OK || refused)
-		return status != WTC_OK ? status : WTC_FAIL_OTHER;
+		return status != WTC_OK ? status :
+			wtc_fail(WTC_FAIL_OTHER, WTC_TOKEN_LOST);
 
 	wtc_count(WTC_COLD_STARTS, 1);
 	pg_atomic_write_u32(&wtc_shared->cold_reason, reason);
@@ -433,7 +435,7 @@ adopt(const Position *p, XLogRecPtr start)
 	if (status == WTC_OK)
 		status = store(start, &refused);
 	if (status == WTC_OK && refused)
-		return WTC_FAIL_OTHER;	/* something else already: meet that */
+		return wtc_fail(WTC_FAIL_OTHER, WTC_TOKEN_LOST);	/* meet what is there */
 	/* a server that is full keeps an older position, if it has one */
 	if (status != WTC_OK && !(status == WTC_FAIL_OOM && p->any))
 		return status;
@@ -510,7 +512,7 @@ wtc_position_meet(bool fresh)
 	if (status != WTC_OK)
 		return status;
 	if (strcmp(wtc_link.watched, token) != 0)
-		return WTC_FAIL_OTHER;	/* it has been set again meanwhile */
+		return wtc_fail(WTC_FAIL_OTHER, WTC_TOKEN_LOST);
 
 	parse_position(&answer, &p);
 	if (!kept || !p.any)

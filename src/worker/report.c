@@ -16,7 +16,9 @@
 #include "redis/conn.h"
 #include "redis/status.h"
 #include "redis/url.h"
+#include "redis/words.h"
 #include "shared/breaker.h"
+#include "shared/failures.h"
 #include "shared/shmem.h"
 #include "utils/timestamp.h"
 #include "worker/report.h"
@@ -50,6 +52,7 @@ static bool
 log_failures(void)
 {
 	StringInfoData classes;
+	WtcFailure	last;
 	char		endpoint[512];
 	uint64		total = 0;
 
@@ -60,9 +63,14 @@ log_failures(void)
 		uint64		new = now - logged[i];
 
 		if (new > 0)
+		{
 			appendStringInfo(&classes, "%s%s " UINT64_FORMAT,
 							 total > 0 ? ", " : "",
 							 wtc_status_name((WtcStatus) i), new);
+			wtc_failure_get(i, &last);
+			if (last.words[0] != '\0')
+				appendStringInfo(&classes, " (%s)", last.words);
+		}
 		total += new;
 		logged[i] = now;
 	}
@@ -150,10 +158,17 @@ wtc_report_link(WtcStatus status)
 		return;
 	describe_endpoint(endpoint, sizeof(endpoint));
 	if (status != WTC_OK)
+	{
+		const char *words = wtc_words_take(status);
+
+		/* said here, so it is not counted: the worker tries all the time */
+		wtc_failure_note(status, words);
 		ereport(LOG,
 				(errmsg("wtcache: the worker cannot talk to Redis at %s: %s",
-						endpoint, wtc_status_name(status)),
+						endpoint, words[0] == '\0' ? wtc_status_name(status) :
+						psprintf("%s (%s)", wtc_status_name(status), words)),
 				 errdetail("What is committed meanwhile will be replayed from WAL.")));
+	}
 	else
 		ereport(LOG,
 				(errmsg("wtcache: the worker talks to Redis at %s again",

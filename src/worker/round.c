@@ -30,6 +30,8 @@
 #include "change/batch.h"
 #include "change/message.h"
 #include "push/push.h"
+#include "redis/words.h"
+#include "shared/failures.h"
 #include "shared/holds.h"
 #include "shared/shmem.h"
 #include "utils/memutils.h"
@@ -414,7 +416,7 @@ push_gathered(Round *r, WtcStatus *status)
 	wtc_chunk_clear(r->chunk);
 	MemoryContextReset(r->chunk_cxt);
 	if (rejected != WTC_OK)
-		wtc_count_failure(rejected);
+		wtc_count_failure(rejected, wtc_words_take(rejected));
 	if (outcome == WTC_PUSH_SKIPPED)
 		return WTC_REPLAY_CLOSED;
 	if (outcome == WTC_PUSH_FAILED)

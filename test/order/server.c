@@ -29,6 +29,7 @@
 #include "replication/walsender_private.h"
 #include "shared/debug.h"
 #include "shared/holds.h"
+#include "shared/failures.h"
 #include "shared/rejected.h"
 #include "shared/prepared.h"
 #include "shared/shmem.h"
@@ -506,6 +507,7 @@ server_start(void)
 	my_wait_event_info = &wait_event_info;
 	wtc_shmem_init();
 	wtc_shmem_add(wtc_holds_size, wtc_holds_attach);
+	wtc_shmem_add(wtc_failures_size, wtc_failures_attach);
 	wtc_shmem_add(wtc_rejected_size, wtc_rejected_attach);
 	wtc_token_init();
 	wtc_versions_init();

@@ -499,9 +499,9 @@ my $logged = sub {
 		my ($total, $classes) = ($1, $2);
 		my $n = 0;
 
-		foreach (split /, /, $classes)
+		# each with what was said, in parentheses
+		while ($classes =~ /\G(\w+) (\d+)(?: \(.*?\))?(?:, |$)/g)
 		{
-			/^(\w+) (\d+)$/ or die "unexpected: $classes";
 			$sum{$1} += $2;
 			$n += $2;
 		}

@@ -127,10 +127,14 @@ sub wait_for_setting
 	return;
 }
 
+# A counter of wtcache.stat; fail_CLASS is one of wtcache.stat_failure
 sub stat
 {
 	my ($self, $counter) = @_;
 
+	return $self->safe_psql('postgres',
+		"SELECT count FROM wtcache.stat_failure WHERE class = '$1'")
+	  if $counter =~ /^fail_(\w+)$/;
 	return $self->safe_psql('postgres', "SELECT $counter FROM wtcache.stat");
 }
 
@@ -141,7 +145,8 @@ sub stats
 
 	return map { /^\s*"(\w+)": ?(\d+),?\s*$/ ? ($1 => $2) : () } split /\n/,
 	  $self->safe_psql('postgres',
-		'SELECT jsonb_pretty(to_jsonb(s)) FROM wtcache.stat s');
+		q{SELECT jsonb_pretty(to_jsonb(s) || f.counts) FROM wtcache.stat s,
+		  (SELECT jsonb_object_agg('fail_' || class, count) FROM wtcache.stat_failure) f(counts)});
 }
 
 sub status
