@@ -23,6 +23,7 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "commands/event_trigger.h"
+#include "commands/policy.h"
 #include "commands/trigger.h"
 #include "compat.h"
 #include "executor/spi.h"
@@ -282,6 +283,19 @@ check_partitions(Relation rel)
 	}
 }
 
+/* Policies are for who reads the table, and nobody asks them in Redis. */
+static void
+warn_of_policies(Relation rel)
+{
+	if (rel->rd_rel->relrowsecurity || relation_has_policies(rel))
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("row security of \"%s\" does not apply to the cache",
+						RelationGetRelationName(rel)),
+				 errdetail("The image of every row is stored, and whoever can read Redis can read it."),
+				 errhint("Leave out columns with the columns argument or rows with the condition, and let only those read Redis who may see the rest.")));
+}
+
 /* The table, locked as by CREATE TRIGGER. */
 static Relation
 open_own_table(FunctionCallInfo fcinfo)
@@ -316,6 +330,7 @@ wtcache_attach(PG_FUNCTION_ARGS)
 	args = wtc_arguments_collect(fcinfo, rel, NULL);
 	check_arguments(rel, &args);
 	notice_children(rel);
+	warn_of_policies(rel);
 	forget_attachment(rel, &args);
 
 	tables = wtc_tables_with_rows(rel);

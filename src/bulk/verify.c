@@ -36,7 +36,6 @@
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/memutils.h"
-#include "utils/rls.h"
 #include "utils/timestamp.h"
 
 #include <math.h>
@@ -110,12 +109,7 @@ check_rights(Relation rel, bool repair)
 					   RelationGetRelationName(rel));
 	if (repair)
 		wtc_check_owner(rel);
-	if (check_enable_rls(relid, InvalidOid, true) == RLS_ENABLED)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("query would be affected by row-level security policy for table \"%s\"",
-						RelationGetRelationName(rel)),
-				 errdetail("wtcache.verify() reads all rows.")));
+	wtc_check_row_security(rel, "wtcache.verify()");
 }
 
 static void

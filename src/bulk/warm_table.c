@@ -49,6 +49,7 @@ wtc_warm_open(Oid relid, const Trigger **trigger)
 	*trigger = wtc_attached_trigger(rel);
 	wtc_check_firing(rel, *trigger);
 	check_rights(rel);
+	wtc_check_row_security(rel, "wtcache.warm()");
 	return rel;
 }
 

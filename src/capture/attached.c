@@ -23,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/lsyscache.h"
+#include "utils/rls.h"
 #include "utils/syscache.h"
 
 /*
@@ -269,4 +270,17 @@ wtc_tables_with_rows(Relation rel)
 			result = lappend_oid(result, lfirst_oid(lc));
 	}
 	return result;
+}
+
+void
+wtc_check_row_security(Relation rel, const char *name)
+{
+	if (check_enable_rls(RelationGetRelid(rel), InvalidOid,
+						 true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("query would be affected by row-level security policy for table \"%s\"",
+						RelationGetRelationName(rel)),
+				 errdetail("%s reads all rows.", name),
+				 errhint("Call it as a role that has BYPASSRLS, or as the table's owner without FORCE ROW LEVEL SECURITY.")));
 }

@@ -69,6 +69,12 @@ extern Oid	wtc_relation_owner(Oid relid);
 /* An error unless the current user owns the table. */
 extern void wtc_check_owner(Relation rel);
 
+/*
+ * An error unless the user sees all rows of the table; name is what reads
+ * them.
+ */
+extern void wtc_check_row_security(Relation rel, const char *name);
+
 /* A table and all below it, those that hold rows; by OID. */
 extern List *wtc_tables_with_rows(Relation rel);
 
