@@ -196,6 +196,13 @@ AS 'MODULE_PATHNAME', 'wtcache_take_over';
 COMMENT ON FUNCTION wtcache.take_over() IS
 'makes this server write to Redis again after another one has taken it over; false if none has';
 
+CREATE FUNCTION wtcache.acknowledge()
+RETURNS boolean
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_acknowledge';
+COMMENT ON FUNCTION wtcache.acknowledge() IS
+'lets wtcache.status be healthy although the cache was emptied; false if there is nothing to acknowledge';
+
 --
 -- Filling the cache.  wtcache.warm() keeps these tables as their owner, so no
 -- other role needs rights on them.  They are state and not dumped.
@@ -527,6 +534,7 @@ REVOKE ALL ON FUNCTION wtcache.cover_partitions(),
     wtcache.get(text),
     wtcache.flush(interval),
     wtcache.take_over(),
+    wtcache.acknowledge(),
     wtcache.status(), wtcache.stat(), wtcache.stat_failure(), wtcache.stat_attachment(),
     wtcache.stat_latency(), wtcache.stat_latency_buckets(), wtcache.stat_reset(),
     wtcache.rejected()

@@ -50,6 +50,7 @@
 #include "push/versions.h"
 #include "schema/ddl.h"
 #include "shared/failures.h"
+#include "shared/filled.h"
 #include "shared/holds.h"
 #include "shared/prepared.h"
 #include "shared/rejected.h"
@@ -77,6 +78,7 @@ _PG_init(void)
 	wtc_shmem_add(wtc_prepared_size, wtc_prepared_attach);
 	wtc_shmem_add(wtc_holds_size, wtc_holds_attach);
 	wtc_shmem_add(wtc_failures_size, wtc_failures_attach);
+	wtc_shmem_add(wtc_filled_size, wtc_filled_attach);
 	wtc_shmem_add(wtc_rejected_size, wtc_rejected_attach);
 	wtc_shmem_add(wtc_key_size, wtc_key_attach);
 	wtc_token_init();

@@ -13,6 +13,7 @@
 #include "api/advice.h"
 #include "commands/dbcommands.h"
 #include "guc.h"
+#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "redis/conn.h"
@@ -20,6 +21,7 @@
 #include "redis/url.h"
 #include "shared/breaker.h"
 #include "shared/failures.h"
+#include "shared/filled.h"
 #include "shared/shmem.h"
 #include "sql.h"
 #include "utils/builtins.h"
@@ -199,21 +201,50 @@ about_wal(StringInfo buf)
 }
 
 /*
+ * Have all tables that are attached in this database been warmed since, or found to
+ * be in the cache?  Of one without any, it is not known what the cache has lost:
+ * other databases are not seen from here.
+ */
+static bool
+all_filled(TimestampTz since)
+{
+	bool		filled;
+
+	SPI_connect();
+	if (SPI_execute("SELECT relation::pg_catalog.oid FROM wtcache.attachments()",
+					true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read wtcache.attachments()");
+	filled = SPI_processed > 0;
+	for (uint64 i = 0; i < SPI_processed && filled; i++)
+	{
+		bool		isnull;
+		Datum		relid = SPI_getbinval(SPI_tuptable->vals[i],
+										  SPI_tuptable->tupdesc, 1, &isnull);
+
+		filled = wtc_filled_since(DatumGetObjectId(relid)) >= since;
+	}
+	SPI_finish();
+	return filled;
+}
+
+/*
  * What was in the cache before it was emptied would have expired by now, if it
- * had the usual time to live and was not written again.  Until then it is said:
- * tables are warmed one by one, those of other databases too, and it is not
- * recorded when all is back that was there.
+ * had the usual time to live and was not written again.
  */
 static void
 about_content(StringInfo buf)
 {
 	TimestampTz at = (TimestampTz) pg_atomic_read_u64(&wtc_shared->cold_at);
 	TimestampTz until = at + (TimestampTz) wtc_default_ttl * USECS_PER_SEC;
+	const char *since;
 
-	if (at == 0 || until < GetCurrentTimestamp())
+	if (at == 0 || until < GetCurrentTimestamp() ||
+		pg_atomic_read_u64(&wtc_shared->cold_known) == (uint64) at ||
+		all_filled(at))
 		return;
-	appendStringInfo(line(buf), "The cache was emptied at %s: %s. It fills as rows are written; CALL wtcache.warm() fills it at once, for each table. Whether all have been warmed is not known here: this line goes at %s.",
-					 time_text(at),
+	since = time_text(at);
+	appendStringInfo(line(buf), "The cache was emptied at %s: %s. It fills as rows are written; CALL wtcache.warm() fills it at once, for each table. This line goes when all tables attached in this database have been warmed or verified, when wtcache.acknowledge() is called, or at %s.",
+					 since,
 					 wtc_cold_reason_text(pg_atomic_read_u32(&wtc_shared->cold_reason)),
 					 time_text(until));
 }

@@ -29,6 +29,7 @@
 #include "funcapi.h"
 #include "guc.h"
 #include "miscadmin.h"
+#include "shared/filled.h"
 #include "sql.h"
 #include "txn/pending.h"
 #include "txn/prefix.h"
@@ -165,6 +166,7 @@ verify_keys(WtcVerify *run, Relation root)
 static void
 verify(FunctionCallInfo fcinfo, WtcVerify *run)
 {
+	TimestampTz begun_at = GetCurrentTimestamp();
 	bool		orphans;
 	Relation	root;
 	ListCell   *lc;
@@ -183,6 +185,8 @@ verify(FunctionCallInfo fcinfo, WtcVerify *run)
 	if (orphans && !root->rd_rel->relispartition)
 		verify_keys(run, root);
 	SPI_finish();
+	if (run->sample == 1 && run->found[WTC_DIFF_MISSING] == 0)
+		wtc_filled_note(RelationGetRelid(root), begun_at);
 	relation_close(root, NoLock);
 }
 

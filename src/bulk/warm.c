@@ -41,6 +41,7 @@
 #include "redis/conn.h"
 #include "redis/status.h"
 #include "shared/breaker.h"
+#include "shared/filled.h"
 #include "shared/shmem.h"
 #include "sql.h"
 #include "storage/bufmgr.h"
@@ -82,6 +83,7 @@ typedef struct WarmRun
 	WtcWarmJob	job;
 	MemoryContext batch_cxt;	/* reset after each batch */
 	int64		begun_us;
+	TimestampTz begun_at;
 	int64		pushed;			/* rows of this call */
 
 	/* skipped rows tried again in this batch, and what became of them */
@@ -432,6 +434,13 @@ finish_job(WarmRun *run)
 	run->job.finished = true;
 	wtc_warm_save(&run->job);
 	SPI_commit();
+
+	/*
+	 * rows of an earlier call may have been pushed before the cache was
+	 * emptied
+	 */
+	if (!run->options.resume && run->job.condition == NULL)
+		wtc_filled_note(run->job.relid, run->begun_at);
 	if (run->job.rows_skipped > 0)
 		ereport(NOTICE,
 				(errmsg("rows that are locked by other transactions have been skipped: %lld",
@@ -452,6 +461,7 @@ run_job(WarmRun *run, char *condition)
 		return;
 	}
 	run->begun_us = wtc_clock_us();
+	run->begun_at = GetCurrentTimestamp();
 	while (!run->job.retrying)
 		do_batch(run, &any);
 	if (run->job.rows_skipped > 0)

@@ -190,7 +190,8 @@ wtc_link_open(bool *fresh)
 void
 wtc_link_connect(void)
 {
-	wtc_link_skipped = wtc_url[0] == '\0' ||
+	/* what pg_upgrade writes is in the cache, or is not to be */
+	wtc_link_skipped = wtc_url[0] == '\0' || IsBinaryUpgrade ||
 		!wtc_breaker_allows(wtc_clock_us(), cooldown_us());
 	if (wtc_link_skipped)
 	{

@@ -126,6 +126,7 @@ shmem_startup(void)
 		pg_atomic_init_u64(&wtc_shared->retained, 0);
 		pg_atomic_init_u64(&wtc_shared->cold_at, 0);
 		pg_atomic_init_u32(&wtc_shared->cold_reason, WTC_COLD_NONE);
+		pg_atomic_init_u64(&wtc_shared->cold_known, 0);
 		pg_atomic_init_u32(&wtc_shared->mode, wtc_mode);
 		pg_atomic_init_u32(&wtc_shared->link, 0);
 		pg_atomic_init_u64(&wtc_shared->link_since, 0);

@@ -144,6 +144,8 @@ typedef struct WtcShared
 	pg_atomic_uint64 retained;	/* WAL is kept from here on; 0: no slot */
 	pg_atomic_uint64 cold_at;	/* TimestampTz; 0: never */
 	pg_atomic_uint32 cold_reason;	/* WtcColdReason */
+	pg_atomic_uint64 cold_known;	/* the cold_at that an operator has
+									 * acknowledged; written by any backend */
 	pg_atomic_uint32 mode;		/* WtcMode, without role and database */
 	pg_atomic_uint32 link;		/* WtcStatus: how the worker's last talk with
 								 * Redis ended */

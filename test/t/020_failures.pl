@@ -128,8 +128,8 @@ works('at first, tagged', table => 'tagged');
 # --- a real server -----------------------------------------------------------
 
 $redis->stop;
-fails('down', 'connect');
-fails('down, new session', 'connect', new => 1);
+fails('down', 'no_socket');
+fails('down, new session', 'no_socket', new => 1);
 $redis->start;
 heals('up again');
 works('up again');
@@ -380,9 +380,9 @@ delete $redis->{config}{'key-load-delay'};
 	move_to('redis://127.0.0.1:1');
 	fails('nobody listens', 'connect');
 	move_to('unix:///nonexistent/redis.sock');
-	fails('no such socket', 'connect');
+	fails('no such socket', 'no_socket');
 	move_to('redis://no-such-host.invalid');
-	fails('no such host', 'connect');
+	fails('no such host', 'unknown_host');
 	move_to($redis->url);
 	heals('back again');
 	works('back again');

@@ -569,7 +569,7 @@ like($err, qr/ERROR:  could not read from Redis: timeout/, 'paused: a clear one'
 cmp_ok(time - $begun, '<', 60, 'paused: soon');
 $redis->stop('KILL');
 ($code, $out, $err) = $node->psql('postgres', q{SELECT * FROM wtcache.verify('items')});
-like($err, qr/ERROR:  could not read from Redis: (connect|closed)/, 'gone: a clear error');
+like($err, qr/ERROR:  could not read from Redis: (no_socket|connect|closed)/, 'gone: a clear error');
 $redis->start;
 
 $node->stop;
