@@ -39,8 +39,9 @@ INSERT INTO dd VALUES (3, 'no', 'g'), (4, 'yes', 'title'), (5, 'yes', 'g');
 -- of a column that is not in the image only the name changes
 ALTER TABLE dd RENAME COLUMN grp TO category;
 \! $REDIS get dd:5
--- braces do not fit into templates
+-- a brace in the name is quoted
 ALTER TABLE dd RENAME COLUMN "I d" TO "i}d";
+ALTER TABLE dd RENAME COLUMN "i}d" TO "I d";
 -- undone
 BEGIN;
 ALTER TABLE dd RENAME COLUMN "I d" TO id;

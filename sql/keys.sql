@@ -152,3 +152,23 @@ COMMIT;
 SELECT wtcache.get('ks:2') = row_to_json(ks)::jsonb AS same FROM ks WHERE id = 2;
 
 DROP TABLE ky, ky1, kn, kc, ks;
+
+-- names of columns that are no bare placeholders
+CREATE TABLE kb ("a}b" int, """q" int, v text, PRIMARY KEY ("a}b", """q"));
+SELECT wtcache.attach('kb');
+SELECT key FROM wtcache.attachments WHERE relation = 'kb'::regclass;
+INSERT INTO kb VALUES (1, 2, 'x');
+\! $REDIS get kb:1:2
+ALTER TABLE kb RENAME "a}b" TO ab;
+ALTER TABLE kb RENAME """q" TO "q}""}";
+SELECT key FROM wtcache.attachments WHERE relation = 'kb'::regclass;
+UPDATE kb SET v = 'y';
+\! $REDIS get kb:1:2
+ALTER TABLE kb RENAME "q}""}" TO q;
+SELECT key FROM wtcache.attachments WHERE relation = 'kb'::regclass;
+SELECT wtcache.attach('kb', key => 'kb:{"ab"}:{q}}}', replace => true);
+UPDATE kb SET v = 'z';
+\! $REDIS get 'kb:1:2}'
+SELECT wtcache.attach('kb', key => 'kb:{"ab}:{q}', replace => true);
+SELECT wtcache.attach('kb', key => 'kb:{""}:{q}', replace => true);
+DROP TABLE kb;

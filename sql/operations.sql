@@ -19,13 +19,13 @@ SELECT wtcache.set(key => 'op:6', value => '1', tags => '{z}');
 SELECT wtcache.set('op:7', '1', NULL, NULL);
 SELECT wtcache.delete('op:3', 'op:4', 'op:none');
 \! $REDIS exists op:3 op:4
-SELECT wtcache.delete(VARIADIC '{op:5,op:7}');
-SELECT wtcache.delete(VARIADIC '{}');
+SELECT wtcache.delete(VARIADIC '{op:5,op:7}'::text[]);
+SELECT wtcache.delete(VARIADIC '{}'::text[]);
 \! $REDIS exists op:5 op:7
 SELECT wtcache.invalidate_tag('x', 'z', 'never used');
 \! $REDIS exists op:2 op:6 tag:x tag:z
 \! $REDIS exists tag:y
-SELECT wtcache.invalidate_tag(VARIADIC '{}');
+SELECT wtcache.invalidate_tag(VARIADIC '{}'::text[]);
 -- over something of another type: replaced
 \! $REDIS rpush op:list a b
 SELECT wtcache.set('op:list', '"no list"');
@@ -197,7 +197,7 @@ SELECT wtcache.delete(NULL);
 SELECT wtcache.delete('op:1', NULL);
 SELECT wtcache.delete('');
 SELECT wtcache.delete('op:1', '');
-SELECT wtcache.delete(VARIADIC NULL) IS NULL AS nothing;
+SELECT wtcache.delete(VARIADIC NULL::text[]) IS NULL AS nothing;
 SELECT wtcache.invalidate_tag(NULL);
 SELECT wtcache.invalidate_tag('');
 SELECT wtcache.get(NULL) IS NULL AS nothing;
@@ -245,5 +245,28 @@ SELECT wtcache.get('op:tagged') AS tagged;
 ROLLBACK TO a;
 SELECT wtcache.get('op:tagged') AS tagged;
 ROLLBACK;
+
+-- arrays, also of other types
+\! $REDIS mset op:x 1 op:y 2 op:z 3 7 4 8 5
+SELECT wtcache.delete(ARRAY['op:x', 'op:y']);
+SELECT wtcache.delete(VARIADIC ARRAY['op:z']);
+SELECT wtcache.delete(ARRAY[7, 8]);
+\! $REDIS exists op:x op:y op:z 7 8
+SELECT wtcache.set('op:x', '1', NULL, '{op:t1}'), wtcache.set('op:y', '2', NULL, '{op:t2}');
+SELECT wtcache.invalidate_tag(ARRAY['op:t1', 'op:t2']::varchar[]);
+\! $REDIS exists op:x op:y
+SELECT wtcache.delete(ARRAY['op:x', NULL]);
+SELECT wtcache.delete('{op:x}');
+
+-- which key holds what jsonb does not take
+\! $REDIS set op:null '{"v":"\u0000"}'
+\! $REDIS set op:lone '{"v":"\ud800"}'
+\! $REDIS set op:large '{"v":1e400000}'
+\! $REDIS set op:text 'hello'
+SELECT wtcache.get('op:null');
+SELECT wtcache.get('op:lone');
+SELECT wtcache.get('op:large');
+SELECT wtcache.get('op:text');
+\! $REDIS del op:null op:lone op:large op:text
 
 DROP TABLE op;

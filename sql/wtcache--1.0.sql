@@ -175,6 +175,21 @@ AS 'MODULE_PATHNAME', 'wtcache_invalidate_tag';
 COMMENT ON FUNCTION wtcache.invalidate_tag(text[]) IS
 'deletes all keys that carry one of the tags when the transaction commits';
 
+-- a call with an array, without VARIADIC
+CREATE FUNCTION wtcache.delete(keys anyarray)
+RETURNS void
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_delete';
+COMMENT ON FUNCTION wtcache.delete(anyarray) IS
+'deletes keys when the transaction commits';
+
+CREATE FUNCTION wtcache.invalidate_tag(tags anyarray)
+RETURNS void
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_invalidate_tag';
+COMMENT ON FUNCTION wtcache.invalidate_tag(anyarray) IS
+'deletes all keys that carry one of the tags when the transaction commits';
+
 CREATE FUNCTION wtcache.get(key text)
 RETURNS jsonb
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
@@ -506,7 +521,7 @@ SELECT d.datname AS database, r.key, a.relation, r.reason, r.message, r.since
               pg_catalog.regexp_replace(pg_catalog.current_setting('wtcache.key_prefix'), '([%_\\])', '\\\1', 'g')
               OPERATOR(pg_catalog.||) pg_catalog.replace(pg_catalog.replace(
               pg_catalog.regexp_replace(pg_catalog.regexp_replace(t.key,
-              '([%_\\])', '\\\1', 'g'), '\{[^{}]+\}', '%', 'g'), '{{', '{'), '}}', '}'))
+              '([%_\\])', '\\\1', 'g'), '\{("([^"]|"")*"|[^{}]+)\}', '%', 'g'), '{{', '{'), '}}', '}'))
        HAVING pg_catalog.count(*) OPERATOR(pg_catalog.=) 1) a ON true;
 COMMENT ON VIEW wtcache.rejected IS
 'the keys that Redis has refused to store, until it stores them';
@@ -529,8 +544,8 @@ REVOKE ALL ON FUNCTION wtcache.cover_partitions(),
     wtcache.detach(regclass, boolean),
     wtcache.clear(regclass),
     wtcache.set(text, jsonb, interval, text[]),
-    wtcache.delete(text[]),
-    wtcache.invalidate_tag(text[]),
+    wtcache.delete(text[]), wtcache.delete(anyarray),
+    wtcache.invalidate_tag(text[]), wtcache.invalidate_tag(anyarray),
     wtcache.get(text),
     wtcache.flush(interval),
     wtcache.take_over(),

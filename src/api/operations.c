@@ -26,6 +26,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(wtcache_set);
@@ -72,15 +73,27 @@ complete_key(const char *text)
 	return complete(text, "key", wtc_complete_key);
 }
 
+/* The elements of an array as text; those of other types as they are written. */
 static Datum *
 elements(ArrayType *array, const char *what, int *n)
 {
+	Oid			type = ARR_ELEMTYPE(array);
 	Datum	   *elems;
+	int16		len;
+	bool		byval;
+	char		align;
+	Oid			output;
+	bool		varlena;
 
 	if (array_contains_nulls(array))
 		refuse_null(what);
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
-					  &elems, NULL, n);
+	get_typlenbyvalalign(type, &len, &byval, &align);
+	deconstruct_array(array, type, len, byval, align, &elems, NULL, n);
+	if (type == TEXTOID)
+		return elems;
+	getTypeOutputInfo(type, &output, &varlena);
+	for (int i = 0; i < *n; i++)
+		elems[i] = CStringGetTextDatum(OidOutputFunctionCall(output, elems[i]));
 	return elems;
 }
 
@@ -280,25 +293,22 @@ carries_tag(WtcSpan tag, void *arg)
 	return member;
 }
 
-Datum
-wtcache_get(PG_FUNCTION_ARGS)
+/* What the cache holds under a key; *isnull: nothing. */
+static Datum
+get(WtcSpan key, bool *isnull)
 {
-	WtcSpan		key = complete(text_to_cstring(PG_GETARG_TEXT_PP(0)), "key",
-							   wtc_complete_key);
 	WtcValue	value;
 	Datum		result = (Datum) 0;
-	bool		isnull = false;
 
-	if (get_pending(key, &result, &isnull))
-	{
-		if (isnull)
-			PG_RETURN_NULL();
-		PG_RETURN_DATUM(result);
-	}
+	if (get_pending(key, &result, isnull))
+		return result;
 
 	check_read(wtc_read_get(key.data, key.len, &value));
 	if (value.kind == WTC_VALUE_NONE || wtc_pending_any_tag(carries_tag, &key))
-		PG_RETURN_NULL();
+	{
+		*isnull = true;
+		return (Datum) 0;
+	}
 
 	switch (value.kind)
 	{
@@ -306,14 +316,42 @@ wtcache_get(PG_FUNCTION_ARGS)
 		case WTC_VALUE_NUMBER:
 			break;
 		case WTC_VALUE_STRING:
-			PG_RETURN_DATUM(parse_jsonb(value.data, value.len));
+			return parse_jsonb(value.data, value.len);
 		case WTC_VALUE_HASH:
-			if (value.len == 0)
-				PG_RETURN_NULL();
-			PG_RETURN_DATUM(object_of_value(&value));
+			if (value.len > 0)
+				return object_of_value(&value);
+			break;
 	}
-	PG_RETURN_NULL();
+	*isnull = true;
+	return (Datum) 0;
 }
+
+/* Which key an error is about: jsonb does not take all that is JSON. */
+static void
+name_key(void *arg)
+{
+	errcontext("value of key \"%s\" in the cache", (const char *) arg);
+}
+
+Datum
+wtcache_get(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	WtcSpan		key = complete(name, "key", wtc_complete_key);
+	ErrorContextCallback context = {
+		.previous = error_context_stack,.callback = name_key,.arg = name
+	};
+	bool		isnull = false;
+	Datum		result;
+
+	error_context_stack = &context;
+	result = get(key, &isnull);
+	error_context_stack = context.previous;
+	if (isnull)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(result);
+}
+
 
 /* For tests only; no extension script declares it. */
 Datum

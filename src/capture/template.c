@@ -47,19 +47,69 @@ add_literal(WtcTemplate *tpl, StringInfo literal)
 	resetStringInfo(literal);
 }
 
+/*
+ * The name in the placeholder that begins here, behind its brace, palloc'd: bare up
+ * to the next brace, or quoted as SQL does.  *p is set behind the placeholder; NULL:
+ * it has no end.
+ */
+static char *
+read_name(const char **p)
+{
+	StringInfoData name;
+	const char *c = *p;
+	bool		quoted = *c == '\x22';
+
+	initStringInfo(&name);
+	for (c += quoted; *c; c++)
+	{
+		if (!quoted && *c == '}')
+			break;
+		if (quoted && *c == '\x22')
+		{
+			c++;
+			if (*c != '\x22')
+				break;
+		}
+		appendStringInfoChar(&name, *c);
+	}
+	if (*c != '}')
+		return NULL;
+	*p = c + 1;
+	return name.data;
+}
+
+/* Appends a placeholder, with the name quoted if it could not be read bare. */
+static void
+append_placeholder(StringInfo buf, const char *name)
+{
+	if (name[0] != '\x22' && strchr(name, '}') == NULL)
+	{
+		appendStringInfo(buf, "{%s}", name);
+		return;
+	}
+	appendStringInfoString(buf, "{\x22");
+	for (const char *c = name; *c; c++)
+	{
+		if (*c == '\x22')
+			appendStringInfoChar(buf, *c);
+		appendStringInfoChar(buf, *c);
+	}
+	appendStringInfoString(buf, "\x22}");
+}
+
 /* Reads the placeholder at *p, which stands on its opening brace. */
 static AttrNumber
 parse_placeholder(const char **p, TupleDesc desc, const char *text)
 {
-	const char *start = *p + 1;
-	const char *end = strchr(start, '}');
+	char	   *name;
 
-	if (end == NULL)
+	(*p)++;
+	name = read_name(p);
+	if (name == NULL)
 		syntax_error(text, "A brace is opened and not closed.");
-	if (end == start)
+	if (name[0] == '\0')
 		syntax_error(text, "A placeholder names no column.");
-	*p = end + 1;
-	return find_column(pnstrdup(start, end - start), desc, text);
+	return find_column(name, desc, text);
 }
 
 /*
@@ -178,7 +228,6 @@ char *
 wtc_template_rename(const char *text, const char *from, const char *to)
 {
 	StringInfoData buf;
-	size_t		len = strlen(from);
 	const char *p = text;
 
 	initStringInfo(&buf);
@@ -190,10 +239,17 @@ wtc_template_rename(const char *text, const char *from, const char *to)
 			p += 2;
 			continue;
 		}
-		if (*p == '{' && strncmp(p + 1, from, len) == 0 && p[len + 1] == '}')
+		if (*p == '{')
 		{
-			appendStringInfo(&buf, "{%s}", to);
-			p += len + 2;
+			const char *start = p++;
+			char	   *name = read_name(&p);
+
+			if (name != NULL && strcmp(name, from) == 0)
+				append_placeholder(&buf, to);
+			else if (name != NULL)
+				appendBinaryStringInfo(&buf, start, p - start);
+			else
+				appendStringInfoChar(&buf, *start);
 			continue;
 		}
 		appendStringInfoChar(&buf, *p++);
@@ -222,7 +278,10 @@ wtc_template_default_key(const char *relname, TupleDesc desc,
 	initStringInfo(&buf);
 	append_quoted(&buf, relname);
 	for (int i = 0; i < ncolumns; i++)
-		appendStringInfo(&buf, ":{%s}",
-						 NameStr(TupleDescAttr(desc, columns[i] - 1)->attname));
+	{
+		appendStringInfoChar(&buf, ':');
+		append_placeholder(&buf,
+						   NameStr(TupleDescAttr(desc, columns[i] - 1)->attname));
+	}
 	return buf.data;
 }
