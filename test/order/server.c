@@ -70,6 +70,7 @@ int			max_worker_processes = 8;
 slist_head	BackgroundWorkerList;
 int			max_wal_senders = 1;
 int			max_replication_slots = 0;
+bool		IsBinaryUpgrade = false;
 WalSndCtlData *WalSndCtl = NULL;
 ReplicationSlotCtlData *ReplicationSlotCtl = NULL;
 ReplicationSlot *MyReplicationSlot = NULL;
