@@ -401,6 +401,7 @@ CREATE FUNCTION wtcache.stat(
     OUT rejected bigint,
     OUT rejected_unlisted bigint,
     OUT forged bigint,
+    OUT not_owned bigint,
     OUT stats_reset timestamptz)
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'wtcache_stat';

@@ -24,6 +24,7 @@
 #include "shared/filled.h"
 #include "shared/shmem.h"
 #include "sql.h"
+#include "txn/prefix.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "worker/position.h"

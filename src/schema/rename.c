@@ -52,24 +52,8 @@ wtc_follow_renaming(const WtcRenaming *renaming)
 		args[i] = renamed_argument(renaming, trigger->tgargs[i]);
 		changed |= strcmp(args[i], trigger->tgargs[i]) != 0;
 	}
-	if (!changed)
-		return;
-	wtc_set_arguments(rel, trigger, trigger->tgnargs, args);
-}
-
-void
-wtc_renaming_end(const WtcRenaming *renaming)
-{
-	Relation	rel = try_relation_open(renaming->relid, AccessShareLock);
-	char	   *condition;
-
-	if (rel == NULL)
-		return;
-	condition = renamed_condition(renaming, rel);
-	/* a writer must not read the old text with the new names */
-	if (condition != NULL)
-		LockRelationOid(renaming->relid, ShareRowExclusiveLock);
-	if (condition != NULL || renaming->from != NULL)
-		rewrite(renaming, rel, condition);
-	relation_close(rel, AccessShareLock);
+	if (changed)
+		wtc_set_arguments(rel, trigger, trigger->tgnargs, args);
+	if (rel != NULL)
+		relation_close(rel, AccessShareLock);
 }

@@ -460,6 +460,16 @@ wtc_worker_register(void)
 	};
 
 	/* pg_upgrade starts the server to move tables, not to serve anyone */
-	if (!IsBinaryUpgrade)
-		RegisterBackgroundWorker(&worker);
+	if (IsBinaryUpgrade)
+		return;
+	RegisterBackgroundWorker(&worker);
+
+	/* if there is no room it only logs, and nothing would be replayed */
+	if (!wtc_has_background_worker(worker.bgw_function_name))
+		ereport(FATAL,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("wtcache has no background worker"),
+				 errdetail("All that \"max_worker_processes\" (%d) allows are taken by other libraries.",
+						   max_worker_processes),
+				 errhint("Raise \"max_worker_processes\".")));
 }

@@ -410,13 +410,14 @@ foreach my $late (0, 1)
 	my $name = $late ? 'an older copy that has gone on' : 'an older copy';
 	my $copy = Wtcache::Node->new("copy$late");
 
+	$other->safe_psql('postgres', q{
+		DELETE FROM items WHERE id = 300;
+		UPDATE items SET seq = seq + 1, v = 'again'});
 	$other->stop;
 	$other->backup_fs_cold("cold$late");
 	$other->start;
 	# the first copy has left its own values
-	$other->safe_psql('postgres', q{
-		DELETE FROM items WHERE id = 300;
-		UPDATE items SET seq = seq + 1, v = 'again'});
+	$other->safe_psql('postgres', 'UPDATE items SET seq = seq + 1');
 	settled($other, "$name, before");
 	$other->safe_psql('postgres', q{
 		UPDATE items SET seq = seq + 300, v = 'lost' WHERE id <= 5;
