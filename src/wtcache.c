@@ -21,8 +21,9 @@
  *	read/		Reading Redis on behalf of SQL.  May raise errors.
  *	redis/		URL, connection, protocol, scripts.  Returns a status; knows
  *				nothing of PostgreSQL.
- *	shared/		Shared memory: counters, circuit breaker, in-flight marks, and
- *				what is left to the worker.
+ *	shared/		Shared memory: each file has a part of it, which only its functions
+ *				reach: slots of processes, what is left to the worker, what
+ *				the worker says, circuit breaker, statistics.
  *	worker/		The background worker: pushes from WAL what backends could not or
  *				did not, and notes how far everything is in Redis.
  *	bulk/		Many rows at once: warm, verify, clear.  May raise errors.
@@ -49,13 +50,18 @@
 #include "push/token.h"
 #include "push/versions.h"
 #include "schema/ddl.h"
-#include "shared/failures.h"
-#include "shared/filled.h"
+#include "shared/breaker.h"
+#include "shared/debug.h"
 #include "shared/holds.h"
+#include "shared/outbox.h"
 #include "shared/prepared.h"
 #include "shared/rejected.h"
+#include "shared/rounds.h"
 #include "shared/shmem.h"
+#include "shared/slots.h"
+#include "shared/state.h"
 #include "shared/stats.h"
+#include "shared/wake.h"
 #include "txn/xact.h"
 #include "worker/worker.h"
 
@@ -74,6 +80,13 @@ _PG_init(void)
 
 	wtc_guc_init();
 	wtc_shmem_init();
+	wtc_shmem_add(wtc_slots_size, wtc_slots_attach);
+	wtc_shmem_add(wtc_outbox_size, wtc_outbox_attach);
+	wtc_shmem_add(wtc_wake_size, wtc_wake_attach);
+	wtc_shmem_add(wtc_rounds_size, wtc_rounds_attach);
+	wtc_shmem_add(wtc_state_size, wtc_state_attach);
+	wtc_shmem_add(wtc_breaker_size, wtc_breaker_attach);
+	wtc_shmem_add(wtc_debug_size, wtc_debug_attach);
 	wtc_shmem_add(wtc_stats_size, wtc_stats_attach);
 	wtc_shmem_add(wtc_prepared_size, wtc_prepared_attach);
 	wtc_shmem_add(wtc_holds_size, wtc_holds_attach);

@@ -20,10 +20,9 @@
 #include "redis/status.h"
 #include "redis/url.h"
 #include "shared/breaker.h"
-#include "shared/failures.h"
-#include "shared/filled.h"
-#include "shared/shmem.h"
-#include "sql.h"
+#include "shared/outbox.h"
+#include "shared/slots.h"
+#include "shared/state.h"
 #include "txn/prefix.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -82,8 +81,7 @@ wtc_endpoint_text(void)
 double
 wtc_lag_seconds(void)
 {
-	TimestampTz since = (TimestampTz)
-	pg_atomic_read_u64(&wtc_shared->behind_since);
+	TimestampTz since = wtc_behind_since();
 	TimestampTz now = GetCurrentTimestamp();
 
 	return since == 0 || since >= now ? 0 : (now - since) / 1000000.0;
@@ -131,13 +129,11 @@ about_database(StringInfo buf)
 static void
 about_worker(StringInfo buf)
 {
-	uint32		state = pg_atomic_read_u32(&wtc_shared->worker_state);
-	uint32		link = pg_atomic_read_u32(&wtc_shared->link);
+	WtcWorkerState state = wtc_worker_state();
 	TimestampTz since;
+	int			link = wtc_worker_link(&since);
 
-	pg_read_barrier();
-	since = (TimestampTz) pg_atomic_read_u64(&wtc_shared->link_since);
-	if (pg_atomic_read_u32(&wtc_shared->worker_pid) == 0)
+	if (wtc_worker_pid() == 0)
 		appendStringInfoString(line(buf), "The worker is not running, so nothing is replayed. The server starts it again after a second; if it does not, see the server log for the reason.");
 	else if (link != WTC_OK && link < WTC_STATUS_COUNT)
 		appendStringInfo(line(buf), "The worker has not been able to use Redis at %s since %s: %s. %s What is committed meanwhile will be replayed.",
@@ -153,7 +149,7 @@ about_worker(StringInfo buf)
 		appendStringInfoString(line(buf), "The cache is being emptied. Wait until it is.");
 	else if (wtc_lag_seconds() > LAG_SECONDS)
 		appendStringInfo(line(buf), "Redis lacks what has been committed since %s. Wait until the worker has replayed it, or call wtcache.flush(), which waits for that.",
-						 time_text((TimestampTz) pg_atomic_read_u64(&wtc_shared->behind_since)));
+						 time_text(wtc_behind_since()));
 }
 
 /* Do commits push?  As long as Redis is loading, the worker says so. */
@@ -162,9 +158,8 @@ about_commits(StringInfo buf)
 {
 	TimestampTz since;
 	int			n;
-	uint32		last = pg_atomic_read_u32(&wtc_shared->last_failure);
-	TimestampTz last_at = (TimestampTz)
-	pg_atomic_read_u64(&wtc_shared->last_failure_at);
+	TimestampTz last_at;
+	int			last = wtc_last_failure(&last_at);
 
 	if (last == 0 || last >= WTC_STATUS_COUNT)
 		return;
@@ -183,13 +178,13 @@ about_commits(StringInfo buf)
 static void
 about_wal(StringInfo buf)
 {
-	uint64		watermark = pg_atomic_read_u64(&wtc_shared->watermark);
+	uint64		watermark = wtc_watermark();
 	uint64		waits;
 	double		most = wtc_max_wal_retained * 1024.0 * 1024.0;
 
-	if (pg_atomic_read_u64(&wtc_shared->retained) == InvalidXLogRecPtr)
+	if (wtc_worker_retained() == InvalidXLogRecPtr)
 	{
-		if (pg_atomic_read_u32(&wtc_shared->worker_pid) != 0)
+		if (wtc_worker_pid() != 0)
 			appendStringInfoString(line(buf), "There is no replication slot \"wtcache\", so the server may remove WAL that has not been replayed, and the cache would be emptied. Set \"wal_level\" to replica or logical, raise \"max_replication_slots\", and restart the server.");
 		return;
 	}
@@ -235,7 +230,7 @@ all_filled(TimestampTz since)
 static void
 about_content(StringInfo buf)
 {
-	TimestampTz at = (TimestampTz) pg_atomic_read_u64(&wtc_shared->cold_at);
+	TimestampTz at = wtc_cold_at();
 	TimestampTz until = at + (TimestampTz) wtc_default_ttl * USECS_PER_SEC;
 	const char *since;
 
@@ -243,10 +238,9 @@ about_content(StringInfo buf)
 		pg_atomic_read_u64(&wtc_shared->cold_known) == (uint64) at ||
 		all_filled(at))
 		return;
-	since = time_text(at);
-	appendStringInfo(line(buf), "The cache was emptied at %s: %s. It fills as rows are written; CALL wtcache.warm() fills it at once, for each table. This line goes when all tables attached in this database have been warmed or verified, when wtcache.acknowledge() is called, or at %s.",
-					 since,
-					 wtc_cold_reason_text(pg_atomic_read_u32(&wtc_shared->cold_reason)),
+	appendStringInfo(line(buf), "The cache was emptied at %s: %s. It fills as rows are written; CALL wtcache.warm() fills it at once, for each table. Whether all have been warmed is not known here: this line goes at %s.",
+					 time_text(at),
+					 wtc_cold_reason_text(wtc_cold_reason()),
 					 time_text(until));
 }
 

@@ -14,11 +14,14 @@
 #include "api/advice.h"
 #include "fmgr.h"
 #include "guc.h"
+#include "port/atomics.h"
 #include "push/token.h"
 #include "redis/conn.h"
 #include "redis/status.h"
 #include "shared/breaker.h"
-#include "shared/shmem.h"
+#include "shared/outbox.h"
+#include "shared/slots.h"
+#include "shared/state.h"
 #include "sql.h"
 #include "utils/builtins.h"
 #include "utils/pg_lsn.h"
@@ -85,9 +88,10 @@ put_redis(Row *row)
 	TimestampTz since;
 	int			failures;
 	WtcBreakerState state;
-	uint32		last;
+	TimestampTz failed_at;
+	int			last;
 
-	put_text(row, modes[pg_atomic_read_u32(&wtc_shared->mode)]);
+	put_text(row, modes[wtc_worker_mode()]);
 	put_text(row, wtc_endpoint_text());
 	put(row, BoolGetDatum(wtc_token() != 0), false);
 
@@ -95,19 +99,18 @@ put_redis(Row *row)
 	put_text(row, states[state]);
 	put_time(row, since);
 	put(row, Int32GetDatum(failures), false);
-	last = pg_atomic_read_u32(&wtc_shared->last_failure);
+	last = wtc_last_failure(&failed_at);
 	put_text(row, last == 0 ? NULL : wtc_status_name((WtcStatus) last));
-	put_time(row, (TimestampTz)
-			 pg_atomic_read_u64(&wtc_shared->last_failure_at));
+	put_time(row, failed_at);
 }
 
 static void
 put_worker(Row *row)
 {
-	uint32		pid = pg_atomic_read_u32(&wtc_shared->worker_pid);
-	uint32		state = pg_atomic_read_u32(&wtc_shared->worker_state);
+	int			pid = wtc_worker_pid();
+	WtcWorkerState state = wtc_worker_state();
 
-	put(row, Int32GetDatum((int32) pid), pid == 0);
+	put(row, Int32GetDatum(pid), pid == 0);
 	put_text(row, pid == 0 ? "not running" : wtc_worker_state_text(state));
 }
 
@@ -115,13 +118,13 @@ put_worker(Row *row)
 static void
 put_lag(Row *row)
 {
-	uint64		watermark = pg_atomic_read_u64(&wtc_shared->watermark);
-	uint64		retained = pg_atomic_read_u64(&wtc_shared->retained);
+	uint64		watermark = wtc_watermark();
+	uint64		retained = wtc_worker_retained();
 
 	put_lsn(row, watermark);
 	put_distance(row, watermark);
 	put(row, Float8GetDatum(wtc_lag_seconds()), RecoveryInProgress());
-	put(row, Int32GetDatum(pg_atomic_read_u32(&wtc_shared->parked)), false);
+	put(row, Int32GetDatum(wtc_worker_parked()), false);
 	put_lsn(row, retained);
 	put_distance(row, retained);
 }
@@ -131,20 +134,20 @@ wtcache_status(PG_FUNCTION_ARGS)
 {
 	Row			row = {0};
 	const char *advice = wtc_advice();
-	uint64		cold_at = pg_atomic_read_u64(&wtc_shared->cold_at);
+	TimestampTz cold_at = wtc_cold_at();
 	uint64		from;
 
 	put(&row, BoolGetDatum(advice == NULL), false);
 	put_text(&row, advice);
 	put_redis(&row);
 	put(&row, Int32GetDatum(wtc_inflight_count()), false);
-	from = pg_atomic_read_u64(&wtc_shared->replay_from);
+	from = wtc_replay_from();
 	pg_read_barrier();
-	put_lsn(&row, Min(from, pg_atomic_read_u64(&wtc_shared->replaying)));
+	put_lsn(&row, Min(from, wtc_replaying()));
 	put_worker(&row);
 	put_lag(&row);
-	put_time(&row, (TimestampTz) cold_at);
+	put_time(&row, cold_at);
 	put_text(&row, cold_at == 0 ? NULL :
-			 wtc_cold_reason_text(pg_atomic_read_u32(&wtc_shared->cold_reason)));
+			 wtc_cold_reason_text(wtc_cold_reason()));
 	PG_RETURN_DATUM(wtc_result_row(fcinfo, row.values, row.nulls));
 }

@@ -11,7 +11,8 @@
 
 #include "access/xlog.h"
 #include "fmgr.h"
-#include "shared/shmem.h"
+#include "shared/rounds.h"
+#include "shared/state.h"
 
 PG_FUNCTION_INFO_V1(wtcache_take_over);
 
@@ -23,9 +24,8 @@ wtcache_take_over(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("recovery is in progress"),
 				 errhint("wtcache.take_over() cannot be executed during recovery: only the primary server pushes.")));
-	if (pg_atomic_read_u32(&wtc_shared->worker_state) != WTC_WORKER_SUPERSEDED)
+	if (wtc_worker_state() != WTC_WORKER_SUPERSEDED)
 		PG_RETURN_BOOL(false);
-	pg_atomic_write_u32(&wtc_shared->take_over, 1);
-	wtc_worker_wake();
+	wtc_take_over_ask();
 	PG_RETURN_BOOL(true);
 }

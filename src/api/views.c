@@ -18,7 +18,7 @@
 #include "redis/status.h"
 #include "shared/failures.h"
 #include "shared/rejected.h"
-#include "shared/shmem.h"
+#include "shared/slots.h"
 #include "shared/stats.h"
 #include "sql.h"
 #include "utils/builtins.h"

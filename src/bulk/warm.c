@@ -41,8 +41,7 @@
 #include "redis/conn.h"
 #include "redis/status.h"
 #include "shared/breaker.h"
-#include "shared/filled.h"
-#include "shared/shmem.h"
+#include "shared/slots.h"
 #include "sql.h"
 #include "storage/bufmgr.h"
 #include "storage/lock.h"
@@ -113,7 +112,8 @@ check_redis_is_set(void)
 static const char *
 last_failure(void)
 {
-	uint32		last = pg_atomic_read_u32(&wtc_shared->last_failure);
+	TimestampTz at;
+	int			last = wtc_last_failure(&at);
 
 	return last == 0 ? "none" : wtc_status_name((WtcStatus) last);
 }

@@ -22,7 +22,7 @@
 #include "executor/executor.h"
 #include "guc.h"
 #include "miscadmin.h"
-#include "shared/shmem.h"
+#include "shared/slots.h"
 #include "txn/pending.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"

@@ -15,8 +15,8 @@
 #include "push/request.h"
 #include "redis/resp.h"
 #include "redis/script.h"
-#include "redis/words.h"
-#include "shared/shmem.h"
+#include "shared/slots.h"
+#include "shared/state.h"
 
 /* replies are short: all of a request's together are less than this */
 #define PUSH_MAX_READ	(64 * 1024 * 1024)
@@ -365,7 +365,7 @@ WtcTurn
 wtc_exchange_chunk(WtcChunk *chunk, const char *token, int64 deadline_us,
 				   WtcSaid * said)
 {
-	bool		journal = pg_atomic_read_u32(&wtc_shared->journal) != 0;
+	bool		journal = wtc_journaling();
 	bool		sent = false;
 	Exchange	x;
 

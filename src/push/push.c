@@ -35,9 +35,9 @@
 #include "push/token.h"
 #include "redis/words.h"
 #include "shared/debug.h"
-#include "shared/failures.h"
+#include "shared/outbox.h"
 #include "shared/rejected.h"
-#include "shared/shmem.h"
+#include "shared/slots.h"
 #include "utils/memutils.h"
 
 /* how long to wait before a key that is under way is tried again, microseconds */

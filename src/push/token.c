@@ -9,10 +9,14 @@
 
 #include "access/xlog.h"
 #include "guc.h"
+#include "port/atomics.h"
 #include "push/token.h"
 #include "redis/conn.h"
 #include "shared/breaker.h"
 #include "shared/shmem.h"
+#include "shared/slots.h"
+#include "shared/state.h"
+#include "shared/wake.h"
 #include "storage/pmsignal.h"
 #include "utils/timestamp.h"
 
@@ -75,7 +79,7 @@ worker_expected(void)
 	uint64		missed_at;
 	uint64		now;
 
-	if (pg_atomic_read_u32(&wtc_shared->worker_pid) != 0)
+	if (wtc_worker_pid() != 0)
 	{
 		if (pg_atomic_read_u64(&token->missed_at) != 0)
 			pg_atomic_write_u64(&token->missed_at, 0);
@@ -97,7 +101,7 @@ hopeless(void)
 {
 	TimestampTz since;
 	int			failures;
-	uint32		state = pg_atomic_read_u32(&wtc_shared->worker_state);
+	WtcWorkerState state = wtc_worker_state();
 
 	return state == WTC_WORKER_NO_REDIS || state == WTC_WORKER_COLD ||
 		state == WTC_WORKER_SUPERSEDED || !worker_expected() ||

@@ -10,6 +10,7 @@
 
 #include "common/hashfn.h"
 #include "guc.h"
+#include "port/atomics.h"
 #include "port/pg_bitutils.h"
 #include "push/versions.h"
 #include "shared/shmem.h"

@@ -19,7 +19,6 @@
 #include "redis/script.h"
 #include "redis/words.h"
 #include "shared/breaker.h"
-#include "shared/shmem.h"
 #include "utils/memutils.h"
 
 /* what a script of the worker may answer */

@@ -23,9 +23,12 @@
 #include "access/xlog.h"
 #include "compat.h"
 #include "miscadmin.h"
+#include "port/atomics.h"
 #include "read/wait.h"
 #include "redis/conn.h"
-#include "shared/shmem.h"
+#include "shared/outbox.h"
+#include "shared/rounds.h"
+#include "shared/slots.h"
 #include "shared/waits.h"
 #include "storage/latch.h"
 #include "walpos.h"
@@ -43,9 +46,9 @@ static bool
 being_pushed(XLogRecPtr lsn)
 {
 	/* the last slot is the worker's */
-	for (int i = 0; i < wtc_shared->nslots - 1; i++)
+	for (int i = 0; i < wtc_slots_count() - 1; i++)
 	{
-		uint64		mark = pg_atomic_read_u64(&wtc_shared->slots[i].inflight);
+		uint64		mark = wtc_inflight_of(i);
 
 		if (mark == InvalidXLogRecPtr || mark >= lsn)
 			continue;

@@ -26,6 +26,10 @@ typedef enum WtcBreakerState
 	WTC_BREAKER_HALF_OPEN
 } WtcBreakerState;
 
+/* For wtc_shmem_add(). */
+extern Size wtc_breaker_size(void);
+extern void wtc_breaker_attach(void *place, bool initialise);
+
 /*
  * May this backend talk to Redis now?  now_us is the monotonic clock.  True
  * in the half-open state makes the caller the probe.
@@ -37,5 +41,8 @@ extern void wtc_breaker_failure(int64 now_us, int limit, int64 cooldown_us);
 
 extern WtcBreakerState wtc_breaker_state(int64 now_us, TimestampTz *since,
 										 int *failures);
+
+/* How often it has opened. */
+extern uint32 wtc_breaker_opened(void);
 
 #endif							/* WTC_SHARED_BREAKER_H */

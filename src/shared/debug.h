@@ -8,6 +8,10 @@
 #ifndef WTC_SHARED_DEBUG_H
 #define WTC_SHARED_DEBUG_H
 
+/* For wtc_shmem_add(). */
+extern Size wtc_debug_size(void);
+extern void wtc_debug_attach(void *place, bool initialise);
+
 /*
  * Waits until wtc_debug_release() is called, or for half a minute.  Raises
  * nothing; meant for after the commit record.

@@ -9,7 +9,7 @@
 
 #include "port/atomics.h"
 #include "shared/rejected.h"
-#include "shared/shmem.h"
+#include "shared/slots.h"
 #include "storage/spin.h"
 #include "utils/timestamp.h"
 

@@ -12,8 +12,9 @@
 #include "common/hashfn.h"
 #include "compat.h"
 #include "miscadmin.h"
+#include "port/atomics.h"
 #include "port/pg_bitutils.h"
-#include "shared/shmem.h"
+#include "shared/slots.h"
 #include "shared/stats.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
@@ -127,7 +128,7 @@ wtc_stats_attach(void *place, bool initialise)
 		init_table(&stats->tables[0][i]);
 		init_table(&stats->tables[1][i]);
 	}
-	for (int i = 0; i < wtc_shared->nslots; i++)
+	for (int i = 0; i < wtc_slots_count(); i++)
 		init_place(&stats->places[i]);
 }
 
@@ -174,13 +175,13 @@ begin_epoch(Place *place, uint64 epoch)
 static Place *
 my_place(void)
 {
-	WtcSlot    *slot = wtc_my_shared_slot();
+	int			slot = wtc_slots_mine();
 	Place	   *place;
 	uint64		epoch;
 
-	if (slot == NULL)
+	if (slot < 0)
 		return NULL;
-	place = &stats->places[slot - wtc_shared->slots];
+	place = &stats->places[slot];
 	epoch = pg_atomic_read_u64(&stats->epoch);
 	if (unlikely(pg_atomic_read_u64(&place->epoch) != epoch))
 		begin_epoch(place, epoch);
@@ -370,7 +371,7 @@ wtc_latency_read(WtcLatencyKind kind, WtcLatency *latency)
 	uint64		epoch = pg_atomic_read_u64(&stats->epoch);
 
 	memset(latency, 0, sizeof(*latency));
-	for (int p = 0; p < wtc_shared->nslots; p++)
+	for (int p = 0; p < wtc_slots_count(); p++)
 		add_latency(latency, &stats->places[p], kind, epoch);
 }
 
@@ -442,7 +443,7 @@ take_all(HTAB *totals, Oid dbid)
 
 	for (int i = 0; i < WTC_TABLES; i++)
 		take(totals, dbid, &tables_of(epoch)[i]);
-	for (int p = 0; p < wtc_shared->nslots; p++)
+	for (int p = 0; p < wtc_slots_count(); p++)
 	{
 		Place	   *place = &stats->places[p];
 

@@ -23,7 +23,7 @@
 
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
-#include "shared/shmem.h"
+#include "shared/slots.h"
 
 /*
  * The buckets of the histogram: four for every factor of two, from 1 us up to

@@ -55,7 +55,7 @@
 #include "guc.h"
 #include "change/batch.h"
 #include "change/merge.h"
-#include "shared/shmem.h"
+#include "shared/slots.h"
 #include "txn/pending.h"
 #include "txn/prefix.h"
 #include "txn/tally.h"

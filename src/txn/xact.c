@@ -39,9 +39,13 @@
 #include "push/push.h"
 #include "redis/conn.h"
 #include "shared/breaker.h"
-#include "shared/shmem.h"
+#include "shared/outbox.h"
+#include "shared/rounds.h"
+#include "shared/slots.h"
+#include "shared/state.h"
 #include "shared/stats.h"
 #include "shared/waits.h"
+#include "shared/wake.h"
 #include "storage/pmsignal.h"
 #include "txn/pending.h"
 #include "txn/twophase.h"
@@ -369,10 +373,9 @@ hopeless(void)
 {
 	TimestampTz since;
 	int			failures;
-	uint32		state = pg_atomic_read_u32(&wtc_shared->worker_state);
+	WtcWorkerState state = wtc_worker_state();
 
-	return wtc_url[0] == '\0' ||
-		pg_atomic_read_u32(&wtc_shared->worker_procno) == PG_UINT32_MAX ||
+	return wtc_url[0] == '\0' || !wtc_worker_is_there() ||
 		state == WTC_WORKER_NO_REDIS || state == WTC_WORKER_SUPERSEDED ||
 		wtc_breaker_state(wtc_clock_us(), &since, &failures) == WTC_BREAKER_OPEN;
 }
@@ -390,13 +393,13 @@ await_worker(int64 max_us)
 	int64		patience_us = (int64) wtc_push_timeout * 1000;
 	int64		begun = wtc_clock_us();
 	int64		progressed = begun;
-	uint64		progress = pg_atomic_read_u64(&wtc_shared->progress);
+	uint64		progress = wtc_rounds_progress();
 
 	while (!wtc_round_done(round) && !hopeless() &&
 		   !QueryCancelPending && !ProcDiePending && PostmasterIsAlive())
 	{
 		int64		now = wtc_clock_us();
-		uint64		seen = pg_atomic_read_u64(&wtc_shared->progress);
+		uint64		seen = wtc_rounds_progress();
 
 		if (seen != progress)
 			progressed = now;

@@ -10,6 +10,7 @@
 #include "access/xlog.h"
 #include "compat.h"
 #include "guc.h"
+#include "port/atomics.h"
 #include "read/ask.h"
 #include "redis/conn.h"
 #include "redis/keys.h"
@@ -17,7 +18,7 @@
 #include "redis/words.h"
 #include "replication/slot.h"
 #include "replication/walsender_private.h"
-#include "shared/shmem.h"
+#include "shared/state.h"
 #include "storage/lwlock.h"
 #include "storage/procarray.h"
 #include "storage/spin.h"
@@ -111,12 +112,6 @@ wanted(XLogRecPtr *flushed)
 
 /* --- the journal --- */
 
-static bool
-is_kept(void)
-{
-	return pg_atomic_read_u32(&wtc_shared->journal) != 0;
-}
-
 /*
  * Empties it; from now on what is stored is noted, or not.  A transaction that
  * is committed after this sees that.
@@ -133,12 +128,12 @@ restart(bool keep)
 	/* while Redis says that there is one, it must be complete */
 	status = wtc_command_fenced(lengthof(none), none, &answer);
 	if (!keep && status == WTC_OK && !answer.refused)
-		pg_atomic_write_u32(&wtc_shared->journal, 0);
+		wtc_set_journaling(false);
 	if (status == WTC_OK && !answer.refused)
 		status = wtc_command_fenced(lengthof(del), del, &answer);
 	if (keep && status == WTC_OK && !answer.refused)
 	{
-		pg_atomic_write_u32(&wtc_shared->journal, 1);
+		wtc_set_journaling(true);
 		pg_memory_barrier();
 		from[3] = psprintf(UINT64_FORMAT, GetXLogInsertRecPtr());
 		status = wtc_command_fenced(lengthof(from), from, &answer);
@@ -154,18 +149,18 @@ wtc_journal_begin(bool found)
 	XLogRecPtr	flushed;
 	bool		keep;
 
-	if (found && !is_kept() && inherited_until == 0)
+	if (found && !wtc_journaling() && inherited_until == 0)
 		inherited_until = wtc_clock_us() +
 			(int64) wtc_heal_window * 1000000;
 	keep = wanted(&flushed);
 	if (keep && found)
 	{
-		pg_atomic_write_u32(&wtc_shared->journal, 1);
+		wtc_set_journaling(true);
 		return WTC_OK;
 	}
 	if (!keep && !found)
 	{
-		pg_atomic_write_u32(&wtc_shared->journal, 0);
+		wtc_set_journaling(false);
 		return WTC_OK;
 	}
 	return restart(keep);
@@ -194,7 +189,7 @@ wtc_journal_beat(const char *token)
 	WtcAnswer	answer;
 	WtcStatus	status;
 
-	if (keep != is_kept())
+	if (keep != wtc_journaling())
 		return restart(keep);
 	if (!keep)
 		return WTC_OK;

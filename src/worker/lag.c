@@ -13,7 +13,8 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "shared/shmem.h"
+#include "port/atomics.h"
+#include "shared/outbox.h"
 #include "utils/timestamp.h"
 #include "worker/lag.h"
 
@@ -76,11 +77,11 @@ time_of(XLogRecPtr lsn)
 static XLogRecPtr
 oldest(bool skimmed)
 {
-	uint64		from = pg_atomic_read_u64(&wtc_shared->replay_from);
+	uint64		from = wtc_replay_from();
 	uint64		replaying;
 
 	pg_read_barrier();
-	replaying = pg_atomic_read_u64(&wtc_shared->replaying);
+	replaying = wtc_replaying();
 	/* the worker has not begun; or has looked at it and found nothing */
 	if (replaying == InvalidXLogRecPtr || skimmed)
 		return from;
@@ -96,13 +97,13 @@ wtc_lag_note(bool skimmed)
 	note_moment();
 	if (lsn == PG_UINT64_MAX)
 	{
-		if (pg_atomic_read_u64(&wtc_shared->behind_since) != 0)
-			pg_atomic_write_u64(&wtc_shared->behind_since, 0);
+		if (wtc_behind_since() != 0)
+			wtc_set_behind_since(0);
 		moments[0] = moments[nmoments - 1];
 		nmoments = 1;
 	}
-	else if (pg_atomic_read_u64(&wtc_shared->behind_since) == 0 ||
+	else if (wtc_behind_since() == 0 ||
 			 (before != PG_UINT64_MAX && before != lsn))
-		pg_atomic_write_u64(&wtc_shared->behind_since, time_of(lsn));
+		wtc_set_behind_since(time_of(lsn));
 	before = lsn;
 }

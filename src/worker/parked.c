@@ -14,7 +14,8 @@
 #include "lib/stringinfo.h"
 #include "change/key.h"
 #include "change/message.h"
-#include "shared/shmem.h"
+#include "shared/outbox.h"
+#include "shared/state.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
 #include "utils/memutils.h"
@@ -65,8 +66,8 @@ wtc_parked_publish(void)
 		if (!parked[i].lost)
 			min = Min(min, parked[i].start);
 	}
-	pg_atomic_write_u64(&wtc_shared->parked_from, min);
-	pg_atomic_write_u32(&wtc_shared->parked, nparked);
+	wtc_set_parked_from(min);
+	wtc_worker_set_parked(nparked);
 }
 
 bool

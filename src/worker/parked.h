@@ -3,8 +3,8 @@
  * parked.h
  *	  Batches whose transactions were not over when they were read.
  *
- * In memory there is only where they stand; WAL is kept for them (parked_from
- * in shared memory), and they are read again when they are due.  For the
+ * In memory there is only where they stand; WAL is kept for them
+ * (wtc_parked_from()), and they are read again when they are due.  For the
  * worker.  Reading and writing WAL may raise errors.
  *
  *-------------------------------------------------------------------------

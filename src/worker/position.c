@@ -17,13 +17,17 @@
 #include "access/xlog.h"
 #include "guc.h"
 #include "change/key.h"
+#include "port/atomics.h"
 #include "push/link.h"
 #include "push/push.h"
 #include "push/token.h"
 #include "read/ask.h"
 #include "redis/keys.h"
 #include "redis/script.h"
-#include "redis/words.h"
+#include "shared/outbox.h"
+#include "shared/rounds.h"
+#include "shared/slots.h"
+#include "shared/state.h"
 #include "utils/timestamp.h"
 #include "worker/check.h"
 #include "worker/journal.h"
@@ -108,8 +112,8 @@ parse_position(const WtcAnswer *answer, Position *p)
 void
 wtc_position_begin(void)
 {
-	if (pg_atomic_read_u64(&wtc_shared->wal_at_start) == 0)
-		pg_atomic_write_u64(&wtc_shared->wal_at_start, GetXLogInsertRecPtr());
+	if (wtc_wal_at_start() == 0)
+		wtc_set_wal_at_start(GetXLogInsertRecPtr());
 }
 
 /*
@@ -130,7 +134,7 @@ store(XLogRecPtr lsn, bool *refused)
 	WtcStatus	status;
 
 	/* also if the answer is lost */
-	pg_atomic_write_u64(&wtc_shared->wal_at_start, PG_UINT64_MAX);
+	wtc_set_wal_at_start(PG_UINT64_MAX);
 	status = wtc_command_fenced(lengthof(args), args, &answer);
 	*refused = answer.refused || strcmp(wtc_link.watched, token) != 0;
 	return status;
@@ -199,8 +203,7 @@ find_start(const Position *p, XLogRecPtr *start)
 
 	/* by what it has written since, a copy may have come past it */
 	if (p->timeline == current &&
-		p->lsn > Min(pg_atomic_read_u64(&wtc_shared->wal_at_start),
-					 GetXLogInsertRecPtr()))
+		p->lsn > Min(wtc_wal_at_start(), GetXLogInsertRecPtr()))
 		return WTC_COLD_AHEAD;
 	if (p->timeline < current &&
 		(!p->journaled || end_of(p->timeline) < p->journal))
@@ -286,7 +289,7 @@ go_cold(WtcColdReason reason)
 	bool		refused = false;
 	WtcStatus	status;
 
-	pg_atomic_write_u32(&wtc_shared->worker_state, WTC_WORKER_COLD);
+	wtc_worker_set_state(WTC_WORKER_COLD);
 	pg_memory_barrier();
 	mark = wtc_inflight_min();
 	/* a batch under way will be pushed, or replayed */
@@ -311,9 +314,8 @@ go_cold(WtcColdReason reason)
 			wtc_fail(WTC_FAIL_OTHER, WTC_TOKEN_LOST);
 
 	wtc_count(WTC_COLD_STARTS, 1);
-	pg_atomic_write_u32(&wtc_shared->cold_reason, reason);
-	pg_atomic_write_u64(&wtc_shared->cold_at, GetCurrentTimestamp());
-	pg_atomic_write_u64(&wtc_shared->watermark, lsn);
+	wtc_cold_note(reason);
+	wtc_set_watermark(lsn);
 	wtc_replay_forget(lsn, stranded);
 	ereport(LOG,
 			(errmsg("wtcache: the cache was emptied, " UINT64_FORMAT " keys deleted: %s",
@@ -353,7 +355,7 @@ stand_back(const char *verdict, const char *found)
 	number = 0;
 	/* else its end, which nobody would serve, would keep the worker awake */
 	wtc_link_hang_up();
-	pg_atomic_write_u32(&wtc_shared->worker_state, WTC_WORKER_SUPERSEDED);
+	wtc_worker_set_state(WTC_WORKER_SUPERSEDED);
 	ereport(WARNING,
 			(errcode(ERRCODE_OBJECT_IN_USE),
 			 later ? errmsg("wtcache: a server that was promoted has taken Redis over") :
@@ -370,7 +372,7 @@ stand_back(const char *verdict, const char *found)
 static WtcStatus
 set_token(bool fresh, WtcAnswer *answer, bool *kept)
 {
-	bool		told = pg_atomic_read_u32(&wtc_shared->take_over) != 0;
+	bool		told = wtc_take_over_asked();
 	bool		watched = !fresh && number != 0 &&
 	strcmp(wtc_link.watched, token) == 0;
 	const char *args[] = {
@@ -439,9 +441,8 @@ adopt(const Position *p, XLogRecPtr start)
 	/* a server that is full keeps an older position, if it has one */
 	if (status != WTC_OK && !(status == WTC_FAIL_OOM && p->any))
 		return status;
-	if (pg_atomic_read_u64(&wtc_shared->watermark) > start ||
-		pg_atomic_read_u64(&wtc_shared->watermark) == 0)
-		pg_atomic_write_u64(&wtc_shared->watermark, start);
+	if (wtc_watermark() > start || wtc_watermark() == 0)
+		wtc_set_watermark(start);
 	wtc_replay_restart(start);
 	ereport(LOG,
 			(errmsg("wtcache: replay begins at %X/%X", LSN_FORMAT_ARGS(start)),
@@ -458,7 +459,7 @@ adopt(const Position *p, XLogRecPtr start)
 static XLogRecPtr
 start_anew(void)
 {
-	XLogRecPtr	start = pg_atomic_read_u64(&wtc_shared->watermark);
+	XLogRecPtr	start = wtc_watermark();
 	uint64		marked;
 	uint64		left;
 
@@ -469,7 +470,7 @@ start_anew(void)
 	pg_memory_barrier();
 	marked = wtc_inflight_min();
 	pg_memory_barrier();
-	left = pg_atomic_read_u64(&wtc_shared->replay_from);
+	left = wtc_replay_from();
 	start = Min(start, Min(marked, left));
 	wtc_replay_rescue(start);
 	return start;
@@ -503,7 +504,7 @@ wtc_position_meet(bool fresh)
 		return WTC_OK;
 	}
 	/* not before it is done: Redis may be away at first */
-	pg_atomic_write_u32(&wtc_shared->take_over, 0);
+	wtc_take_over_done();
 	if (answer.n != SAYS_COUNT)
 		return WTC_FAIL_PROTOCOL;
 	warn_of_policy(answer.text[SAYS_POLICY]);

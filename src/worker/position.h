@@ -16,7 +16,7 @@
 
 #include "access/xlogdefs.h"
 #include "redis/status.h"
-#include "shared/shmem.h"
+#include "shared/state.h"
 
 /*
  * The worker begins.  Where WAL ends then is what this server had when it was

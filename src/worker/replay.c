@@ -20,9 +20,12 @@
 #include "access/xlog.h"
 #include "change/batch.h"
 #include "guc.h"
+#include "port/atomics.h"
 #include "push/push.h"
 #include "push/versions.h"
-#include "shared/shmem.h"
+#include "shared/outbox.h"
+#include "shared/rounds.h"
+#include "shared/state.h"
 #include "utils/memutils.h"
 #include "worker/lag.h"
 #include "worker/order.h"
@@ -62,19 +65,6 @@ static XLogRecPtr skimmed = InvalidXLogRecPtr;
 
 /* --- taking over from the backends --- */
 
-static uint64
-replaying(void)
-{
-	return pg_atomic_read_u64(&wtc_shared->replaying);
-}
-
-static void
-set_replaying(uint64 lsn)
-{
-	pg_atomic_write_u64(&wtc_shared->replaying, lsn);
-	pg_memory_barrier();
-}
-
 /*
  * Noted in replaying before it is taken out of replay_from: at every moment
  * one of the two names the batch.  Everything before the watermark is in Redis.
@@ -82,15 +72,14 @@ set_replaying(uint64 lsn)
 static void
 take_over(void)
 {
-	uint64		from = pg_atomic_read_u64(&wtc_shared->replay_from);
-	uint64		mark = pg_atomic_read_u64(&wtc_shared->watermark);
+	uint64		from = wtc_replay_from();
+	uint64		mark = wtc_watermark();
 
 	while (from != PG_UINT64_MAX)
 	{
 		gap |= from < stranded_before;
-		set_replaying(Min(replaying(), Max(from, mark)));
-		if (pg_atomic_compare_exchange_u64(&wtc_shared->replay_from, &from,
-										   PG_UINT64_MAX))
+		wtc_set_replaying(Min(wtc_replaying(), Max(from, mark)));
+		if (wtc_replay_from_take(&from))
 			break;
 	}
 	/* asked before the batch was left; one that is left later is read anyway */
@@ -101,8 +90,8 @@ take_over(void)
 bool
 wtc_replay_wanted(void)
 {
-	return pg_atomic_read_u64(&wtc_shared->replay_from) != PG_UINT64_MAX ||
-		replaying() != PG_UINT64_MAX;
+	return wtc_replay_from() != PG_UINT64_MAX ||
+		wtc_replaying() != PG_UINT64_MAX;
 }
 
 /* What the round has read joins what had been read, where they meet. */
@@ -117,7 +106,7 @@ round_over(const WtcRound *r)
 		if (first == InvalidXLogRecPtr || r->from < first || r->from > next)
 			first = r->from;
 		next = r->upto;
-		set_replaying(PG_UINT64_MAX);
+		wtc_set_replaying(PG_UINT64_MAX);
 	}
 }
 
@@ -128,10 +117,9 @@ round_over(const WtcRound *r)
 static bool
 is_late(XLogRecPtr from)
 {
-	from = Min(from, pg_atomic_read_u64(&wtc_shared->watermark));
-	return tries >= MOST_TRIES || (wtc_max_wal_retained >= 0 &&
-								   GetXLogInsertRecPtr() > from +
-								   (uint64) wtc_max_wal_retained * 1024 * 1024 / 2);
+	from = Min(from, wtc_watermark());
+	return wtc_max_wal_retained >= 0 && GetXLogInsertRecPtr() > from +
+		(uint64) wtc_max_wal_retained * 1024 * 1024 / 2;
 }
 
 /*
@@ -141,11 +129,11 @@ is_late(XLogRecPtr from)
 static void
 come_again(const WtcRound *r)
 {
-	XLogRecPtr	mark = pg_atomic_read_u64(&wtc_shared->watermark);
+	XLogRecPtr	mark = wtc_watermark();
 
 	first = next = skimmed = InvalidXLogRecPtr;
 	if (mark != InvalidXLogRecPtr && wtc_wal_exists(mark))
-		set_replaying(Min(Min(r->from, replaying()), mark));
+		wtc_set_replaying(Min(Min(r->from, wtc_replaying()), mark));
 	wtc_parked_publish();
 }
 
@@ -158,7 +146,7 @@ run_round(WtcStatus *status)
 
 	wtc_fate_horizon();
 	any = wtc_parked_examine(&gap);
-	r.from = replaying();
+	r.from = wtc_replaying();
 	if (r.from != PG_UINT64_MAX)
 	{
 		/* what backends have left has been written by now; read all of it */
@@ -186,7 +174,7 @@ run_round(WtcStatus *status)
 	{
 		if (result == WTC_REPLAY_FAILED && r.settled > r.from)
 		{
-			set_replaying(r.settled);
+			wtc_set_replaying(r.settled);
 			first = next = InvalidXLogRecPtr;
 		}
 		wtc_parked_publish();
@@ -197,11 +185,10 @@ run_round(WtcStatus *status)
 WtcReplayResult
 wtc_replay_round(WtcStatus *status)
 {
-	uint64		number = pg_atomic_read_u64(&wtc_shared->rounds_wanted);
+	uint64		number = wtc_round_number();
 	MemoryContext old;
 	WtcReplayResult result;
 
-	pg_memory_barrier();
 	*status = WTC_OK;
 	take_over();
 	old = MemoryContextSwitchTo(round_cxt);
@@ -211,7 +198,7 @@ wtc_replay_round(WtcStatus *status)
 	if (result == WTC_REPLAY_DONE)
 	{
 		wtc_lag_note(wtc_replay_skimmed());
-		pg_atomic_write_u64(&wtc_shared->rounds_done, number);
+		wtc_round_over(number);
 	}
 	return result;
 }
@@ -220,12 +207,12 @@ void
 wtc_replay_skim(void)
 {
 	XLogRecPtr	upto = GetXLogInsertRecPtr();
-	XLogRecPtr	from = replaying();
+	XLogRecPtr	from = wtc_replaying();
 	WtcWalMessage message;
 	bool		any;
 
 	if (from == PG_UINT64_MAX || from == InvalidXLogRecPtr ||
-		pg_atomic_read_u64(&wtc_shared->replay_from) != PG_UINT64_MAX ||
+		wtc_replay_from() != PG_UINT64_MAX ||
 		skimmed == PG_UINT64_MAX || !wtc_wal_exists(Max(from, skimmed)))
 		return;
 	wtc_wal_flush(upto);
@@ -234,14 +221,14 @@ wtc_replay_skim(void)
 	wtc_wal_close();
 	skimmed = any ? PG_UINT64_MAX : upto;
 	if (!any)
-		set_replaying(upto);
+		wtc_set_replaying(upto);
 }
 
 bool
 wtc_replay_skimmed(void)
 {
 	return skimmed != InvalidXLogRecPtr && skimmed != PG_UINT64_MAX &&
-		skimmed == replaying();
+		skimmed == wtc_replaying();
 }
 
 void
@@ -251,7 +238,7 @@ wtc_replay_begin(XLogRecPtr start)
 		round_cxt = AllocSetContextCreate(TopMemoryContext,
 										  "wtcache replay round",
 										  ALLOCSET_DEFAULT_SIZES);
-	set_replaying(start);
+	wtc_set_replaying(start);
 	wtc_parked_publish();
 	provisional = true;
 }
@@ -260,7 +247,7 @@ void
 wtc_replay_restart(XLogRecPtr start)
 {
 	first = next = skimmed = InvalidXLogRecPtr;
-	set_replaying(provisional ? start : Min(replaying(), start));
+	wtc_set_replaying(provisional ? start : Min(wtc_replaying(), start));
 	provisional = false;
 	/* they will be found again, and be as new as all that is read then */
 	wtc_parked_restart(start);
@@ -274,7 +261,7 @@ wtc_replay_forget(XLogRecPtr lsn, bool stranded)
 	gap = provisional = false;
 	damage = WTC_COLD_NONE;
 	first = next = skimmed = InvalidXLogRecPtr;
-	set_replaying(lsn);
+	wtc_set_replaying(lsn);
 }
 
 /* Invalidations come first in a batch. */
@@ -321,8 +308,7 @@ park_open(XLogRecPtr from, XLogRecPtr lsn)
 void
 wtc_replay_rescue(XLogRecPtr lsn)
 {
-	uint64		from = Min(pg_atomic_read_u64(&wtc_shared->replay_from),
-						   replaying());
+	uint64		from = Min(wtc_replay_from(), wtc_replaying());
 	bool		missed = false;
 	bool		invalidated;
 

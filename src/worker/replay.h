@@ -13,7 +13,7 @@
 
 #include "access/xlogdefs.h"
 #include "redis/status.h"
-#include "shared/shmem.h"
+#include "shared/state.h"
 
 typedef enum WtcReplayResult
 {

@@ -18,8 +18,7 @@
 #include "redis/url.h"
 #include "redis/words.h"
 #include "shared/breaker.h"
-#include "shared/failures.h"
-#include "shared/shmem.h"
+#include "shared/slots.h"
 #include "utils/timestamp.h"
 #include "worker/report.h"
 
@@ -110,7 +109,7 @@ log_breaker(void)
 	int			failures;
 	bool		open = wtc_breaker_state(wtc_clock_us(), &since, &failures) !=
 	WTC_BREAKER_CLOSED;
-	uint32		opened = pg_atomic_read_u32(&wtc_shared->opened);
+	uint32		opened = wtc_breaker_opened();
 	uint64		skipped = wtc_counter_sum(WTC_PUSHES_SKIPPED);
 
 	if (open && !logged_open)
@@ -135,7 +134,7 @@ wtc_report_start(void)
 	for (int i = 1; i < WTC_STATUS_COUNT; i++)
 		logged[i] = wtc_counter_sum(WTC_FAIL_FIRST + i - 1);
 	logged_skipped = wtc_counter_sum(WTC_PUSHES_SKIPPED);
-	logged_opened = pg_atomic_read_u32(&wtc_shared->opened);
+	logged_opened = wtc_breaker_opened();
 	logged_open = false;
 }
 

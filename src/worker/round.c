@@ -29,11 +29,15 @@
 #include "lib/stringinfo.h"
 #include "change/batch.h"
 #include "change/message.h"
+#include "port/atomics.h"
 #include "push/push.h"
 #include "redis/words.h"
 #include "shared/failures.h"
 #include "shared/holds.h"
-#include "shared/shmem.h"
+#include "shared/outbox.h"
+#include "shared/rounds.h"
+#include "shared/slots.h"
+#include "shared/state.h"
 #include "utils/memutils.h"
 #include "worker/blame.h"
 #include "worker/check.h"
@@ -426,7 +430,7 @@ push_gathered(Round *r, WtcStatus *status)
 	/* what is in Redis need not be pushed again, if it was all of the keys */
 	if (r->parts == 1 && r->begun != InvalidXLogRecPtr && !r->unsure)
 		r->about->settled = r->begun;
-	pg_atomic_fetch_add_u64(&wtc_shared->progress, 1);
+	wtc_rounds_note_progress();
 	wtc_count(WTC_REPLAYED, n);
 	wtc_count(WTC_REPLAY_BATCHES, 1);
 	return WTC_REPLAY_DONE;
@@ -586,7 +590,7 @@ known_tags(const Round *r)
 
 	pg_read_barrier();
 	message = Min(message, wtc_holds_min());
-	message = Max(message, pg_atomic_read_u64(&wtc_shared->watermark));
+	message = Max(message, wtc_watermark());
 	return message >= r->from ? r->known : InvalidXLogRecPtr;
 }
 
@@ -669,7 +673,7 @@ wtc_round_push(WtcRound *about, WtcStatus *status)
 	Round		r = {.about = about,.from = about->from,.upto = about->upto};
 	WtcReplayResult result;
 
-	r.journal = pg_atomic_read_u32(&wtc_shared->journal) != 0;
+	r.journal = wtc_journaling();
 	r.last = last_create(CurrentMemoryContext, 256, NULL);
 	r.chunk = wtc_chunk_create();
 	r.chunk_cxt = AllocSetContextCreate(CurrentMemoryContext,

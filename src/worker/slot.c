@@ -10,7 +10,7 @@
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
 #include "compat.h"
-#include "shared/shmem.h"
+#include "shared/state.h"
 #include "storage/lwlock.h"
 #include "storage/spin.h"
 #include "worker/slot.h"
@@ -20,7 +20,7 @@
 static void
 publish(void)
 {
-	pg_atomic_write_u64(&wtc_shared->retained, wtc_slot_position());
+	wtc_worker_set_retained(wtc_slot_position());
 }
 
 static bool

@@ -9,9 +9,11 @@
 
 #include "access/xlog.h"
 #include "guc.h"
+#include "port/atomics.h"
 #include "redis/conn.h"
 #include "shared/holds.h"
-#include "shared/shmem.h"
+#include "shared/outbox.h"
+#include "shared/slots.h"
 #include "worker/parked.h"
 #include "worker/slot.h"
 #include "worker/wal.h"
@@ -51,20 +53,19 @@ candidate(void)
 	marked = wtc_inflight_min();
 	lsn = Min(lsn, marked);
 	pg_memory_barrier();
-	left = Min(pg_atomic_read_u64(&wtc_shared->replay_from),
-			   pg_atomic_read_u64(&wtc_shared->replaying));
+	left = Min(wtc_replay_from(), wtc_replaying());
 	/* what is left begins there, and was committed later still */
 	lsn = Min(lsn, left);
 	wtc_holds_release(Min(lsn, wtc_parked_open_at()));
 	lsn = Min(lsn, wtc_holds_min());
-	return Min(lsn, pg_atomic_read_u64(&wtc_shared->parked_from));
+	return Min(lsn, wtc_parked_from());
 }
 
 XLogRecPtr
 wtc_watermark_move(void)
 {
 	static XLogRecPtr waiting = InvalidXLogRecPtr;
-	XLogRecPtr	watermark = pg_atomic_read_u64(&wtc_shared->watermark);
+	XLogRecPtr	watermark = wtc_watermark();
 	XLogRecPtr	lsn = candidate();
 
 	/*
@@ -82,7 +83,7 @@ wtc_watermark_move(void)
 	if (lsn > watermark)
 	{
 		watermark = lsn;
-		pg_atomic_write_u64(&wtc_shared->watermark, watermark);
+		wtc_set_watermark(watermark);
 	}
 	return watermark;
 }

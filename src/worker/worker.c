@@ -40,7 +40,12 @@
 #include "postmaster/interrupt.h"
 #include "push/link.h"
 #include "redis/conn.h"
+#include "shared/outbox.h"
+#include "shared/rounds.h"
+#include "shared/slots.h"
+#include "shared/state.h"
 #include "shared/waits.h"
+#include "shared/wake.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -96,17 +101,11 @@ wtc_worker_state_text(WtcWorkerState state)
 }
 
 static void
-set_state(WtcWorkerState state)
-{
-	pg_atomic_write_u32(&wtc_shared->worker_state, state);
-}
-
-static void
 sign_off(int code, Datum arg)
 {
-	pg_atomic_write_u32(&wtc_shared->worker_procno, PG_UINT32_MAX);
-	pg_atomic_write_u32(&wtc_shared->worker_pid, 0);
-	set_state(WTC_WORKER_STARTING);
+	wtc_wake_end();
+	wtc_worker_set_pid(0);
+	wtc_worker_set_state(WTC_WORKER_STARTING);
 }
 
 /*
@@ -116,7 +115,7 @@ sign_off(int code, Datum arg)
 static void
 begin(void)
 {
-	XLogRecPtr	start = pg_atomic_read_u64(&wtc_shared->watermark);
+	XLogRecPtr	start = wtc_watermark();
 
 	wtc_position_begin();
 	wtc_slot_open();
@@ -133,22 +132,15 @@ begin(void)
 }
 
 static bool
-round_asked(void)
-{
-	return pg_atomic_read_u64(&wtc_shared->rounds_done) <
-		pg_atomic_read_u64(&wtc_shared->rounds_wanted);
-}
-
-static bool
 look_wanted(int64 now)
 {
-	return pg_atomic_read_u32(&wtc_shared->parked) > 0 && now >= look_due;
+	return wtc_worker_parked() > 0 && now >= look_due;
 }
 
 static void
 plan_look(uint32 parked_before)
 {
-	uint32		parked = pg_atomic_read_u32(&wtc_shared->parked);
+	uint32		parked = wtc_worker_parked();
 
 	look_ms = parked != parked_before ? FIRST_LOOK_MS :
 		Min(look_ms * 2, LAST_LOOK_MS);
@@ -159,11 +151,11 @@ plan_look(uint32 parked_before)
 static WtcStatus
 run_round(void)
 {
-	uint32		parked = pg_atomic_read_u32(&wtc_shared->parked);
+	uint32		parked = wtc_worker_parked();
 	WtcStatus	status;
 
 	if (wtc_replay_wanted())
-		set_state(WTC_WORKER_REPLAYING);
+		wtc_worker_set_state(WTC_WORKER_REPLAYING);
 	switch (wtc_replay_round(&status))
 	{
 		case WTC_REPLAY_DONE:
@@ -206,7 +198,7 @@ talk(int64 now)
 	}
 	if (status != WTC_OK || !wtc_position_known())
 		return status;
-	if (wtc_replay_wanted() || round_asked() || look_wanted(now))
+	if (wtc_replay_wanted() || wtc_round_wanted() || look_wanted(now))
 		status = run_round();
 	if (status == WTC_OK && wtc_position_known() && now >= beat_due)
 	{
@@ -217,34 +209,23 @@ talk(int64 now)
 	return status;
 }
 
-/* How talking to Redis went, for people to read. */
-static void
-publish_link(WtcStatus status)
-{
-	if (pg_atomic_read_u32(&wtc_shared->link) == status)
-		return;
-	pg_atomic_write_u64(&wtc_shared->link_since, GetCurrentTimestamp());
-	pg_write_barrier();
-	pg_atomic_write_u32(&wtc_shared->link, status);
-}
-
 static void
 note_status(WtcStatus status, int64 now)
 {
 	wtc_report_link(status);
-	publish_link(status);
+	wtc_worker_set_link(status);
 	if (status == WTC_OK)
 	{
 		pause_ms = 0;
 		retry_due = 0;
 		if (!wtc_replay_wanted() && wtc_position_known())
-			set_state(WTC_WORKER_IDLE);
+			wtc_worker_set_state(WTC_WORKER_IDLE);
 		return;
 	}
 	wtc_link_hang_up();
 	/* where Redis is there, commits can wait for the next token */
 	if (!lost)
-		set_state(WTC_WORKER_NO_REDIS);
+		wtc_worker_set_state(WTC_WORKER_NO_REDIS);
 	pause_ms = pause_ms == 0 ? FIRST_PAUSE_MS : Min(pause_ms * 2, LAST_PAUSE_MS);
 	retry_due = wtc_clock_us() + pause_ms * 1000;
 }
@@ -253,15 +234,14 @@ note_status(WtcStatus status, int64 now)
 static bool
 standing_back(void)
 {
-	return wtc_position_superseded() &&
-		pg_atomic_read_u32(&wtc_shared->take_over) == 0;
+	return wtc_position_superseded() && !wtc_take_over_asked();
 }
 
 static bool
 reason_to_talk(int64 now)
 {
 	return broken || !wtc_position_known() || wtc_replay_gap() ||
-		wtc_replay_wanted() || round_asked() || look_wanted(now);
+		wtc_replay_wanted() || wtc_round_wanted() || look_wanted(now);
 }
 
 /* One turn; returns for how many milliseconds there is nothing to do, or -1. */
@@ -299,7 +279,7 @@ turn(void)
 		due = Min(due, retry_due);
 	else if (reason_to_talk(now))
 		due = 0;
-	else if (pg_atomic_read_u32(&wtc_shared->parked) > 0)
+	else if (wtc_worker_parked() > 0)
 		due = Min(due, look_due);
 	now = wtc_clock_us();
 	return due <= now ? 0 : (long) ((due - now) / 1000) + 1;
@@ -347,8 +327,8 @@ guarded_turn(MemoryContext turn_cxt)
 		pgstat_report_wait_end();
 		wtc_link_hang_up();
 		wtc_replay_reset(reason_of(error));
-		set_state(wtc_position_superseded() ? WTC_WORKER_SUPERSEDED :
-				  WTC_WORKER_NO_REDIS);
+		wtc_worker_set_state(wtc_position_superseded() ? WTC_WORKER_SUPERSEDED :
+							 WTC_WORKER_NO_REDIS);
 		retry_due = wtc_clock_us() + 2 * LAST_PAUSE_MS * INT64CONST(1000);
 		wait = 2 * LAST_PAUSE_MS;
 		RESUME_INTERRUPTS();
@@ -367,8 +347,8 @@ guarded_turn(MemoryContext turn_cxt)
 static void
 nap(void)
 {
-	pg_atomic_write_u32(&wtc_shared->worker_asleep, 0);
-	if (round_asked())
+	wtc_wake_spare();
+	if (wtc_round_wanted())
 		return;
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 NAP_MS, wtc_wait_worker_main);
@@ -394,13 +374,13 @@ wtc_worker_main(Datum arg)
 	 * its transaction for not running.
 	 */
 	InitProcessPhase2();
-	wtc_shmem_be_worker();
+	wtc_slots_be_worker();
 	wtc_report_start();
 	before_shmem_exit(sign_off, (Datum) 0);
-	pg_atomic_write_u32(&wtc_shared->worker_pid, MyProcPid);
-	pg_atomic_write_u32(&wtc_shared->worker_procno, wtc_my_procno());
-	pg_atomic_write_u32(&wtc_shared->mode, wtc_mode);
-	publish_link(WTC_OK);
+	wtc_worker_set_pid(MyProcPid);
+	wtc_wake_begin();
+	wtc_worker_set_mode(wtc_mode);
+	wtc_worker_set_link(WTC_OK);
 
 	for (;;)
 	{
@@ -414,16 +394,16 @@ wtc_worker_main(Datum arg)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			pg_atomic_write_u32(&wtc_shared->mode, wtc_mode);
+			wtc_worker_set_mode(wtc_mode);
 			retry_due = beat_due = 0;	/* it may be about Redis */
 		}
 
 		/* what is left to the worker from here on wakes it */
-		pg_atomic_exchange_u32(&wtc_shared->worker_asleep, 1);
-		progress = pg_atomic_read_u64(&wtc_shared->progress);
+		wtc_wake_want();
+		progress = wtc_rounds_progress();
 		report = wtc_report();
 		wait = guarded_turn(turn_cxt);
-		if (progress != pg_atomic_read_u64(&wtc_shared->progress))
+		if (progress != wtc_rounds_progress())
 		{
 			nap();
 			continue;
@@ -432,7 +412,7 @@ wtc_worker_main(Datum arg)
 			wait = report;
 		/* before it tries again, commits have nothing to wake it for */
 		if (retry_due > 0)
-			pg_atomic_write_u32(&wtc_shared->worker_asleep, 0);
+			wtc_wake_spare();
 		events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
 		if (wait >= 0)
 			events |= WL_TIMEOUT;

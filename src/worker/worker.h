@@ -8,7 +8,7 @@
 #ifndef WTC_WORKER_WORKER_H
 #define WTC_WORKER_WORKER_H
 
-#include "shared/shmem.h"
+#include "shared/state.h"
 
 /* how often the watermark is stored, and Redis looked at */
 #define WTC_BEAT_MS		5000

@@ -120,9 +120,8 @@ my @mutants = (
 		about => 'what the worker pushes is not noted for a promotion',
 		options => "$promotion --kinds async",
 		edits => [ [ 'src/push/exchange.c',
-				"\tbool\t\tjournal = pg_atomic_read_u32(&wtc_shared->journal) != 0;\n",
-				"\tbool\t\tjournal = !wtc_am_worker() &&\n"
-				  . "\tpg_atomic_read_u32(&wtc_shared->journal) != 0;\n" ] ]
+				"\tbool\t\tjournal = wtc_journaling();\n",
+				"\tbool\t\tjournal = !wtc_am_worker() && wtc_journaling();\n" ] ]
 	},
 	{
 		name => 'mark_late',
@@ -149,19 +148,19 @@ my @mutants = (
 		name => 'mark_cleared_first',
 		about => 'the mark is cleared before replay_from is lowered (R18)',
 		options => $failing,
-		edits => [ [ 'src/shared/shmem.c',
-				"\tif (!pushed)\n\t{\n\t\tuint64\t\tseen",
+		edits => [ [ 'src/shared/slots.c',
+				"\tif (!pushed)\n\t\twtc_outbox_leave(lsn);\n",
 				"\tpg_atomic_write_u64(&slot->inflight, InvalidXLogRecPtr);\n"
 				  . "\tif (!pushed)\n\t\tpg_usleep(20000);\n"
-				  . "\tif (!pushed)\n\t{\n\t\tuint64\t\tseen" ] ]
+				  . "\tif (!pushed)\n\t\twtc_outbox_leave(lsn);\n" ] ]
 	},
 	{
 		name => 'replay_from_never_lowered',
 		about => 'a failed push is not left to the worker',
 		options => $failing,
-		edits => [ [ 'src/shared/shmem.c',
-				"\tif (!pushed)\n\t{\n\t\tuint64\t\tseen",
-				"\tif (false)\n\t{\n\t\tuint64\t\tseen" ] ]
+		edits => [ [ 'src/shared/slots.c',
+				"\tif (!pushed)\n\t\twtc_outbox_leave(lsn);\n",
+				"\tif (false)\n\t\twtc_outbox_leave(lsn);\n" ] ]
 	},
 	{
 		name => 'marks_not_read',

@@ -87,7 +87,7 @@ my %mutants = (
 	'holds-forgotten' => [
 		'an invalidation holds the watermark back',
 		[
-			'shared/shmem.c',
+			'shared/slots.c',
 			'else if (invalidated != InvalidXLogRecPtr)
 		wtc_hold(lsn, invalidated);', ''
 		],
@@ -100,8 +100,8 @@ my %mutants = (
 		'what the replay stores is in the journal as well',
 		[
 			'push/exchange.c',
-			'pg_atomic_read_u32(&wtc_shared->journal) != 0;',
-			'pg_atomic_read_u32(&wtc_shared->journal) != 0 && !wtc_am_worker();'
+			'bool		journal = wtc_journaling();',
+			'bool		journal = wtc_journaling() && !wtc_am_worker();'
 		]
 	],
 	'journal-by-message' => [

@@ -67,7 +67,7 @@ extern void trace(const char *fmt,...) pg_attribute_printf(1, 2);
 
 /* server.c */
 extern void server_start(void);		/* at the beginning of the program */
-extern void *server_new_shmem(void *(*alloc) (Size));
+extern void server_new_shmem(void *(*alloc) (Size));
 extern void server_be(int number);	/* the process that runs is this one */
 extern void server_free(Proc *p);
 extern void server_at_exit(void);

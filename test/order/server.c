@@ -27,14 +27,19 @@
 #include "push/versions.h"
 #include "replication/slot.h"
 #include "replication/walsender_private.h"
+#include "shared/breaker.h"
 #include "shared/debug.h"
 #include "shared/holds.h"
-#include "shared/failures.h"
+#include "shared/outbox.h"
 #include "shared/rejected.h"
 #include "shared/prepared.h"
+#include "shared/rounds.h"
 #include "shared/shmem.h"
+#include "shared/slots.h"
+#include "shared/state.h"
 #include "shared/stats.h"
 #include "shared/waits.h"
+#include "shared/wake.h"
 #include "push/link.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -488,12 +493,11 @@ ShmemInitStruct(const char *name, Size size, bool *foundPtr)
 	return shmem_alloc(size);
 }
 
-void *
+void
 server_new_shmem(void *(*alloc) (Size))
 {
 	shmem_alloc = alloc;
 	shmem_startup_hook();
-	return wtc_shared;
 }
 
 void
@@ -507,6 +511,12 @@ server_start(void)
 	MainLWLockArray = locks;
 	my_wait_event_info = &wait_event_info;
 	wtc_shmem_init();
+	wtc_shmem_add(wtc_slots_size, wtc_slots_attach);
+	wtc_shmem_add(wtc_outbox_size, wtc_outbox_attach);
+	wtc_shmem_add(wtc_wake_size, wtc_wake_attach);
+	wtc_shmem_add(wtc_rounds_size, wtc_rounds_attach);
+	wtc_shmem_add(wtc_state_size, wtc_state_attach);
+	wtc_shmem_add(wtc_breaker_size, wtc_breaker_attach);
 	wtc_shmem_add(wtc_holds_size, wtc_holds_attach);
 	wtc_shmem_add(wtc_failures_size, wtc_failures_attach);
 	wtc_shmem_add(wtc_rejected_size, wtc_rejected_attach);

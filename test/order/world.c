@@ -56,7 +56,9 @@
 #include "push/versions.h"
 #include "redis/script.h"
 #include "shared/holds.h"
-#include "shared/shmem.h"
+#include "shared/outbox.h"
+#include "shared/slots.h"
+#include "shared/state.h"
 #include "utils/memutils.h"
 #include "worker/order.h"
 #include "worker/slot.h"
@@ -1828,7 +1830,7 @@ pg_boot(Pg *pg)
 	load(&pg->postmaster);
 	shmem_owner = pg;
 	me = &pg->postmaster;
-	(void) server_new_shmem(alloc_shmem);
+	server_new_shmem(alloc_shmem);
 	me = NULL;
 	for (int i = 0; i < BACKENDS; i++)
 		pg->backends[i] = proc_fork(pg, i + 1, backend_main);
@@ -2402,9 +2404,9 @@ at_rest(void)
 {
 	load(&current->postmaster);
 	if (wtc_token() == 0 ||
-		pg_atomic_read_u64(&wtc_shared->replay_from) != PG_UINT64_MAX ||
-		pg_atomic_read_u64(&wtc_shared->replaying) != PG_UINT64_MAX ||
-		pg_atomic_read_u64(&wtc_shared->parked_from) != PG_UINT64_MAX ||
+		wtc_replay_from() != PG_UINT64_MAX ||
+		wtc_replaying() != PG_UINT64_MAX ||
+		wtc_parked_from() != PG_UINT64_MAX ||
 		wtc_inflight_count() > 0)
 		return false;
 	if (current->opened_era != era)
@@ -2456,11 +2458,11 @@ come_to_rest(void)
 		load(&current->postmaster);
 		violation("does not come to rest: token %llu, replay_from %llx, replaying %llx, parked_from %llx, %d in flight, worker state %u waits %d, era %d opened %d, %d links",
 				  (unsigned long long) wtc_token(),
-				  (unsigned long long) pg_atomic_read_u64(&wtc_shared->replay_from),
-				  (unsigned long long) pg_atomic_read_u64(&wtc_shared->replaying),
-				  (unsigned long long) pg_atomic_read_u64(&wtc_shared->parked_from),
+				  (unsigned long long) wtc_replay_from(),
+				  (unsigned long long) wtc_replaying(),
+				  (unsigned long long) wtc_parked_from(),
 				  wtc_inflight_count(),
-				  pg_atomic_read_u32(&wtc_shared->worker_state),
+				  wtc_worker_state(),
 				  (int) current->worker->wait, era, current->opened_era, nlinks);
 	}
 }
