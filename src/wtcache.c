@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * wtcache.c
- *	  The entrance, and the map of the house.
+ *	  The entrance, the map of the house, and its vocabulary.
  *
  * wtcache keeps Redis in step with tables.  The way of a change:
  *
@@ -21,9 +21,9 @@
  *	read/		Reading Redis on behalf of SQL.  May raise errors.
  *	redis/		URL, connection, protocol, scripts.  Returns a status; knows
  *				nothing of PostgreSQL.
- *	shared/		Shared memory: each file has a part of it, which only its functions
- *				reach: slots of processes, what is left to the worker, what
- *				the worker says, circuit breaker, statistics.
+ *	shared/		Shared memory.  Each file has a part of it, which only its own
+ *				functions reach: slots of processes, what is left to the
+ *				worker, what the worker says, circuit breaker, statistics.
  *	worker/		The background worker: pushes from WAL what backends could not or
  *				did not, and notes how far everything is in Redis.
  *	bulk/		Many rows at once: warm, verify, clear.  May raise errors.
@@ -37,6 +37,92 @@
  * redis and shared; bulk and worker to read to push; all to change.  Within a
  * folder no files call each other in a circle, and a header declares what its own
  * .c defines.  "make check-style" checks that.
+ *
+ * The words that are our own, in the order of a change's way.  Each means one
+ * thing.  Where a file is named, the rules are there.
+ *
+ *	attachment	How a table is mirrored: the arguments of its capture trigger.
+ *				A table that has such a trigger is attached.
+ *	template	A text with {column} placeholders, of which each row makes a
+ *				key or a tag.
+ *	image		What the cache holds of a row: JSON text, or the fields of a
+ *				hash.
+ *	tag			A name that keys are put under, so that all of them can be
+ *				deleted at once, without knowing them: to invalidate the tag.
+ *	left tag	A tag that the key was under before the operation and is not
+ *				after it; the key is taken out of the tag's set.
+ *	operation	What is to be done to one key or tag: store or delete the key,
+ *				or invalidate the tag.
+ *	pending		Operations of the transaction that runs, at most one for each
+ *				key and tag (txn/pending.c).
+ *	batch		Operations of one transaction, as bytes (change/batch.h).
+ *	message		A batch in WAL, with what authenticates it (change/message.h).
+ *	to spill	To write the pending operations to WAL while the transaction
+ *				still runs, because they need more than wtcache.batch_memory.
+ *	version		Of an operation: the end of its message.  Of two operations on
+ *				a key, the one of the higher version is the newer.
+ *	place of the commit
+ *				The end of the transaction's commit record.  Invalidations are
+ *				ordered by it, and not by versions: see worker/order.h.
+ *	slot		What one process has in shared memory, written by no other one
+ *				(shared/slots.h).  In worker/slot.h: the replication slot
+ *				"wtcache".
+ *	in-flight mark
+ *				In a slot: the position at or after which the process has a
+ *				batch whose push is not settled.
+ *	push		Bringing operations to Redis after their commit.  It is
+ *				settled when it has been done, or has been left to the worker.
+ *	chunk		As many operations as go to Redis in one request
+ *				(push/chunk.h).
+ *	token		The value of wtcache:token in Redis: which server lifetime may
+ *				write.  A request takes effect only while the token is the one
+ *				that it was sent under (push/token.h).
+ *	closed, open
+ *				Redis is open while shared memory has a token; while it is
+ *				closed, backends push nothing.  (Of the circuit breaker,
+ *				closed is the normal state.)
+ *	in doubt	A request that was sent, and may or may not have been
+ *				executed, or may yet be.  It closes Redis until there is
+ *				another token.
+ *	superseded	This server, once another one has set its token: it stands
+ *				back, and writes to Redis no more.
+ *	mark		Of a key, in the version table: a process has the key under
+ *				way, and no other one may send anything for it
+ *				(push/versions.h).
+ *	overtaken	An operation when a higher version of its key has been sent.
+ *	floor		Of a bucket of the version table: for a key that is not found
+ *				there, versions up to the floor may have been sent.
+ *	unsure		An operation that may have been overtaken: the table does not
+ *				know its key any more, or one of its tags.
+ *	hold		An invalidation that has been pushed keeps the watermark
+ *				before its message until all that was committed earlier is
+ *				settled (shared/holds.h).
+ *	outbox		WAL, for what backends have left to the worker
+ *				(shared/outbox.h).
+ *	replay		Pushing from WAL what backends have not pushed; done in
+ *				rounds.
+ *	round		One pass of the replay: WAL is read up to its end, and of each
+ *				key the last operation is pushed (worker/round.h).
+ *	dead		A batch whose transaction was rolled back, or that is of no
+ *				use since the cache was emptied.  A dead member of a tag's
+ *				set: a key that has expired.
+ *	parked		A batch whose transaction was in progress, or prepared, when a
+ *				round read it: it is looked at again (worker/parked.h).
+ *	carried		A parked batch that has been written to WAL again, further on,
+ *				so that WAL before it can go.
+ *	watermark	Every batch whose message starts before it is in Redis, or
+ *				dead.
+ *	position in Redis
+ *				The watermark as it was last stored there, with its server and
+ *				timeline (worker/position.h).  A replay begins there.
+ *	gap			WAL that is to be replayed is gone, or cannot be read.
+ *	cold		What becomes of the cache when it is not known which of its
+ *				content is wrong, after a gap for one: it is emptied
+ *				(WtcColdReason).
+ *	journal		A list in Redis of what was stored lately, for the promotion
+ *				of a standby (worker/journal.h).
+ *	sweep		Deleting what, by the journal, transactions have stored that
+ *				the promoted server does not have.
  *
  *-------------------------------------------------------------------------
  */

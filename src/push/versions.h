@@ -4,11 +4,10 @@
  *	  The version table: what was sent last for each key, and by which process
  *	  it is being sent.
  *
- * The version of an operation is the end of its message in WAL.  The table
- * remembers, by the hash of a key, the newest version that has been sent, and
- * the mark of the process that has the key under way: while it has, no other
- * one may send anything for the key.  For a tag it remembers where its last
- * invalidation was committed.
+ * The table remembers, by the hash of a key, the newest version that has been
+ * sent, and the mark of the process that has the key under way: while it has, no
+ * other one may send anything for the key.  For a tag it remembers the place of
+ * the commit of its last invalidation.
  *
  * The table has a fixed size (wtcache.version_memory).  What does not fit any
  * more, the smallest version first, raises the floor of its bucket: for a key
