@@ -138,6 +138,8 @@
 #include "schema/ddl.h"
 #include "shared/breaker.h"
 #include "shared/debug.h"
+#include "shared/failures.h"
+#include "shared/filled.h"
 #include "shared/holds.h"
 #include "shared/outbox.h"
 #include "shared/prepared.h"

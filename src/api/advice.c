@@ -20,9 +20,12 @@
 #include "redis/status.h"
 #include "redis/url.h"
 #include "shared/breaker.h"
+#include "shared/failures.h"
+#include "shared/filled.h"
 #include "shared/outbox.h"
 #include "shared/slots.h"
 #include "shared/state.h"
+#include "sql.h"
 #include "txn/prefix.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -235,11 +238,12 @@ about_content(StringInfo buf)
 	const char *since;
 
 	if (at == 0 || until < GetCurrentTimestamp() ||
-		pg_atomic_read_u64(&wtc_shared->cold_known) == (uint64) at ||
+		wtc_cold_is_acknowledged() ||
 		all_filled(at))
 		return;
-	appendStringInfo(line(buf), "The cache was emptied at %s: %s. It fills as rows are written; CALL wtcache.warm() fills it at once, for each table. Whether all have been warmed is not known here: this line goes at %s.",
-					 time_text(at),
+	since = time_text(at);
+	appendStringInfo(line(buf), "The cache was emptied at %s: %s. It fills as rows are written; CALL wtcache.warm() fills it at once, for each table. This line goes when all tables attached in this database have been warmed or verified, when wtcache.acknowledge() is called, or at %s.",
+					 since,
 					 wtc_cold_reason_text(wtc_cold_reason()),
 					 time_text(until));
 }

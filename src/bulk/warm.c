@@ -41,6 +41,7 @@
 #include "redis/conn.h"
 #include "redis/status.h"
 #include "shared/breaker.h"
+#include "shared/filled.h"
 #include "shared/slots.h"
 #include "sql.h"
 #include "storage/bufmgr.h"

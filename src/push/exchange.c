@@ -15,6 +15,7 @@
 #include "push/request.h"
 #include "redis/resp.h"
 #include "redis/script.h"
+#include "redis/words.h"
 #include "shared/slots.h"
 #include "shared/state.h"
 

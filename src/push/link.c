@@ -19,6 +19,7 @@
 #include "push/link.h"
 #include "redis/words.h"
 #include "shared/breaker.h"
+#include "shared/failures.h"
 #include "shared/slots.h"
 #include "shared/waits.h"
 #include "storage/fd.h"

@@ -35,6 +35,7 @@
 #include "push/token.h"
 #include "redis/words.h"
 #include "shared/debug.h"
+#include "shared/failures.h"
 #include "shared/outbox.h"
 #include "shared/rejected.h"
 #include "shared/slots.h"

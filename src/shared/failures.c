@@ -9,7 +9,7 @@
 #include "postgres.h"
 
 #include "shared/failures.h"
-#include "shared/shmem.h"
+#include "shared/slots.h"
 #include "storage/spin.h"
 #include "utils/timestamp.h"
 
@@ -55,11 +55,8 @@ wtc_failure_note(int status, const char *words)
 void
 wtc_count_failure(int status, const char *words)
 {
-	wtc_count(WTC_FAIL_FIRST + status - 1, 1);
 	wtc_failure_note(status, words);
-	pg_atomic_write_u32(&wtc_shared->last_failure, status);
-	pg_atomic_write_u64(&wtc_shared->last_failure_at, GetCurrentTimestamp());
-	wtc_worker_wake();
+	wtc_count_class(status);
 }
 
 void

@@ -219,7 +219,7 @@ wtc_count(WtcCounter counter, uint64 n)
 }
 
 void
-wtc_count_failure(int status)
+wtc_count_class(int status)
 {
 	Assert(status > 0 && status <= WTC_FAIL_CLASSES);
 	wtc_count(WTC_FAIL_FIRST + status - 1, 1);

@@ -101,9 +101,10 @@ extern int	wtc_inflight_count(void);
 extern void wtc_count(WtcCounter counter, uint64 n);
 
 /*
- * status: a failure, of redis/status.h.  Wakes the worker, which reports it.
+ * status: a failure, of redis/status.h; see wtc_count_failure().  Wakes the worker,
+ * which reports it.
  */
-extern void wtc_count_failure(int status);
+extern void wtc_count_class(int status);
 
 extern uint64 wtc_counter_sum(WtcCounter counter);
 

@@ -23,6 +23,8 @@ typedef struct State
 	pg_atomic_uint64 link_since;	/* TimestampTz */
 	pg_atomic_uint64 cold_at;	/* TimestampTz */
 	pg_atomic_uint32 cold_reason;	/* WtcColdReason */
+	pg_atomic_uint64 cold_known;	/* the cold_at that has been acknowledged;
+									 * written by any backend */
 	pg_atomic_uint32 journal;
 } State;
 
@@ -49,6 +51,7 @@ wtc_state_attach(void *place, bool initialise)
 	pg_atomic_init_u64(&state->link_since, 0);
 	pg_atomic_init_u64(&state->cold_at, 0);
 	pg_atomic_init_u32(&state->cold_reason, WTC_COLD_NONE);
+	pg_atomic_init_u64(&state->cold_known, 0);
 	pg_atomic_init_u32(&state->journal, 0);
 }
 
@@ -149,6 +152,21 @@ wtc_cold_note(WtcColdReason reason)
 {
 	pg_atomic_write_u32(&state->cold_reason, reason);
 	pg_atomic_write_u64(&state->cold_at, GetCurrentTimestamp());
+}
+
+bool
+wtc_cold_is_acknowledged(void)
+{
+	return pg_atomic_read_u64(&state->cold_known) ==
+		pg_atomic_read_u64(&state->cold_at);
+}
+
+bool
+wtc_cold_acknowledge(void)
+{
+	uint64		cold_at = pg_atomic_read_u64(&state->cold_at);
+
+	return pg_atomic_exchange_u64(&state->cold_known, cold_at) != cold_at;
 }
 
 bool

@@ -78,6 +78,13 @@ extern WtcColdReason wtc_cold_reason(void);
 extern void wtc_cold_note(WtcColdReason reason);
 
 /*
+ * An operator knows of it.  Acknowledging returns whether that is news; from any
+ * backend.
+ */
+extern bool wtc_cold_is_acknowledged(void);
+extern bool wtc_cold_acknowledge(void);
+
+/*
  * Is what is stored noted in Redis' journal, because a standby may be
  * promoted?
  */

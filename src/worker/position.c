@@ -24,6 +24,7 @@
 #include "read/ask.h"
 #include "redis/keys.h"
 #include "redis/script.h"
+#include "redis/words.h"
 #include "shared/outbox.h"
 #include "shared/rounds.h"
 #include "shared/slots.h"

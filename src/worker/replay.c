@@ -118,8 +118,9 @@ static bool
 is_late(XLogRecPtr from)
 {
 	from = Min(from, wtc_watermark());
-	return wtc_max_wal_retained >= 0 && GetXLogInsertRecPtr() > from +
-		(uint64) wtc_max_wal_retained * 1024 * 1024 / 2;
+	return tries >= MOST_TRIES || (wtc_max_wal_retained >= 0 &&
+								   GetXLogInsertRecPtr() > from +
+								   (uint64) wtc_max_wal_retained * 1024 * 1024 / 2);
 }
 
 /*

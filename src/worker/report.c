@@ -18,6 +18,7 @@
 #include "redis/url.h"
 #include "redis/words.h"
 #include "shared/breaker.h"
+#include "shared/failures.h"
 #include "shared/slots.h"
 #include "utils/timestamp.h"
 #include "worker/report.h"

@@ -30,6 +30,7 @@
 #include "shared/breaker.h"
 #include "shared/debug.h"
 #include "shared/holds.h"
+#include "shared/failures.h"
 #include "shared/outbox.h"
 #include "shared/rejected.h"
 #include "shared/prepared.h"
