@@ -23,7 +23,7 @@ find_column(const char *name, TupleDesc desc, const char *text)
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
 			 errmsg("column \"%s\" of a wtcache template does not exist", name),
 			 errdetail("The template is \"%s\".", text),
-			 errhint("After renaming or dropping a column, call wtcache.attach() again.")));
+			 errhint("After renaming or dropping a column, call wtcache.alter().")));
 }
 
 static void
