@@ -116,6 +116,32 @@ time_text(TimestampTz at)
 	return pstrdup(timestamptz_to_str(at));
 }
 
+/*
+ * The OIDs of this database's attached tables, by SPI.  The tables are not opened:
+ * who watches must not wait for who changes them.
+ */
+static void
+read_attached(void)
+{
+	if (SPI_execute("SELECT DISTINCT tgrelid FROM pg_catalog.pg_trigger"
+					" WHERE tgfoid OPERATOR(pg_catalog.=) 'wtcache.capture_row()'::pg_catalog.regprocedure"
+					" AND tgparentid OPERATOR(pg_catalog.=) 0",
+					true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read pg_trigger");
+}
+
+static bool
+any_attached(void)
+{
+	bool		any;
+
+	SPI_connect();
+	read_attached();
+	any = SPI_processed > 0;
+	SPI_finish();
+	return any;
+}
+
 /* Has another database the keys that this one would write? */
 static void
 about_database(StringInfo buf)
@@ -123,7 +149,7 @@ about_database(StringInfo buf)
 	char	   *owner = wtc_prefix_taken();
 	char	   *name = get_database_name(MyDatabaseId);
 
-	if (owner != NULL)
+	if (owner != NULL && any_attached())
 		appendStringInfo(line(buf), "The keys with prefix \"%s\" are those of database \"%s\", so nothing of database \"%s\" is pushed. Use ALTER DATABASE %s SET wtcache.key_prefix to give it a prefix of its own, and connect again.",
 						 wtc_key_prefix, owner, name, quote_identifier(name));
 }
@@ -210,9 +236,7 @@ all_filled(TimestampTz since)
 	bool		filled;
 
 	SPI_connect();
-	if (SPI_execute("SELECT relation::pg_catalog.oid FROM wtcache.attachments()",
-					true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read wtcache.attachments()");
+	read_attached();
 	filled = SPI_processed > 0;
 	for (uint64 i = 0; i < SPI_processed && filled; i++)
 	{

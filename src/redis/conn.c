@@ -89,7 +89,7 @@ wait_fd(int fd, short events, int64_t deadline_us, bool (*stop) (void),
 	if (stop != NULL && stop())
 		return wtc_fail(WTC_FAIL_CANCELLED, "the session was told to stop");
 	if (left <= 0)
-		return wtc_fail(WTC_FAIL_TIMEOUT, "no answer in time");
+		return wtc_fail(WTC_FAIL_TIMEOUT, "");
 	ms = left / 1000 >= SLICE_MS ? SLICE_MS : (int) (left / 1000) + 1;
 	if (poll(&p, 1, ms) < 0 && errno != EINTR)
 		return wtc_fail_errno(WTC_FAIL_CLOSED, errno);

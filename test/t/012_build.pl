@@ -37,7 +37,9 @@ sub make
 sub compiled { return scalar(() = $_[0] =~ / -c -o \S+\.o /g); }
 
 my $sources = () = glob("$clone/src/*.c $clone/src/*/*.c");
-my $functions = () = slurp_file("$clone/sql/wtcache--1.0.sql") =~ /MODULE_PATHNAME/g;
+my %functions = map { $_ => 1 }
+  slurp_file("$clone/sql/wtcache--1.0.sql") =~ /'MODULE_PATHNAME', '(\w+)'/g;
+my $functions = keys %functions;
 
 # The functions of the library that CREATE EXTENSION looks for
 sub functions

@@ -109,7 +109,8 @@ foreach my $database (@databases)
 	my $expected = join ' ', map { "d$number:$_" } 0 .. $#data;
 
 	$node->safe_psql('postgres',
-		"CREATE DATABASE $db TEMPLATE template0 ENCODING '$encoding' LOCALE 'C'");
+		"CREATE DATABASE $db TEMPLATE template0 ENCODING '$encoding' LOCALE 'C'; "
+		  . "ALTER DATABASE $db SET wtcache.key_prefix = '$db-'");
 	$node->safe_psql($db, qq{
 		CREATE EXTENSION wtcache;
 		CREATE TABLE data (id int PRIMARY KEY, v text);
@@ -138,7 +139,7 @@ foreach my $database (@databases)
 	$node->poll_query_until($db, 'SELECT wtcache.flush()') or die 'not in Redis';
 	foreach my $id (0 .. $#data)
 	{
-		my $image = Encode::decode('UTF-8', $redis->cli('get', "d$number:$id"));
+		my $image = Encode::decode('UTF-8', $redis->cli('get', "$db-d$number:$id"));
 
 		is(eval { JSON::PP->new->decode($image)->{v} }, $data[$id],
 			"$encoding: value $id arrives");

@@ -132,11 +132,11 @@ sub lag_is_right
 
 lag_is_right('outage');
 my $advice = advice(
-	qr/The worker has not been able to use Redis at \S+ since [\d: +.-]+\w*: no connection can be made\. Start Redis, /,
+	qr/The worker has not been able to use Redis at \S+ since [\d: +.-]+\w*: there is no such socket \(No such file or directory\)\. Start Redis, /,
 	'no Redis');
 my $lag = lag();
 update(5);
-advice(qr/The circuit breaker has been open since [\d: +.-]+\w*, after \d+ failures in a row, the last one: no connection/,
+advice(qr/The circuit breaker has been open since [\d: +.-]+\w*, after \d+ failures in a row, the last one: there is no such socket/,
 	'breaker');
 ok($node->poll_query_until('postgres', "SELECT lag_seconds > $lag + 2 FROM wtcache.status"),
 	'the lag rises');
@@ -172,7 +172,7 @@ healthy('Redis goes on');
 # It wants a password all of a sudden
 $redis->cli('config', 'set', 'requirepass', 'secret');
 $redis->cli('-a', 'secret', '--no-auth-warning', 'client', 'kill', 'type', 'normal');
-advice(qr/The worker has not been able to use Redis .*: it does not accept the login\. Correct /,
+advice(qr/The worker has not been able to use Redis .*: it does not accept the login \(NOAUTH [^)]*\)\. Correct /,
 	'a password');
 unlike($node->status('advice'), qr/secret/, 'which is not told');
 $redis->restart;
@@ -496,7 +496,7 @@ ok($node->poll_query_until('postgres', q{
 $node->safe_psql('postgres', 'CHECKPOINT');
 $redis->start;
 $node->poll_query_until('postgres', 'SELECT cold_starts > 0 FROM wtcache.stat');
-advice(qr/The cache was emptied at [\d: +.-]+\w*: WAL that had to be replayed is gone\. It fills as rows are written; CALL wtcache\.warm\(\) fills it at once, for each table\. Whether all have been warmed is not known here: this line goes at [\d: +.-]+\w*\.$/m,
+advice(qr/The cache was emptied at [\d: +.-]+\w*: WAL that had to be replayed is gone\. It fills as rows are written; CALL wtcache\.warm\(\) fills it at once, for each table\. This line goes when all tables attached in this database have been warmed or verified, when wtcache\.acknowledge\(\) is called, or at [\d: +.-]+\w*\.$/m,
 	'emptied');
 # For as long as what was there would have lived
 $session->query_safe(q{SET wtcache.default_ttl = '1s'});
