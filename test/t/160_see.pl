@@ -529,7 +529,7 @@ $node->settle($session, 'wtcache.url' => $redis->url);
 
 $redis->cli('config', 'set', 'maxmemory', '1mb');
 $session->query_safe(qq{INSERT INTO large VALUES (1000, repeat('x', 3000000))});
-advice(qr/Redis refused a write at [\d: +.-]+\w*: it is at maxmemory\. Raise maxmemory|The worker has not been able to use Redis .*: it is at maxmemory\. Raise maxmemory/,
+advice(qr/Redis refused a write at [\d: +.-]+\w*: it is at maxmemory(?: \(OOM .*\))?\. Raise maxmemory|The worker has not been able to use Redis .*: it is at maxmemory(?: \(OOM .*\))?\. Raise maxmemory/,
 	'Redis is full');
 $redis->cli('config', 'set', 'maxmemory', '0');
 
