@@ -248,10 +248,9 @@ my @mutants = (
 		about => 'a table that loses its trigger leaves its keys',
 		options => "$calm schema",
 		edits => [ [ 'src/schema/drop.c',
-				"\t\t/* the lock that dropping a trigger takes */\n"
-				  . "\t\tLockRelationOid(row.relid, AccessExclusiveLock);\n"
-				  . "\t\twtc_forget_table(row.relid);\n",
-				"\t\t;\n" ] ]
+				"\t/* the lock that dropping a trigger takes */\n"
+				  . "\tLockRelationOid(row.relid, AccessExclusiveLock);\n"
+				  . "\twtc_forget_table(row.relid);\n", '' ] ]
 	},
 	{
 		name => 'truncate_keeps_keys',

@@ -177,9 +177,7 @@ my %same = (
 	'count(wtcache_healthy)' => 'SELECT 1',
 	'count(wtcache_table_sets_total)' => 'SELECT 3',
 	'pg_exporter_last_scrape_error' => 'SELECT 0',
-	'count(wtcache_failures_total)' => q{
-		SELECT count(*) FROM pg_attribute
-		 WHERE attrelid = 'wtcache.stat'::regclass AND attname LIKE 'fail\_%'});
+	'count(wtcache_failures_total)' => 'SELECT count(*) FROM wtcache.stat_failure');
 foreach my $expr (sort keys %same)
 {
 	my $expected = $session->query_safe($same{$expr});
