@@ -13,12 +13,12 @@
 #include "api/advice.h"
 #include "commands/dbcommands.h"
 #include "guc.h"
-#include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "redis/conn.h"
 #include "redis/status.h"
 #include "redis/url.h"
+#include "schema/shape.h"
 #include "shared/breaker.h"
 #include "shared/failures.h"
 #include "shared/filled.h"
@@ -116,32 +116,6 @@ time_text(TimestampTz at)
 	return pstrdup(timestamptz_to_str(at));
 }
 
-/*
- * The OIDs of this database's attached tables, by SPI.  The tables are not opened:
- * who watches must not wait for who changes them.
- */
-static void
-read_attached(void)
-{
-	if (SPI_execute("SELECT DISTINCT tgrelid FROM pg_catalog.pg_trigger"
-					" WHERE tgfoid OPERATOR(pg_catalog.=) 'wtcache.capture_row()'::pg_catalog.regprocedure"
-					" AND tgparentid OPERATOR(pg_catalog.=) 0",
-					true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read pg_trigger");
-}
-
-static bool
-any_attached(void)
-{
-	bool		any;
-
-	SPI_connect();
-	read_attached();
-	any = SPI_processed > 0;
-	SPI_finish();
-	return any;
-}
-
 /* Has another database the keys that this one would write? */
 static void
 about_database(StringInfo buf)
@@ -149,7 +123,7 @@ about_database(StringInfo buf)
 	char	   *owner = wtc_prefix_taken();
 	char	   *name = get_database_name(MyDatabaseId);
 
-	if (owner != NULL && any_attached())
+	if (owner != NULL && wtc_attached_roots() != NIL)
 		appendStringInfo(line(buf), "The keys with prefix \"%s\" are those of database \"%s\", so nothing of database \"%s\" is pushed. Use ALTER DATABASE %s SET wtcache.key_prefix to give it a prefix of its own, and connect again.",
 						 wtc_key_prefix, owner, name, quote_identifier(name));
 }
@@ -233,21 +207,15 @@ about_wal(StringInfo buf)
 static bool
 all_filled(TimestampTz since)
 {
-	bool		filled;
+	List	   *roots = wtc_attached_roots();
+	ListCell   *lc;
 
-	SPI_connect();
-	read_attached();
-	filled = SPI_processed > 0;
-	for (uint64 i = 0; i < SPI_processed && filled; i++)
+	foreach(lc, roots)
 	{
-		bool		isnull;
-		Datum		relid = SPI_getbinval(SPI_tuptable->vals[i],
-										  SPI_tuptable->tupdesc, 1, &isnull);
-
-		filled = wtc_filled_since(DatumGetObjectId(relid)) >= since;
+		if (wtc_filled_since(lfirst_oid(lc)) < since)
+			return false;
 	}
-	SPI_finish();
-	return filled;
+	return roots != NIL;
 }
 
 /*

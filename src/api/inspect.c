@@ -10,7 +10,6 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "api/arguments.h"
@@ -18,12 +17,12 @@
 #include "capture/attachment.h"
 #include "capture/condition.h"
 #include "capture/image.h"
-#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "funcapi.h"
 #include "guc.h"
 #include "mb/pg_wchar.h"
+#include "schema/shape.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -99,27 +98,10 @@ put_attachment(ReturnSetInfo *rsinfo, Relation rel, const Trigger *trigger)
 Datum
 wtcache_attachments(PG_FUNCTION_ARGS)
 {
-	Oid			function = wtc_capture_function();
-	Relation	triggers;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	List	   *relids = NIL;
 	ListCell   *lc;
 
 	InitMaterializedSRF(fcinfo, 0);
-	triggers = table_open(TriggerRelationId, AccessShareLock);
-	scan = systable_beginscan(triggers, InvalidOid, false, NULL, 0, NULL);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
-
-		if (form->tgfoid == function && !OidIsValid(form->tgparentid))
-			relids = list_append_unique_oid(relids, form->tgrelid);
-	}
-	systable_endscan(scan);
-	table_close(triggers, AccessShareLock);
-
-	foreach(lc, relids)
+	foreach(lc, wtc_attached_roots())
 	{
 		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
 		const Trigger *trigger = rel ? wtc_attachment_trigger(rel) : NULL;

@@ -115,6 +115,22 @@ wtc_capture_triggers(void)
 }
 
 List *
+wtc_attached_roots(void)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, wtc_capture_triggers())
+	{
+		WtcTriggerRow row = wtc_trigger_row(lfirst_oid(lc), NULL);
+
+		if (OidIsValid(row.relid) && !OidIsValid(row.parent))
+			result = list_append_unique_oid(result, row.relid);
+	}
+	return result;
+}
+
+List *
 wtc_attached_tables(bool partitioned)
 {
 	List	   *result = NIL;

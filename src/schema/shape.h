@@ -31,6 +31,9 @@ extern WtcTriggerRow wtc_trigger_row(Oid trigger, Snapshot snapshot);
 /* All capture triggers, those of partitions too. */
 extern List *wtc_capture_triggers(void);
 
+/* Attached tables, without partitions of one that is.  No lock is taken. */
+extern List *wtc_attached_roots(void);
+
 /*
  * The tables that have a capture trigger: those that hold rows, and if asked
  * for, partitioned ones.  No lock is taken.
