@@ -11,11 +11,10 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "bulk/warm_job.h"
+#include "capture/attached.h"
 #include "capture/settings.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -23,7 +22,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 /* more rows than that are counted, but not noted */
 #define MAX_SKIPPED		100000
@@ -99,16 +97,8 @@ add_oids(SqlArgs *args, const List *oids)
 static Oid
 tables_owner(void)
 {
-	Oid			relid = RangeVarGetRelid(makeRangeVar("wtcache", "warm_job", -1),
-										 NoLock, false);
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", relid);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
+	return wtc_relation_owner(RangeVarGetRelid(makeRangeVar("wtcache", "warm_job", -1),
+											   NoLock, false));
 }
 
 /*
