@@ -82,7 +82,7 @@ numeric_extent(Numeric numeric)
 }
 
 static uint64
-jsonb_extent(Jsonb * jsonb, uint64 limit)
+jsonb_extent(Jsonb *jsonb, uint64 limit)
 {
 	JsonbIterator *it = JsonbIteratorInit(&jsonb->root);
 	JsonbIteratorToken token;
@@ -164,7 +164,7 @@ row_extent(HeapTupleHeader header, uint64 limit)
 }
 
 static uint64
-range_extent(const RangeType * range, TypeCacheEntry * type, uint64 limit)
+range_extent(const RangeType *range, TypeCacheEntry *type, uint64 limit)
 {
 	RangeBound	bounds[2];
 	bool		empty;
@@ -180,7 +180,7 @@ range_extent(const RangeType * range, TypeCacheEntry * type, uint64 limit)
 }
 
 static uint64
-multirange_extent(MultirangeType * multirange, TypeCacheEntry * type,
+multirange_extent(MultirangeType *multirange, TypeCacheEntry *type,
 				  uint64 limit)
 {
 	RangeType **ranges;

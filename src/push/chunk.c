@@ -169,7 +169,7 @@ take_in(WtcChunk *chunk)
 
 bool
 wtc_chunk_add(WtcChunk *chunk, const WtcOperation *op, XLogRecPtr version,
-			  XLogRecPtr commit, Oid database, const WtcKnown * known)
+			  XLogRecPtr commit, Oid database, const WtcKnown *known)
 {
 	size_t		bytes = wtc_request_bytes(op);
 	WtcItem    *item;

@@ -52,7 +52,7 @@ typedef struct WtcKnown
 	XLogRecPtr	key;
 	XLogRecPtr	tags;
 	WtcVerdict	unsure;			/* left out, unsure, or delete */
-}			WtcKnown;
+} WtcKnown;
 
 typedef struct WtcItem
 {
@@ -139,7 +139,7 @@ extern void wtc_chunk_reserve_operation(WtcChunk *chunk,
  */
 extern bool wtc_chunk_add(WtcChunk *chunk, const WtcOperation *op,
 						  XLogRecPtr version, XLogRecPtr commit,
-						  Oid database, const WtcKnown * known);
+						  Oid database, const WtcKnown *known);
 
 extern void wtc_chunk_clear(WtcChunk *chunk);
 

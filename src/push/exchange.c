@@ -288,7 +288,7 @@ exchange(Exchange *x, size_t len, int64 deadline_us, bool *sent)
  */
 static WtcTurn
 forget(WtcChunk *chunk, const char *token, bool everything, int64 deadline_us,
-	   WtcSaid * said)
+	   WtcSaid *said)
 {
 	Exchange	x;
 	bool		sent = false;
@@ -364,7 +364,7 @@ wtc_exchange_drain(WtcChunk *chunk, int64 deadline_us)
 
 WtcTurn
 wtc_exchange_chunk(WtcChunk *chunk, const char *token, int64 deadline_us,
-				   WtcSaid * said)
+				   WtcSaid *said)
 {
 	bool		journal = wtc_journaling();
 	bool		sent = false;

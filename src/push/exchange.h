@@ -33,7 +33,7 @@ typedef struct WtcSaid
 	WtcStatus	rejected;		/* why something could not be stored, if so */
 	int64		draining;		/* large sets of invalidated tags that are
 								 * left */
-}			WtcSaid;
+} WtcSaid;
 
 /*
  * Sends a chunk whose items are marked and decided on, under the token with this
@@ -42,7 +42,7 @@ typedef struct WtcSaid
  * when it refuses something is left in the chunk.
  */
 extern WtcTurn wtc_exchange_chunk(WtcChunk *chunk, const char *token,
-								  int64 deadline_us, WtcSaid * said);
+								  int64 deadline_us, WtcSaid *said);
 
 /* Empties the large sets that are left, in steps. */
 extern WtcStatus wtc_exchange_drain(WtcChunk *chunk, int64 deadline_us);

@@ -211,7 +211,7 @@ look_again(uint64 token)
 
 /* One attempt, from the token to the outcome. */
 static WtcTurn
-attempt(WtcChunk *chunk, int64 deadline_us, bool *strange, WtcSaid * said)
+attempt(WtcChunk *chunk, int64 deadline_us, bool *strange, WtcSaid *said)
 {
 	int			owner = wtc_my_owner();
 	char		text[WTC_TOKEN_LEN];
@@ -291,7 +291,7 @@ count_items(const WtcChunk *chunk, WtcStatus rejected)
  * WTC_OK: Redis is closed.
  */
 static WtcTurn
-push_items(WtcChunk *chunk, int64 deadline_us, WtcSaid * said)
+push_items(WtcChunk *chunk, int64 deadline_us, WtcSaid *said)
 {
 	bool		strange = false;
 	WtcTurn		turn;
