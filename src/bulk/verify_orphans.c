@@ -32,7 +32,7 @@
 
 #include "access/table.h"
 #include "access/tableam.h"
-#include "access/xact.h"
+#include "attempt.h"
 #include "bulk/verify_keys.h"
 #include "bulk/verify_orphans.h"
 #include "bulk/verify_rows.h"
@@ -284,43 +284,38 @@ is_about_values(int sqlerrcode)
 		category == ERRCODE_TO_CATEGORY(ERRCODE_SYNTAX_ERROR);
 }
 
+typedef struct Lookup
+{
+	Hunt	   *hunt;
+	Candidate  *const *candidates;
+	int			n;
+} Lookup;
+
+static void
+run_lookup_alone(void *arg)
+{
+	Lookup	   *lookup = arg;
+
+	run_lookup(lookup->hunt, lookup->candidates, lookup->n);
+	close_part(lookup->hunt);
+}
+
 /* The same; false: one of the texts is no value of its type. */
 static bool
 try_lookup(Hunt *hunt, Candidate *const *candidates, int n)
 {
-	MemoryContext cxt = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool ok = true;
+	Lookup		lookup = {hunt, candidates, n};
+	ErrorData  *error;
 
 	/* what it opens must not be closed by the subtransaction */
 	close_part(hunt);
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(cxt);
-	PG_TRY();
-	{
-		run_lookup(hunt, candidates, n);
-		close_part(hunt);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(cxt);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(cxt);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(cxt);
-		CurrentResourceOwner = owner;
-		hunt->part = NULL;
-		if (!is_about_values(error->sqlerrcode))
-			ReThrowError(error);
-		ok = false;
-	}
-	PG_END_TRY();
-	return ok;
+	error = wtc_attempt(run_lookup_alone, &lookup);
+	if (error == NULL)
+		return true;
+	hunt->part = NULL;
+	if (!is_about_values(error->sqlerrcode))
+		ReThrowError(error);
+	return false;
 }
 
 /*

@@ -12,7 +12,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/xact.h"
+#include "attempt.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
 #include "capture/condition.h"
@@ -35,7 +35,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
-#include "utils/resowner.h"
 #include "utils/syscache.h"
 
 typedef struct CacheKey
@@ -326,6 +325,21 @@ is_denied(WtcAttachment *att, Node *condition)
 	return OidIsValid(denied);
 }
 
+/* A condition, and what the planner makes of it. */
+typedef struct Planning
+{
+	Node	   *condition;
+	Node	   *planned;
+} Planning;
+
+static void
+plan(void *arg)
+{
+	Planning   *planning = arg;
+
+	planning->planned = wtc_condition_plan(planning->condition);
+}
+
 /*
  * Inlining SQL functions looks up names, and functions of constants are called:
  * the owner may lack the privileges for that, too.  NULL: so it is.
@@ -333,36 +347,15 @@ is_denied(WtcAttachment *att, Node *condition)
 static Node *
 plan_condition(WtcAttachment *att, Node *condition)
 {
-	MemoryContext cxt = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	Node	   *volatile planned = NULL;
+	Planning	planning = {.condition = condition};
+	ErrorData  *error = wtc_attempt(plan, &planning);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(cxt);
-	PG_TRY();
-	{
-		planned = wtc_condition_plan(condition);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(cxt);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(cxt);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode != ERRCODE_INSUFFICIENT_PRIVILEGE)
-			ReThrowError(error);
+	if (error != NULL && error->sqlerrcode != ERRCODE_INSUFFICIENT_PRIVILEGE)
+		ReThrowError(error);
+	if (error != NULL)
 		att->no_images = psprintf("the table's owner may not evaluate the condition: %s",
 								  error->message);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(cxt);
-	CurrentResourceOwner = owner;
-	return planned;
+	return planning.planned;
 }
 
 static void

@@ -10,6 +10,7 @@
 #include "access/detoast.h"
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "attempt.h"
 #include "capture/extent.h"
 #include "capture/image.h"
 #include "catalog/namespace.h"
@@ -19,7 +20,6 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 /* longer names of keys and tags are none */
 #define MAX_NAME_BYTES	(1024 * 1024)
@@ -327,6 +327,22 @@ make_image(WtcAttachment *att, TupleTableSlot *slot, WtcOperation *op)
 		json_image(att, slot, &op->value);
 }
 
+typedef struct Making
+{
+	WtcAttachment *att;
+	TupleTableSlot *slot;
+	WtcOperation *op;
+	bool		made;
+} Making;
+
+static void
+make(void *arg)
+{
+	Making	   *making = arg;
+
+	making->made = make_image(making->att, making->slot, making->op);
+}
+
 /*
  * The same where the text might become so long that it cannot be made; which
  * takes a setting far above the default.
@@ -334,40 +350,18 @@ make_image(WtcAttachment *att, TupleTableSlot *slot, WtcOperation *op)
 static WtcImage
 try_image(WtcAttachment *att, TupleTableSlot *slot, WtcOperation *op)
 {
-	MemoryContext old = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile WtcImage result = WTC_IMAGE_NONE;
+	Making		making = {att, slot, op};
+	ErrorData  *error = wtc_attempt(make, &making);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(old);
-	PG_TRY();
-	{
-		if (make_image(att, slot, op))
-			result = WTC_IMAGE_MADE;
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(old);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(old);
-		CurrentResourceOwner = owner;
-		/* "invalid memory alloc request size" is an internal error */
-		if (error->sqlerrcode != ERRCODE_PROGRAM_LIMIT_EXCEEDED &&
-			error->sqlerrcode != ERRCODE_OUT_OF_MEMORY &&
-			error->sqlerrcode != ERRCODE_INTERNAL_ERROR)
-			ReThrowError(error);
-		FreeErrorData(error);
-		result = WTC_IMAGE_TOO_LARGE;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	CurrentResourceOwner = owner;
-	return result;
+	if (error == NULL)
+		return making.made ? WTC_IMAGE_MADE : WTC_IMAGE_NONE;
+	/* "invalid memory alloc request size" is an internal error */
+	if (error->sqlerrcode != ERRCODE_PROGRAM_LIMIT_EXCEEDED &&
+		error->sqlerrcode != ERRCODE_OUT_OF_MEMORY &&
+		error->sqlerrcode != ERRCODE_INTERNAL_ERROR)
+		ReThrowError(error);
+	FreeErrorData(error);
+	return WTC_IMAGE_TOO_LARGE;
 }
 
 WtcImage

@@ -12,7 +12,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/transam.h"
-#include "access/xact.h"
+#include "attempt.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
 #include "capture/condition.h"
@@ -29,7 +29,6 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/syscache.h"
 
 /*
@@ -258,59 +257,22 @@ wtc_lock_tables_with_type(Oid type)
  * Attachments
  */
 
-/* Something that may raise an error. */
-typedef struct Attempt
+/* What an attachment is built from, and what has been built. */
+typedef struct Building
 {
-	void		(*what) (struct Attempt *attempt);
 	Relation	rel;
 	int			nargs;
 	char	  **args;
 	WtcAttachment *att;			/* NULL: none */
-} Attempt;
-
-/* Tries it; if it fails, returns why.  Being cancelled is no failure of it. */
-static char *
-try(Attempt *attempt)
-{
-	MemoryContext cxt = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	char	   *volatile why = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(cxt);
-	PG_TRY();
-	{
-		attempt->what(attempt);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(cxt);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-		{
-			MemoryContextSwitchTo(cxt);
-			CurrentResourceOwner = owner;
-			ReThrowError(error);
-		}
-		why = error->message;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(cxt);
-	CurrentResourceOwner = owner;
-	return why;
-}
+} Building;
 
 static void
-build_attachment(Attempt *attempt)
+build_attachment(void *arg)
 {
-	attempt->att = wtc_attachment_build(attempt->rel, attempt->nargs,
-										attempt->args, NULL,
-										CurrentMemoryContext);
+	Building   *b = arg;
+
+	b->att = wtc_attachment_build(b->rel, b->nargs, b->args, NULL,
+								  CurrentMemoryContext);
 }
 
 /* How many triggers of the table have this function? *found: one of this name. */
@@ -362,22 +324,26 @@ wtc_check_attachment(Relation rel, const char *name)
 static WtcAttachment *
 build(Relation rel, const Trigger *trigger)
 {
-	Attempt		attempt = {.what = build_attachment,.rel = rel};
-	char	   *why;
+	Building	building = {.rel = rel};
+	ErrorData  *error;
 
-	attempt.args = palloc(sizeof(char *) * (trigger->tgnargs + 1));
+	building.args = palloc(sizeof(char *) * (trigger->tgnargs + 1));
 	for (int i = 0; i < trigger->tgnargs; i++)
 	{
 		if (strncmp(trigger->tgargs[i], "condition=", 10) != 0)
-			attempt.args[attempt.nargs++] = trigger->tgargs[i];
+			building.args[building.nargs++] = trigger->tgargs[i];
 	}
-	why = try(&attempt);
-	if (why != NULL)
+	error = wtc_attempt(build_attachment, &building);
+	/* being cancelled is no failure of it */
+	if (error != NULL && ERRCODE_TO_CATEGORY(error->sqlerrcode) ==
+		ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+	if (error != NULL)
 		ereport(WARNING,
 				(errmsg("could not find the keys of \"%s\" in the cache",
 						RelationGetRelationName(rel)),
-				 errdetail_internal("%s", why)));
-	return attempt.att;
+				 errdetail_internal("%s", error->message)));
+	return building.att;
 }
 
 bool
