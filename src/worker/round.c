@@ -41,6 +41,7 @@
 #include "utils/memutils.h"
 #include "worker/blame.h"
 #include "worker/check.h"
+#include "worker/last.h"
 #include "worker/open.h"
 #include "worker/order.h"
 #include "worker/parked.h"
@@ -50,38 +51,6 @@
 
 /* batches are kept in memory between the two passes up to this size */
 #define KEEP_BYTES		(16 * 1024 * 1024)
-/* keys whose last position is known at a time; more are done in parts */
-#define MAX_KEYS		(1024 * 1024)
-/* tags that keys have left are known up to this size */
-#define LEFT_BYTES		(16 * 1024 * 1024)
-
-/* A tag that a key has left. */
-typedef struct LeftTag
-{
-	struct LeftTag *next;
-	uint32		len;
-	char		name[FLEXIBLE_ARRAY_MEMBER];
-} LeftTag;
-
-/* The last version of a key, by hash; what it has left by any operation. */
-typedef struct LastEntry
-{
-	uint64		hash;
-	XLogRecPtr	lsn;
-	LeftTag    *left;
-	char		status;
-} LastEntry;
-
-#define SH_PREFIX last
-#define SH_ELEMENT_TYPE LastEntry
-#define SH_KEY_TYPE uint64
-#define SH_KEY hash
-#define SH_HASH_KEY(tb, key) ((uint32) ((key) ^ ((key) >> 32)))
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
 
 /* A batch to be pushed. */
 typedef struct Piece
@@ -107,9 +76,6 @@ typedef struct Round
 								 * is known */
 	XLogRecPtr	known_tags;		/* the same of invalidations */
 	bool		unsure;			/* something was left out */
-	last_hash  *last;
-	MemoryContext left_cxt;		/* the tags left */
-	Size		left_bytes;
 
 	/* what has been kept of what was read */
 	bool		all_kept;
@@ -127,8 +93,6 @@ typedef struct Round
 	/* what is about to be pushed */
 	WtcChunk   *chunk;
 	MemoryContext chunk_cxt;	/* copies of its operations */
-	StringInfoData left;
-	StringInfoData merged;
 	StringInfoData deletion;
 	XLogRecPtr	begun;			/* message of the last operation gathered, if
 								 * it is a place to begin again from */
@@ -230,40 +194,6 @@ in_part(const Round *r, uint64 hash)
 	return r->parts == 1 || hash % r->parts == r->part;
 }
 
-/*
- * Notes the tags that a key has left by an operation.  If there is no room, it
- * stays a member, and an invalidation deletes it in vain.
- */
-static void
-note_left(Round *r, LastEntry *entry, const WtcOperation *op)
-{
-	WtcCursor	cursor = wtc_list_cursor(&op->removed);
-	WtcSpan		tag;
-
-	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &tag))
-	{
-		Size		size = offsetof(LeftTag, name) + tag.len;
-		LeftTag    *left = entry->left;
-		int			n = 0;
-
-		for (; left != NULL; left = left->next, n++)
-		{
-			if (left->len == tag.len &&
-				memcmp(left->name, tag.data, tag.len) == 0)
-				break;
-		}
-		if (left != NULL || n >= WTC_MAX_TAGS ||
-			r->left_bytes + size > LEFT_BYTES)
-			continue;
-		left = MemoryContextAlloc(r->left_cxt, size);
-		left->len = tag.len;
-		memcpy(left->name, tag.data, tag.len);
-		left->next = entry->left;
-		entry->left = left;
-		r->left_bytes += size;
-	}
-}
-
 /* Notes the positions of the batch's keys; false: they are too many. */
 static bool
 note_keys(Round *r, const Piece *piece)
@@ -278,8 +208,6 @@ note_keys(Round *r, const Piece *piece)
 	{
 		bool		invalidation = op.kind == WTC_OP_INVALIDATE;
 		uint64		hash;
-		LastEntry  *entry;
-		bool		found;
 
 		/* the journal wants the commit of everything that is stored */
 		if (invalidation || op.tags.count > 0 || r->journal)
@@ -288,15 +216,7 @@ note_keys(Round *r, const Piece *piece)
 		if (invalidation)
 			continue;
 		hash = wtc_order_hash(op.key, false);
-		if (!in_part(r, hash))
-			continue;
-		entry = last_insert(r->last, hash, &found);
-		if (!found)
-			entry->left = NULL;
-		if (!found || entry->lsn < message->lsn)
-			entry->lsn = message->lsn;
-		note_left(r, entry, &op);
-		if (r->last->members > MAX_KEYS)
+		if (in_part(r, hash) && !wtc_last_note(hash, &op, message->lsn))
 			return false;
 	}
 	return true;
@@ -313,9 +233,7 @@ first_pass(Round *r)
 	bool		fits = true;
 
 	wtc_fate_horizon();
-	last_reset(r->last);
-	MemoryContextReset(r->left_cxt);
-	r->left_bytes = 0;
+	wtc_last_reset();
 	r->all_kept = false;
 	r->nkept = 0;
 	r->kept_bytes = 0;
@@ -467,48 +385,17 @@ gather(Round *r, WtcSpan whole, const WtcWalMessage *message,
 		gather(r, whole, message, commit, status);
 }
 
-/*
- * The bytes of a key's last operation, which takes the key out of all tags that it
- * has left by any operation of the round.
- */
-static WtcSpan
-merge_left(Round *r, const LastEntry *entry, const WtcOperation *op)
-{
-	WtcOperation merged = *op;
-	WtcSpan		whole = op->whole;
-	uint32		n = 0;
-
-	resetStringInfo(&r->left);
-	for (LeftTag *left = entry->left; left != NULL; left = left->next, n++)
-		wtc_put_string(&r->left, left->name, left->len);
-	if (n <= op->removed.count)
-		return whole;			/* they are its own */
-	merged.removed.count = n;
-	merged.removed.bytes.data = r->left.data;
-	merged.removed.bytes.len = r->left.len;
-	resetStringInfo(&r->merged);
-	wtc_put_operation(&r->merged, &merged);
-	whole.data = r->merged.data;
-	whole.len = r->merged.len;
-	return whole;
-}
-
 /* Gathers an operation, if it is the last one of its key. */
 static WtcReplayResult
 gather_if_last(Round *r, const Piece *piece, XLogRecPtr commit,
 			   const WtcOperation *op, WtcStatus *status)
 {
 	uint64		hash = wtc_order_hash(op->key, false);
-	LastEntry  *entry;
-	WtcSpan		whole = op->whole;
+	WtcSpan		whole;
 
-	if (!in_part(r, hash))
+	if (!in_part(r, hash) ||
+		!wtc_last_get(hash, op, piece->message.lsn, &whole))
 		return WTC_REPLAY_DONE;
-	entry = last_lookup(r->last, hash);
-	if (entry != NULL && entry->lsn > piece->message.lsn)
-		return WTC_REPLAY_DONE;
-	if (entry != NULL)
-		whole = merge_left(r, entry, op);
 	if (piece->blind || invalidated_later(op, commit))
 	{
 		resetStringInfo(&r->deletion);
@@ -674,17 +561,12 @@ wtc_round_push(WtcRound *about, WtcStatus *status)
 	WtcReplayResult result;
 
 	r.journal = wtc_journaling();
-	r.last = last_create(CurrentMemoryContext, 256, NULL);
 	r.chunk = wtc_chunk_create();
 	r.chunk_cxt = AllocSetContextCreate(CurrentMemoryContext,
 										"wtcache replay chunk",
 										ALLOCSET_DEFAULT_SIZES);
-	r.left_cxt = AllocSetContextCreate(CurrentMemoryContext,
-									   "wtcache tags left",
-									   ALLOCSET_DEFAULT_SIZES);
-	initStringInfo(&r.left);
-	initStringInfo(&r.merged);
 	initStringInfo(&r.deletion);
+	wtc_last_begin(CurrentMemoryContext);
 	wtc_order_begin(CurrentMemoryContext);
 	wtc_open_begin(CurrentMemoryContext);
 	result = push_parts(&r, status);
