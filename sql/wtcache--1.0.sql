@@ -12,8 +12,8 @@ GRANT USAGE ON SCHEMA wtcache TO PUBLIC;
 
 --
 -- Triggers.  Every role can execute the functions, as the owner of a partitioned
--- table needs that to make partitions, whoever has attached it.  A trigger of them
--- can only be made by a role that may call attach().
+-- table needs that to make partitions, whichever role has attached it.  A trigger
+-- of them can only be made by a role that may call attach().
 --
 
 CREATE FUNCTION wtcache.capture_row() RETURNS trigger
@@ -29,7 +29,7 @@ COMMENT ON FUNCTION wtcache.capture_truncate() IS
 'trigger function: queues the deletion of all rows from the cache; created by wtcache.attach()';
 
 -- It does nothing, and only the owner of a table can make a trigger of it; so it
--- is left to everybody.
+-- is left to PUBLIC.
 CREATE FUNCTION wtcache.capture_condition() RETURNS trigger
 LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'wtcache_capture_condition';

@@ -283,7 +283,7 @@ check_partitions(Relation rel)
 	}
 }
 
-/* Policies are for who reads the table, and nobody asks them in Redis. */
+/* Policies are for readers of the table; readers of Redis are not asked for any. */
 static void
 warn_of_policies(Relation rel)
 {

@@ -99,7 +99,7 @@ extern WtcAttachment *wtc_attachment_get(Relation rel, const Trigger *trigger);
 /*
  * Around all that looks at values of rows: evaluates the condition, writes keys,
  * tags and images.  That runs functions of conditions, types and casts to json,
- * for whoever writes or maintains the table.  Like those of an index they run as
+ * for every writer, and for every session that maintains the table.  Like those of an index they run as
  * the owner of the table, in a security-restricted operation, and settings are
  * pinned.  Where only code of the server runs, the user stays the same.
  * wtc_leave() must follow, also after an error.

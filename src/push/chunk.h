@@ -43,7 +43,7 @@ typedef enum WtcVerdict
 #define WTC_VERDICTS		(WTC_VERDICT_REJECTED + 1)
 
 /*
- * What who pushes an item knows by itself, up to these places: that the item is
+ * What the process that pushes an item knows by itself, up to these places: that the item is
  * the last operation of its key, and that none of its tags was invalidated after
  * its commit.  Where that does not reach, the verdict is unsure.
  */

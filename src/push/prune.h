@@ -36,7 +36,7 @@ extern void wtc_prune_init(void);
 extern void wtc_prune_note(WtcSpan tag, uint64 hash, uint64 added,
 						   uint64 ttl_ms);
 
-/* How many members of the tag are to be looked at now, by whoever asks; or 0. */
+/* How many members of the tag the caller is to look at now; or 0. */
 extern int	wtc_prune_due(uint64 hash);
 
 /*

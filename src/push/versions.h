@@ -13,9 +13,9 @@
  * more, the smallest version first, raises the floor of its bucket: for a key
  * that is not there, something up to the floor may have been sent.
  *
- * Who finds nothing but such a floor does not know whether its operation has been
- * overtaken, unless it knows the key's history up to the floor: the worker does,
- * of what it has read in WAL.
+ * A process that finds nothing but such a floor does not know whether its operation
+ * has been overtaken, unless it knows the key's history up to the floor: the
+ * worker does, of what it has read in WAL.
  *
  * It lives as long as shared memory does, and need not live longer: after a
  * start everything that may not have been pushed is replayed.

@@ -113,7 +113,7 @@ before_retyping(WtcStatement *st, Oid relid, const char *column)
 
 /*
  * It was the owner's, and its constants are read anew, which runs code: so with
- * the owner's rights, whoever changes the type.
+ * the owner's rights, whichever role changes the type.
  */
 static void
 after_retyping(const WtcRetyping *retyping)

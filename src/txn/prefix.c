@@ -12,7 +12,7 @@
  * nothing, and pushes nothing under the prefix that the original has.
  *
  * No database is looked at that has no such setting: it has attached nothing, or
- * somebody has removed it.  Such a one may push under a prefix that no other
+ * the setting has been removed.  Such a one may push under a prefix that no other
  * one has.
  *
  *-------------------------------------------------------------------------
@@ -213,7 +213,7 @@ lock_settings(void)
 }
 
 /*
- * Whoever may attach a table need not be one that may set the prefix: it is set
+ * A role that may attach a table need not be one that may set the prefix: it is set
  * to what is in force.
  */
 static void

@@ -56,7 +56,7 @@
 /* how often to look whether the worker is done, in microseconds */
 #define POLL_US		1000
 
-/* Who takes the changes to Redis. */
+/* Which process takes the changes to Redis. */
 typedef enum Carrier
 {
 	CARRIER_SELF,				/* this backend, before COMMIT returns */

@@ -354,7 +354,7 @@ stand_back(const char *verdict, const char *found)
 	superseded = true;
 	superseded_there = wtc_endpoint_generation;
 	number = 0;
-	/* else its end, which nobody would serve, would keep the worker awake */
+	/* else its end, which is not looked at, would keep the worker awake */
 	wtc_link_hang_up();
 	wtc_worker_set_state(WTC_WORKER_SUPERSEDED);
 	ereport(WARNING,
@@ -383,7 +383,7 @@ set_token(bool fresh, WtcAnswer *answer, bool *kept)
 	};
 	WtcStatus	status;
 
-	/* whoever has Redis so far must find that this one has come later */
+	/* the server that has Redis so far must find that this one has come later */
 	if (told || !wtc_token_was_set())
 		wtc_token_start();
 	args[5] = text_of(wtc_token_started());

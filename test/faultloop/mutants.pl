@@ -125,7 +125,7 @@ my @mutants = (
 	},
 	{
 		name => 'mark_late',
-		about => 'the in-flight mark is published after the message (R16)',
+		about => 'the in-flight mark is published after the message',
 		options => $failing,
 		edits => [
 			[ 'src/txn/xact.c',
@@ -146,7 +146,7 @@ my @mutants = (
 	},
 	{
 		name => 'mark_cleared_first',
-		about => 'the mark is cleared before replay_from is lowered (R18)',
+		about => 'the mark is cleared before replay_from is lowered',
 		options => $failing,
 		edits => [ [ 'src/shared/slots.c',
 				"\tif (!pushed)\n\t\twtc_outbox_leave(lsn);\n",
@@ -164,7 +164,7 @@ my @mutants = (
 	},
 	{
 		name => 'marks_not_read',
-		about => 'the watermark passes batches in flight (R17)',
+		about => 'the watermark passes batches in flight',
 		options => $failing,
 		edits => [
 			[ 'src/worker/watermark.c',
@@ -175,7 +175,7 @@ my @mutants = (
 	},
 	{
 		name => 'pushed_before_visible',
-		about => 'the worker pushes what is committed and not yet visible (R8)',
+		about => 'the worker pushes what is committed and not yet visible',
 		options => '--only sync_standby --themes mixed --gap 0.3',
 		edits => [ [ 'src/worker/parked.c',
 				"\tif (TransactionIdIsInProgress(xid))\n",
@@ -190,7 +190,7 @@ my @mutants = (
 	},
 	{
 		name => 'no_parking',
-		about => 'batches of transactions in progress are not kept (R20)',
+		about => 'batches of transactions in progress are not kept',
 		options => '--themes pg --only checkpoint',
 		edits => [ [ 'src/worker/round.c',
 				"\tif (fate == WTC_FATE_OPEN && !r->parked)\n", "\tif (false)\n" ] ]
@@ -204,7 +204,7 @@ my @mutants = (
 	},
 	{
 		name => 'superseded_stored',
-		about => 'an image that a trigger has replaced is stored last (R1)',
+		about => 'an image that a trigger has replaced is stored last',
 		options => '--themes pg --only checkpoint',
 		edits => [ [ 'src/capture/trigger.c',
 				"\tif (!is_superseded(newtuple))\n", "\tif (true)\n" ] ]
@@ -219,7 +219,7 @@ my @mutants = (
 	},
 	{
 		name => 'commit_not_flushed',
-		about => 'what a crash takes back is pushed (R14)',
+		about => 'what a crash takes back is pushed',
 		options => '--only pg_kill9,pg_immediate,backend_kill9 --themes pg'
 		  . ' --writers 2 --readers 2',
 		edits => [ [ 'src/txn/xact.c',
@@ -228,7 +228,7 @@ my @mutants = (
 	# what operators do, and find
 	{
 		name => 'ddl_keeps_keys',
-		about => 'changes of the schema leave the images of the old shape (F33)',
+		about => 'changes of the schema leave the images of the old shape',
 		options => "$calm schema",
 		edits => [ [ 'src/schema/statement.c',
 				"\tif (rel->rd_rel->relkind != RELKIND_RELATION ||\n"

@@ -1,4 +1,4 @@
-# R3: changes that come after wtcache has written the transaction's batch, from
+# Changes that come after wtcache has written the transaction's batch, from
 # another extension's PRE_COMMIT callback.  test/modules/late_writer is such an
 # extension; it is built here and loaded from where it is.
 
@@ -112,7 +112,7 @@ my @cases = (
 	[ 'many rows', q{UPDATE item SET v = 'early'},
 		q{UPDATE item SET v = 'late' WHERE id > 5}, 5 => 'early', 6 => 'late',
 		9 => 'late' ],
-	[ 'a trigger on the same row (R1)', q{UPDATE item SET v = 'early'},
+	[ 'a trigger on the same row', q{UPDATE item SET v = 'early'},
 		q{UPDATE item SET v = 'trigger' WHERE id = 1}, 1 => 'by trigger' ],
 	[ 'a changed key', q{UPDATE item SET v = 'early' WHERE id = 1},
 		q{UPDATE item SET id = 11, v = 'late' WHERE id = 1}, 1 => '', 11 => 'late' ],

@@ -307,7 +307,7 @@ sub still_good
 		"$name: the next push works");
 	is($node->pid_of($s), $pid, "$name: the session goes on");
 
-	# F6: are interrupts still served?
+	# Are interrupts still served?
 	my $start = time;
 	$s->{stderr} = '';
 	$s->query("SET statement_timeout = '200ms'");
@@ -350,7 +350,7 @@ sub still_good
 	still_good('cancel');
 }
 
-# statement_timeout is not in force during a commit of its own (F8) ...
+# statement_timeout is not in force during a commit of its own ...
 {
 	$s->query_safe("SET statement_timeout = '200ms'; SET wtcache.push_timeout = '1s'");
 	my ($start, $new, %before) =

@@ -1,5 +1,5 @@
 # Changes of the schema of cached tables: after each of them nothing in Redis has
-# a shape, or belongs to a row, that the table does not have (F33).
+# a shape, or belongs to a row, that the table does not have.
 
 use strict;
 use warnings;
