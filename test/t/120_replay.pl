@@ -401,15 +401,7 @@ sub lose_everything
 {
 	my $offset = $node->log_length;
 
-	$redis->cli('eval', q{
-		for _, pattern in ipairs({'items:*', 'things:*', 'want:*', 'tag:*'}) do
-			for _, key in ipairs(redis.call('keys', pattern)) do
-				redis.call('del', key)
-			end
-		end
-		redis.call('hset', 'wtcache:position', 'lsn', ARGV[1])
-		redis.call('del', 'wtcache:token')}, 0, $first);
-	$redis->cli('client', 'kill', 'type', 'normal');
+	$redis->lose_since($first);
 	ok($node->logged(qr/replay begins at/, $offset), 'everything is read again');
 	return;
 }

@@ -98,13 +98,7 @@ sub replayed
 	$lsn = $node->safe_psql('postgres',
 		q{SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn});
 	$code->();
-	$redis->cli('eval', q{
-		for _, key in ipairs(redis.call('keys', 'items:*')) do
-			redis.call('del', key)
-		end
-		redis.call('hset', 'wtcache:position', 'lsn', ARGV[1])
-		redis.call('del', 'wtcache:token')}, 0, $lsn);
-	$redis->cli('client', 'kill', 'type', 'normal');
+	$redis->lose_since($lsn);
 	$node->logged(qr/replay begins at/, $offset) or die 'nothing is replayed';
 	idle();
 	return;

@@ -73,15 +73,7 @@ sub again
 	my $offset = $node->log_length;
 
 	is(there(@keys), $expected, "$name: at once");
-	$redis->cli('eval', q{
-		for _, key in ipairs(redis.call('keys', '*')) do
-			if string.sub(key, 1, 8) ~= 'wtcache:' then
-				redis.call('del', key)
-			end
-		end
-		redis.call('hset', 'wtcache:position', 'lsn', ARGV[1])
-		redis.call('del', 'wtcache:token')}, 0, $first);
-	$redis->cli('client', 'kill', 'type', 'normal');
+	$redis->lose_since($first);
 	ok($node->logged(qr/replay begins at/, $offset), "$name: noticed");
 	flush($name);
 	is(there(@keys), $expected, "$name: given again to a Redis that has lost all");

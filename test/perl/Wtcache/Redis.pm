@@ -325,6 +325,24 @@ sub wait_for_beat
 	return $lsn;
 }
 
+# Redis has lost all keys but wtcache's own, and tells of a position at which there
+# were none; all clients find that out.
+sub lose_since
+{
+	my ($self, $position) = @_;
+
+	$self->cli('eval', q{
+		for _, key in ipairs(redis.call('keys', '*')) do
+			if string.sub(key, 1, 8) ~= 'wtcache:' then
+				redis.call('del', key)
+			end
+		end
+		redis.call('hset', 'wtcache:position', 'lsn', ARGV[1])
+		redis.call('del', 'wtcache:token')}, 0, $position);
+	$self->cli('client', 'kill', 'type', 'normal');
+	return;
+}
+
 sub DESTROY
 {
 	my ($self) = @_;
