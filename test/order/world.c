@@ -931,6 +931,16 @@ excuse_key(int k)
 	excuse[k] = current->row[k];
 }
 
+static bool
+is_there(const char *command)
+{
+	redisReply *reply = redisCommand(redis, command);
+	bool		result = reply != NULL && reply->integer == 1;
+
+	freeReplyObject(reply);
+	return result;
+}
+
 /* What wtcache keeps in Redis besides the values. */
 static void
 trace_redis(const char *when)
@@ -1048,7 +1058,7 @@ __wrap_wtc_token_open(uint64 number)
 	counts[N_OPENED]++;
 	/* it does not know what has happened since its last request */
 	me->pg->opened_era = me->era;
-	emptied = false;
+	emptied &= !is_there("EXISTS wtcache:token");
 	__real_wtc_token_open(number);
 }
 
@@ -1980,16 +1990,6 @@ promote(void)
 }
 
 /* --- faults --- */
-
-static bool
-is_there(const char *command)
-{
-	redisReply *reply = redisCommand(redis, command);
-	bool		result = reply != NULL && reply->integer == 1;
-
-	freeReplyObject(reply);
-	return result;
-}
 
 static void
 take_snapshot(void)
