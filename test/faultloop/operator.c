@@ -166,6 +166,7 @@ typedef struct Warming
 	bool		detached;		/* perhaps */
 	bool		begun;			/* to be gone on with */
 	bool		covers;			/* it began after the last clearing */
+	char		earlier[40];	/* when the one before it was started */
 } Warming;
 
 typedef struct Warmer
@@ -260,6 +261,39 @@ detach_hot(Warmer *w)
 	return attach_hot(w);
 }
 
+/* When the warming that is on record was started; "": there is none. */
+static Outcome
+started(Warmer *w, const char *table, char *at, size_t size)
+{
+	char		sql[160];
+
+	snprintf(sql, sizeof(sql), "SELECT max(started_at) FROM"
+			 " wtcache.stat_progress_warm WHERE relation = '%s'::regclass",
+			 table);
+	return run_text(&w->session, sql, at, size);
+}
+
+/*
+ * Killed before it was on record, a warming cannot be gone on with: resume
+ * would go on with the one before it, which covers less.
+ */
+static Outcome
+look_whether_begun(Warmer *w, Warming *warming, const char *table)
+{
+	char		at[sizeof(warming->earlier)];
+	Outcome		outcome;
+
+	if (!warming->begun)
+		return started(w, table, warming->earlier, sizeof(warming->earlier));
+	outcome = started(w, table, at, sizeof(at));
+	if (outcome == DONE && strcmp(at, warming->earlier) == 0)
+	{
+		COUNT(WARMS_NOT_BEGUN, 1);
+		warming->begun = false;
+	}
+	return outcome;
+}
+
 static void
 warm_done(Warmer *w, Warming *warming, const char *table)
 {
@@ -286,8 +320,10 @@ warm(Warmer *w, int table)
 	Warming    *warming = &w->tables[table];
 	bool		slowly = LOOK(RUN) && percent(30);
 	char		sql[200];
-	Outcome		outcome;
+	Outcome		outcome = look_whether_begun(w, warming, tables[table]);
 
+	if (outcome != DONE)
+		return outcome;
 	snprintf(sql, sizeof(sql), "CALL wtcache.warm('%s', batch_size => %s,"
 			 " max_rate => %s, resume => %s, redis_timeout => '20s')",
 			 tables[table], sizes[roll(3)], slowly ? "2000" : "NULL",
@@ -300,7 +336,7 @@ warm(Warmer *w, int table)
 	outcome = run(&w->session, sql);
 	if (outcome == DONE)
 		warm_done(w, warming, tables[table]);
-	/* killed before it was noted that it began, or the table is a new one */
+	/* the table is a new one, or was detached and its record is gone */
 	else if (outcome == REFUSED &&
 			 (strstr(w->session.error, "has been begun") != NULL ||
 			  strstr(w->session.error, "does not exist") != NULL))

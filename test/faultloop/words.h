@@ -59,6 +59,7 @@ WORD(CLEARS)
 WORD(DETACHES)					/* with their keys, and attached again */
 WORD(WARMS)						/* calls */
 WORD(WARMS_RESUMED)				/* of those go on with another one */
+WORD(WARMS_NOT_BEGUN)			/* killed before it was on record */
 WORD(WARMS_FINISHED)
 WORD(PLANTED)					/* differences, of every kind */
 WORD(PLANTED_FOUND)
