@@ -35,7 +35,7 @@ SELECT wtcache.attach('ap.t');
 SELECT wtcache.detach('ap.t');
 SELECT wtcache.set('ap', '1');
 SELECT wtcache.delete('ap');
-SELECT wtcache.invalidate_tag('ap');
+SELECT wtcache.invalidate_tags('ap');
 SELECT wtcache.get('ap');
 CREATE TEMPORARY TABLE ap_temp (id int PRIMARY KEY);
 CREATE TRIGGER t AFTER INSERT ON ap_temp FOR EACH ROW EXECUTE FUNCTION wtcache.capture_row('key=ap:{id}');

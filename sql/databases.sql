@@ -34,7 +34,7 @@ SELECT wtcache.clear('orders');
 SELECT wtcache.attach('orders', ttl => '1 hour', replace => true);
 SELECT wtcache.alter('orders', ttl => '1 hour');
 SELECT advice ~ 'those of database "regress_wtc_prod", so nothing of database "regress_wtc_staging" is pushed' AS advised FROM wtcache.status;
-SELECT not_owned > 0 AS counted FROM wtcache.stat;
+SELECT other_database > 0 AS counted FROM wtcache.stat;
 TRUNCATE orders;
 \! $REDIS mget orders:1 orders:2
 -- nor can it be given them

@@ -56,7 +56,7 @@ SELECT key = U&'en1:caf\00e9' AS key, value LIKE U&'id caf\00e9 %' AS value FROM
 SELECT wtcache.set(U&'en1:\00e9', to_jsonb(U&'\00e9'::text), NULL, array[U&'\00e9']);
 \! $REDIS get "$(printf 'en1:\303\251')" | $HEX
 \! $REDIS smembers "$(printf 'tag:\303\251')" | $HEX
-SELECT wtcache.invalidate_tag(U&'\00e9');
+SELECT wtcache.invalidate_tags(U&'\00e9');
 \! $REDIS exists "$(printf 'en1:\303\251')"
 DELETE FROM en;
 \! $REDIS --scan --pattern 'en1:*'
@@ -112,7 +112,7 @@ UPDATE en SET t = 't' WHERE id = 'image';
 SELECT wtcache.set(E'\351', '1');
 SELECT wtcache.set('ena:x', '1', NULL, array[E'\351']);
 SELECT wtcache.delete(E'\351');
-SELECT wtcache.invalidate_tag(E'\351');
+SELECT wtcache.invalidate_tags(E'\351');
 SELECT wtcache.get(E'\351');
 -- a hash
 SELECT wtcache.attach('en', key => 'ena:{id}', format => 'hash', replace => true);

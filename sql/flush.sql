@@ -10,7 +10,7 @@ DECLARE
 BEGIN
   COMMIT;
   FOR i IN 1 .. 6000 LOOP
-    PERFORM wtcache.flush('60s');
+    PERFORM wtcache.wait('60s');
     IF (SELECT watermark >= lsn FROM wtcache.status) THEN
       RETURN;
     END IF;
@@ -25,11 +25,11 @@ INSERT INTO fl VALUES (1, 'one', 'a'), (2, 'two', 'a');
 \! $REDIS script flush
 SELECT pushes_ok, pushes_failed FROM wtcache.stat \gset m_
 UPDATE fl SET v = 'scripts' WHERE id = 1;
-SELECT wtcache.invalidate_tag('fl:b');
+SELECT wtcache.invalidate_tags('fl:b');
 \! $REDIS get fl:1
 \! $REDIS script flush
 SELECT wtcache.set('fl:list', '[]', NULL, '{fl:b}');
-SELECT wtcache.invalidate_tag('fl:b');
+SELECT wtcache.invalidate_tags('fl:b');
 \! $REDIS exists fl:list
 SELECT pushes_ok - :m_pushes_ok AS pushes, pushes_failed - :m_pushes_failed AS failed FROM wtcache.stat;
 

@@ -1,4 +1,4 @@
--- set, delete, invalidate_tag, get
+-- set, delete, invalidate_tags, get
 \set redis `echo "redis-cli -s $WTC_REDIS_SOCKET"`
 \setenv REDIS :redis
 
@@ -22,10 +22,10 @@ SELECT wtcache.delete('op:3', 'op:4', 'op:none');
 SELECT wtcache.delete(VARIADIC '{op:5,op:7}'::text[]);
 SELECT wtcache.delete(VARIADIC '{}'::text[]);
 \! $REDIS exists op:5 op:7
-SELECT wtcache.invalidate_tag('x', 'z', 'never used');
+SELECT wtcache.invalidate_tags('x', 'z', 'never used');
 \! $REDIS exists op:2 op:6 tag:x tag:z
 \! $REDIS exists tag:y
-SELECT wtcache.invalidate_tag(VARIADIC '{}'::text[]);
+SELECT wtcache.invalidate_tags(VARIADIC '{}'::text[]);
 -- over something of another type: replaced
 \! $REDIS rpush op:list a b
 SELECT wtcache.set('op:list', '"no list"');
@@ -38,14 +38,14 @@ SELECT wtcache.set('op: %''"{}\', '{"k\"": "v\\ \n"}');
 \! $REDIS get "op: %'\"{}\\"
 SELECT wtcache.get('op: %''"{}\');
 -- a key may be called as a tag is
-SELECT wtcache.set('op:same', '1', NULL, '{op:same}'), wtcache.invalidate_tag('op:same');
+SELECT wtcache.set('op:same', '1', NULL, '{op:same}'), wtcache.invalidate_tags('op:same');
 \! $REDIS get op:same
 
 -- rolled back: nothing happens
 BEGIN;
 SELECT wtcache.set('op:1', '"rolled back"');
 SELECT wtcache.delete('op:same');
-SELECT wtcache.invalidate_tag('y');
+SELECT wtcache.invalidate_tags('y');
 ROLLBACK;
 \! $REDIS get op:1
 \! $REDIS exists op:same tag:y
@@ -95,13 +95,13 @@ COMMIT;
 -- a tag is invalidated in a savepoint
 BEGIN;
 SAVEPOINT a;
-SELECT wtcache.invalidate_tag('last');
+SELECT wtcache.invalidate_tags('last');
 ROLLBACK TO a;
 COMMIT;
 \! $REDIS exists op:s
 BEGIN;
 SAVEPOINT a;
-SELECT wtcache.invalidate_tag('last');
+SELECT wtcache.invalidate_tags('last');
 RELEASE a;
 COMMIT;
 \! $REDIS exists op:s tag:last
@@ -130,7 +130,7 @@ COMMIT;
 -- an invalidation takes what was there before, not what this transaction stores
 BEGIN;
 INSERT INTO op VALUES (3, 'new');
-SELECT wtcache.invalidate_tag('op:rows');
+SELECT wtcache.invalidate_tags('op:rows');
 SELECT wtcache.get('op:row:3');
 COMMIT;
 \! $REDIS exists op:row:1
@@ -198,8 +198,8 @@ SELECT wtcache.delete('op:1', NULL);
 SELECT wtcache.delete('');
 SELECT wtcache.delete('op:1', '');
 SELECT wtcache.delete(VARIADIC NULL::text[]) IS NULL AS nothing;
-SELECT wtcache.invalidate_tag(NULL);
-SELECT wtcache.invalidate_tag('');
+SELECT wtcache.invalidate_tags(NULL);
+SELECT wtcache.invalidate_tags('');
 SELECT wtcache.get(NULL) IS NULL AS nothing;
 SELECT wtcache.get('');
 \! $REDIS exists op:x
@@ -225,7 +225,7 @@ SELECT wtcache.set('op:1', '1');
 ROLLBACK TO a;
 SELECT wtcache.delete('op:1');
 ROLLBACK TO a;
-SELECT wtcache.invalidate_tag('op:1');
+SELECT wtcache.invalidate_tags('op:1');
 ROLLBACK TO a;
 SELECT wtcache.clear('op_read');
 COMMIT;
@@ -238,7 +238,7 @@ SELECT wtcache.set('op:tagged', '1', NULL, '{op:t}');
 SELECT wtcache.set('op:untagged', '2');
 BEGIN;
 SAVEPOINT a;
-SELECT wtcache.invalidate_tag('op:t', 'op:other');
+SELECT wtcache.invalidate_tags('op:t', 'op:other');
 SELECT wtcache.get('op:tagged') AS tagged, wtcache.get('op:untagged') AS untagged;
 SELECT wtcache.set('op:tagged', '3', NULL, '{op:t}');
 SELECT wtcache.get('op:tagged') AS tagged;
@@ -253,7 +253,7 @@ SELECT wtcache.delete(VARIADIC ARRAY['op:z']);
 SELECT wtcache.delete(ARRAY[7, 8]);
 \! $REDIS exists op:x op:y op:z 7 8
 SELECT wtcache.set('op:x', '1', NULL, '{op:t1}'), wtcache.set('op:y', '2', NULL, '{op:t2}');
-SELECT wtcache.invalidate_tag(ARRAY['op:t1', 'op:t2']::varchar[]);
+SELECT wtcache.invalidate_tags(ARRAY['op:t1', 'op:t2']::varchar[]);
 \! $REDIS exists op:x op:y
 SELECT wtcache.delete(ARRAY['op:x', NULL]);
 SELECT wtcache.delete('{op:x}');

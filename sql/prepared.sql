@@ -19,7 +19,7 @@ SELECT wtcache.delete('pp:2');
 PREPARE TRANSACTION 'wtc_3';
 SELECT gid FROM pg_prepared_xacts WHERE gid LIKE 'wtc%' ORDER BY gid;
 -- nothing of it is seen yet
-SELECT wtcache.flush('60s');
+SELECT wtcache.wait('60s');
 \! $REDIS mget pp:1 pp:2
 \! $REDIS exists pp:set
 SELECT in_flight FROM wtcache.status;
@@ -36,7 +36,7 @@ COMMIT PREPARED 'wtc_3';
 
 -- a tag: all that carry it
 BEGIN;
-SELECT wtcache.invalidate_tag('pp:all');
+SELECT wtcache.invalidate_tags('pp:all');
 UPDATE pp SET v = 'stays' WHERE id = 4;
 PREPARE TRANSACTION 'wtc_tag';
 \! $REDIS exists pp:1 pp:3 pp:5
@@ -51,7 +51,7 @@ UPDATE pp SET v = 'never';
 DELETE FROM pp WHERE id = 5;
 PREPARE TRANSACTION 'wtc_never';
 ROLLBACK PREPARED 'wtc_never';
-SELECT wtcache.flush('60s');
+SELECT wtcache.wait('60s');
 \! $REDIS mget pp:1 pp:5
 UPDATE pp SET v = 'later' WHERE id = 1;
 \! $REDIS get pp:1
@@ -97,6 +97,6 @@ SELECT pushes_ok - :m_pushes_ok AS pushes, pushes_failed - :m_pushes_failed AS f
 SELECT * FROM pp_other;
 -- one that is not there
 COMMIT PREPARED 'wtc_none';
-SELECT in_flight, parked FROM wtcache.status;
+SELECT in_flight, uncommitted_batches FROM wtcache.status;
 
 DROP TABLE pp, pp_other;

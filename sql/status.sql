@@ -19,7 +19,7 @@ SELECT c.relname, attname, format_type(atttypid, atttypmod) FROM pg_attribute a 
    AND attnum > 0 ORDER BY c.relname, attnum;
 
 -- values; the endpoint is what wtcache.url says, the mode is the server's
-SELECT wtcache.flush();
+SELECT wtcache.wait();
 SET wtcache.mode = async;
 SELECT mode, redis_open, lag_seconds >= 0 AS lag,
        retained_bytes >= 0 AS retained, healthy = (advice IS NULL) AS healthy FROM wtcache.status;
@@ -35,7 +35,7 @@ SELECT * FROM wtcache.stat \gset m_
 BEGIN;
 INSERT INTO st VALUES (2, 'two'), (3, 'three');
 DELETE FROM st WHERE id = 1;
-SELECT wtcache.invalidate_tag('st:a', 'st:b', 'st:c');
+SELECT wtcache.invalidate_tags('st:a', 'st:b', 'st:c');
 COMMIT;
 BEGIN;
 UPDATE st SET v = 'x';
@@ -59,8 +59,8 @@ CREATE TABLE st_low PARTITION OF st_parts FOR VALUES FROM (0) TO (100);
 CREATE TABLE st_high PARTITION OF st_parts FOR VALUES FROM (100) TO (200);
 SELECT wtcache.attach('st_parts', key => 'stp:{id}', invalidates => '{stp}');
 SELECT wtcache.stat_reset();
-SELECT relid::regclass, sets, deletes, invalidations, bytes, last_change FROM wtcache.stat_attachment
- WHERE relname LIKE 'st%' ORDER BY 1;
+SELECT relation, sets, deletes, invalidations, bytes, last_change FROM wtcache.stat_attachment
+ WHERE relation::text LIKE 'st%' ORDER BY 1;
 BEGIN;
 INSERT INTO st_parts SELECT i, 'x' FROM generate_series(98, 101) i;
 UPDATE st_parts SET v = 'y';
@@ -76,9 +76,9 @@ COMMIT;
 BEGIN;
 DELETE FROM st_parts;
 ROLLBACK;
-SELECT relid::regclass, sets, deletes, invalidations, bytes BETWEEN 20 AND 300 AS bytes, last_change BETWEEN now() - interval '1 minute' AND now() AS last_change
-  FROM wtcache.stat_attachment WHERE relname LIKE 'st%' ORDER BY 1;
-SELECT relid::regclass, sets, deletes, invalidations FROM wtcache.stat_attachment() WHERE relid::regclass::text LIKE 'st%' ORDER BY 1;
+SELECT relation, sets, deletes, invalidations, bytes BETWEEN 20 AND 300 AS bytes, last_change BETWEEN now() - interval '1 minute' AND now() AS last_change
+  FROM wtcache.stat_attachment WHERE relation::text LIKE 'st%' ORDER BY 1;
+SELECT relation, sets, deletes, invalidations FROM wtcache.stat_attachment() WHERE relation::text LIKE 'st%' ORDER BY 1;
 -- pushed or not, in whatever mode
 SET wtcache.mode = async;
 INSERT INTO st VALUES (10, 'async');
@@ -87,12 +87,12 @@ SET wtcache.enabled = off;
 INSERT INTO st VALUES (11, 'deleted instead');
 RESET wtcache.enabled;
 TRUNCATE st;
-SELECT relid::regclass, sets, deletes FROM wtcache.stat_attachment WHERE relid = 'st'::regclass;
+SELECT relation, sets, deletes FROM wtcache.stat_attachment WHERE relation = 'st'::regclass;
 -- explicit operations are no table's; what was detached or dropped is not shown
-SELECT wtcache.set('st:x', '1'), wtcache.delete('st:y'), wtcache.invalidate_tag('st');
+SELECT wtcache.set('st:x', '1'), wtcache.delete('st:y'), wtcache.invalidate_tags('st');
 SELECT wtcache.detach('st_parts');
 DROP TABLE st_parts;
-SELECT relid::regclass, sets, deletes FROM wtcache.stat_attachment WHERE relname LIKE 'st%' ORDER BY 1;
+SELECT relation, sets, deletes FROM wtcache.stat_attachment WHERE relation::text LIKE 'st%' ORDER BY 1;
 -- more tables than a backend keeps by itself
 CREATE PROCEDURE st_many(n int) LANGUAGE plpgsql AS $$
 BEGIN
@@ -110,7 +110,7 @@ BEGIN
   END LOOP;
 END $$;
 CALL st_many(40);
-SELECT count(*), sum(sets), sum(deletes), bool_and(relname = 'st_many_' || sets) FROM wtcache.stat_attachment WHERE relname LIKE 'st_many%';
+SELECT count(*), sum(sets), sum(deletes), bool_and(relation::text = 'st_many_' || sets) FROM wtcache.stat_attachment WHERE relation::text LIKE 'st_many%';
 DO $$ BEGIN FOR i IN 1 .. 40 LOOP EXECUTE format('DROP TABLE st_many_%s', i); END LOOP; END $$;
 DROP PROCEDURE st_many;
 
@@ -131,11 +131,11 @@ SELECT stats_reset AS before FROM wtcache.stat \gset
 SELECT wtcache.stat_reset();
 SELECT pushes_ok, sets, deletes, stored, bytes_sent, stats_reset > :'before' AS stats_reset FROM wtcache.stat;
 SELECT * FROM wtcache.stat_latency ORDER BY 1;
-SELECT relid::regclass, sets, last_change FROM wtcache.stat_attachment WHERE relid = 'st'::regclass;
+SELECT relation, sets, last_change FROM wtcache.stat_attachment WHERE relation = 'st'::regclass;
 INSERT INTO st VALUES (22, 'twenty-two');
 SELECT pushes_ok, sets FROM wtcache.stat;
 SELECT outcome, pushes FROM wtcache.stat_latency ORDER BY 1;
-SELECT relid::regclass, sets FROM wtcache.stat_attachment WHERE relid = 'st'::regclass;
+SELECT relation, sets FROM wtcache.stat_attachment WHERE relation = 'st'::regclass;
 
 -- privileges
 CREATE ROLE regress_wtc_monitor IN ROLE pg_monitor;

@@ -46,7 +46,7 @@ COMMIT;
 \! $REDIS smembers tag:tt:all | LC_ALL=C sort
 
 -- invalidation deletes the entries and the set
-SELECT wtcache.invalidate_tag('tt:all');
+SELECT wtcache.invalidate_tags('tt:all');
 \! $REDIS exists tt:2 tt:3 tt:4 tag:tt:all
 -- and what is written later carries it again
 UPDATE tt SET price = 3 WHERE id = 2;
@@ -79,13 +79,13 @@ INSERT INTO tl VALUES (3);
 UPDATE tl SET id = id;
 \! $REDIS eval "$LIFE" 0
 -- of two members at once the longer one counts
-SELECT wtcache.invalidate_tag('tl');
+SELECT wtcache.invalidate_tags('tl');
 BEGIN;
 SELECT wtcache.set('tl:a', '1', '20 s', '{tl}'), wtcache.set('tl:b', '1', '2000 s', '{tl}'), wtcache.set('tl:c', '1', '2 s', '{tl}');
 COMMIT;
 \! $REDIS eval "$LIFE" 0
 -- a set without a time to live is given one
-SELECT wtcache.invalidate_tag('tl');
+SELECT wtcache.invalidate_tags('tl');
 \! $REDIS sadd tag:tl other
 SELECT wtcache.set('tl:a', '1', '20 s', '{tl}');
 \! $REDIS ttl tag:tl
@@ -112,7 +112,7 @@ COMMIT;
 \! $REDIS exists tw:1
 \! $REDIS get tw:2
 -- invalidation of such a tag, leaving it
-SELECT wtcache.invalidate_tag('tw:bad');
+SELECT wtcache.invalidate_tags('tw:bad');
 \! $REDIS get tag:tw:bad
 UPDATE tw SET tag = 'good' WHERE id = 1;
 \! $REDIS get tw:1

@@ -3,16 +3,16 @@
 \setenv REDIS :redis
 CREATE TABLE lg (id int PRIMARY KEY, v text, grp int);
 SELECT wtcache.attach('lg', tags => '{"lg:{grp}"}');
-SELECT pushes_ok, sets, deletes, invalidations, stored, degraded, overtaken FROM wtcache.stat \gset a_
+SELECT pushes_ok, sets, deletes, invalidations, stored, deleted_instead, overtaken FROM wtcache.stat \gset a_
 INSERT INTO lg SELECT i, 'row ' || i, i / 2500 FROM generate_series(0, 4999) i;
 SELECT pushes_ok - :a_pushes_ok AS pushes, sets - :a_sets AS sets, stored - :a_stored AS stored,
-       degraded - :a_degraded AS degraded, overtaken - :a_overtaken AS overtaken FROM wtcache.stat;
+       deleted_instead - :a_deleted_instead AS deleted_instead, overtaken - :a_overtaken AS overtaken FROM wtcache.stat;
 \! $REDIS scard tag:lg:0
 \! $REDIS scard tag:lg:1
 SELECT count(*) FROM lg WHERE wtcache.get('lg:' || id) IS DISTINCT FROM row_to_json(lg)::jsonb;
 
 -- more members than are deleted at once; the other tag is untouched
-SELECT wtcache.invalidate_tag('lg:0');
+SELECT wtcache.invalidate_tags('lg:0');
 \! $REDIS --scan --pattern 'lg:[0-9]*' | wc -l
 \! $REDIS exists tag:lg:0
 \! $REDIS --scan --pattern 'wtcache:drain*'
@@ -20,7 +20,7 @@ SELECT wtcache.invalidate_tag('lg:0');
 -- what is stored in the same transaction, under the same tag, stays
 BEGIN;
 UPDATE lg SET v = 'after' WHERE id BETWEEN 3000 AND 3009;
-SELECT wtcache.invalidate_tag('lg:1');
+SELECT wtcache.invalidate_tags('lg:1');
 UPDATE lg SET v = 'after' WHERE id BETWEEN 3010 AND 3019;
 COMMIT;
 SELECT count(*) FROM lg WHERE wtcache.get('lg:' || id) = row_to_json(lg)::jsonb;
@@ -30,7 +30,7 @@ SELECT count(*) FROM lg WHERE wtcache.get('lg:' || id) = row_to_json(lg)::jsonb;
 -- several large tags at once
 UPDATE lg SET v = v, grp = id % 3;
 \! $REDIS scard tag:lg:0
-SELECT wtcache.invalidate_tag('lg:0', 'lg:1', 'lg:2', 'lg:none');
+SELECT wtcache.invalidate_tags('lg:0', 'lg:1', 'lg:2', 'lg:none');
 \! $REDIS --scan --pattern 'lg:*' | wc -l
 \! $REDIS exists tag:lg:0 tag:lg:1 tag:lg:2
 \! $REDIS --scan --pattern 'wtcache:drain*'

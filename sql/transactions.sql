@@ -17,7 +17,7 @@ BEGIN;
 INSERT INTO tx_order VALUES (1, 30);
 INSERT INTO tx_item VALUES (1, 1, 'bolt'), (1, 2, 'nut');
 UPDATE tx_stock SET n = n - 3;
-SELECT wtcache.invalidate_tag('tx:orders');
+SELECT wtcache.invalidate_tags('tx:orders');
 SELECT wtcache.set('tx:note', '"x"');
 \! $REDIS exists tx_order:1 tx_item:1:1
 \! $REDIS get tx_stock:nut

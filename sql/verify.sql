@@ -39,7 +39,7 @@ SELECT * FROM wtcache.verify_summary('goods');
 \! $REDIS set goods:99 x >/dev/null; $REDIS set goods:21 x px 60000 >/dev/null
 -- not of this table: not an integer, or not as integers are written
 \! $REDIS mset goods:page:1 x goods:007 x goods: x goods:9999999999 x 'goods:1 ' x goodsx:1 x >/dev/null
-SELECT kind, key, partition, "row", regexp_replace(detail, 'in \d{7} ms', 'in ... ms') AS detail, repaired
+SELECT kind, key, partition, tid, regexp_replace(detail, 'in \d{7} ms', 'in ... ms') AS detail, repaired
 FROM wtcache.verify('goods') ORDER BY 1, 2, 5;
 SELECT * FROM wtcache.verify_summary('goods');
 SELECT kind, count(*) FROM wtcache.verify('goods', orphans => false) GROUP BY 1 ORDER BY 1;

@@ -23,7 +23,7 @@ CALL wtcache.warm('shop');
 \! $REDIS exists shop:3
 \! $REDIS get page
 \! $REDIS smembers tag:kind:odd | sort
-SELECT relation, state, pid, partition, rows_done, rows_pushed, rows_skipped, blocks_done, blocks_total,
+SELECT relation, phase, pid, partition, rows_done, rows_pushed, rows_skipped, blocks_done, blocks_total,
     rate > 0 AS rate, remaining, condition, finished_at >= started_at AS ended
 FROM wtcache.stat_progress_warm;
 CALL wtcache.warm('shop', resume => true);
@@ -41,7 +41,7 @@ CALL wtcache.warm('shop', condition => 'true) IS TRUE FROM pg_class UNION ALL SE
 CALL wtcache.warm('shop', condition => 'true) UNION ALL SELECT (true');
 CALL wtcache.warm('shop', condition => '');
 CALL wtcache.warm('shop', condition => '1 / (price - 100) > 0');
-SELECT state, rows_done FROM wtcache.stat_progress_warm;
+SELECT phase, rows_done FROM wtcache.stat_progress_warm;
 CALL wtcache.warm('shop', condition => 'price > 100', resume => true);
 -- batches of any size
 SELECT wtcache.clear('shop');
@@ -92,7 +92,7 @@ CALL wtcache.warm('part', condition => 'part.k % 5 = 0');
 SELECT wtcache.clear('part');
 CALL wtcache.warm('part');
 \! $REDIS eval "return #redis.call('keys', 'part:*')" 0
-SELECT relation, state, rows_done, blocks_done, blocks_total FROM wtcache.stat_progress_warm ORDER BY 1;
+SELECT relation, phase, rows_done, blocks_done, blocks_total FROM wtcache.stat_progress_warm ORDER BY 1;
 -- one of them
 SELECT wtcache.clear('part_a');
 \! $REDIS --scan --pattern 'part:*' | sort -V

@@ -134,7 +134,7 @@ COMMENT ON VIEW wtcache.attachments IS
 
 CREATE FUNCTION wtcache.preview(
     relation regclass,
-    "row" record,
+    record record,
     OUT operation text,
     OUT key text,
     OUT value text,
@@ -168,11 +168,11 @@ AS 'MODULE_PATHNAME', 'wtcache_delete';
 COMMENT ON FUNCTION wtcache.delete(text[]) IS
 'deletes keys when the transaction commits';
 
-CREATE FUNCTION wtcache.invalidate_tag(VARIADIC tags text[])
+CREATE FUNCTION wtcache.invalidate_tags(VARIADIC tags text[])
 RETURNS void
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
-AS 'MODULE_PATHNAME', 'wtcache_invalidate_tag';
-COMMENT ON FUNCTION wtcache.invalidate_tag(text[]) IS
+AS 'MODULE_PATHNAME', 'wtcache_invalidate_tags';
+COMMENT ON FUNCTION wtcache.invalidate_tags(text[]) IS
 'deletes all keys that carry one of the tags when the transaction commits';
 
 -- a call with an array, without VARIADIC
@@ -183,11 +183,11 @@ AS 'MODULE_PATHNAME', 'wtcache_delete';
 COMMENT ON FUNCTION wtcache.delete(anyarray) IS
 'deletes keys when the transaction commits';
 
-CREATE FUNCTION wtcache.invalidate_tag(tags anyarray)
+CREATE FUNCTION wtcache.invalidate_tags(tags anyarray)
 RETURNS void
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
-AS 'MODULE_PATHNAME', 'wtcache_invalidate_tag';
-COMMENT ON FUNCTION wtcache.invalidate_tag(anyarray) IS
+AS 'MODULE_PATHNAME', 'wtcache_invalidate_tags';
+COMMENT ON FUNCTION wtcache.invalidate_tags(anyarray) IS
 'deletes all keys that carry one of the tags when the transaction commits';
 
 CREATE FUNCTION wtcache.get(key text)
@@ -197,11 +197,11 @@ AS 'MODULE_PATHNAME', 'wtcache_get';
 COMMENT ON FUNCTION wtcache.get(text) IS
 'what the cache holds under a key, with the pending changes of this transaction';
 
-CREATE FUNCTION wtcache.flush(timeout interval DEFAULT '10 seconds')
+CREATE FUNCTION wtcache.wait(timeout interval DEFAULT '10 seconds')
 RETURNS boolean
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
-AS 'MODULE_PATHNAME', 'wtcache_flush';
-COMMENT ON FUNCTION wtcache.flush(interval) IS
+AS 'MODULE_PATHNAME', 'wtcache_wait';
+COMMENT ON FUNCTION wtcache.wait(interval) IS
 'waits until the cache holds everything that was committed before; false if that takes longer than the timeout';
 
 CREATE FUNCTION wtcache.take_over()
@@ -274,7 +274,7 @@ COMMENT ON PROCEDURE wtcache.warm(regclass, integer, double precision, text, boo
 CREATE VIEW wtcache.stat_progress_warm AS
 SELECT j.relation::pg_catalog.regclass AS relation,
        CASE WHEN j.finished_at IS NOT NULL THEN 'finished'
-            WHEN r.running THEN j.phase ELSE 'interrupted' END AS state,
+            WHEN r.running THEN j.phase ELSE 'interrupted' END AS phase,
        CASE WHEN r.running THEN j.pid END AS pid,
        NULLIF(j.part, 0)::pg_catalog.regclass AS partition,
        j.rows_done, j.rows_total, j.rows_pushed, j.rows_skipped,
@@ -309,7 +309,7 @@ CREATE FUNCTION wtcache.verify(
     OUT kind text,
     OUT key text,
     OUT partition regclass,
-    OUT "row" tid,
+    OUT tid tid,
     OUT detail text,
     OUT repaired boolean)
 RETURNS SETOF record
@@ -362,7 +362,7 @@ CREATE FUNCTION wtcache.status(
     OUT watermark pg_lsn,
     OUT lag_bytes bigint,
     OUT lag_seconds double precision,
-    OUT parked integer,
+    OUT uncommitted_batches integer,
     OUT retained_from pg_lsn,
     OUT retained_bytes bigint,
     OUT cold_at timestamptz,
@@ -387,7 +387,7 @@ CREATE FUNCTION wtcache.stat(
     OUT invalidations bigint,
     OUT stored bigint,
     OUT overtaken bigint,
-    OUT degraded bigint,
+    OUT deleted_instead bigint,
     OUT bytes_sent bigint,
     OUT rollbacks bigint,
     OUT discarded bigint,
@@ -396,12 +396,12 @@ CREATE FUNCTION wtcache.stat(
     OUT replayed bigint,
     OUT replay_batches bigint,
     OUT cold_starts bigint,
-    OUT unlisted bigint,
+    OUT not_in_stat_attachment bigint,
     OUT too_large bigint,
     OUT rejected bigint,
-    OUT rejected_unlisted bigint,
+    OUT not_in_rejected bigint,
     OUT forged bigint,
-    OUT not_owned bigint,
+    OUT other_database bigint,
     OUT stats_reset timestamptz)
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'wtcache_stat';
@@ -431,7 +431,7 @@ COMMENT ON VIEW wtcache.stat_failure IS
 'failures to use Redis by class, and what was said at the last one';
 
 CREATE FUNCTION wtcache.stat_attachment(
-    OUT relid oid,
+    OUT relation regclass,
     OUT sets bigint,
     OUT deletes bigint,
     OUT invalidations bigint,
@@ -444,20 +444,18 @@ COMMENT ON FUNCTION wtcache.stat_attachment() IS
 'committed operations by table of this database, partitions one by one';
 
 CREATE VIEW wtcache.stat_attachment AS
-SELECT c.oid AS relid, n.nspname AS schemaname, c.relname,
+SELECT a.relation,
        coalesce(sum(s.sets), 0)::bigint AS sets,
        coalesce(sum(s.deletes), 0)::bigint AS deletes,
        coalesce(sum(s.invalidations), 0)::bigint AS invalidations,
        coalesce(sum(s.bytes), 0)::bigint AS bytes,
        max(s.last_change) AS last_change
   FROM wtcache.attachments() a
-  JOIN pg_catalog.pg_class c ON c.oid = a.relation
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  CROSS JOIN LATERAL (
-       SELECT a.relation::oid
-       UNION SELECT t.relid::oid FROM pg_catalog.pg_partition_tree(a.relation) t) AS p(relid)
-  LEFT JOIN wtcache.stat_attachment() s ON s.relid = p.relid
- GROUP BY c.oid, n.nspname, c.relname;
+       SELECT a.relation
+       UNION SELECT t.relid FROM pg_catalog.pg_partition_tree(a.relation) t) AS p(relation)
+  LEFT JOIN wtcache.stat_attachment() s ON s.relation = p.relation
+ GROUP BY a.relation;
 COMMENT ON VIEW wtcache.stat_attachment IS
 'committed operations by attached table of this database, its partitions included';
 
@@ -500,7 +498,7 @@ COMMENT ON VIEW wtcache.stat_latency_buckets IS
 CREATE FUNCTION wtcache.rejected(
     OUT database oid,
     OUT key text,
-    OUT reason text,
+    OUT class text,
     OUT message text,
     OUT since timestamptz)
 RETURNS SETOF record
@@ -510,7 +508,7 @@ COMMENT ON FUNCTION wtcache.rejected() IS
 'the keys of all databases that Redis has refused to store';
 
 CREATE VIEW wtcache.rejected AS
-SELECT d.datname AS database, r.key, a.relation, r.reason, r.message, r.since
+SELECT d.datname AS database, r.key, a.relation, r.class, r.message, r.since
   FROM wtcache.rejected() r
   LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) r.database
   LEFT JOIN LATERAL (
@@ -546,9 +544,9 @@ REVOKE ALL ON FUNCTION wtcache.cover_partitions(),
     wtcache.clear(regclass),
     wtcache.set(text, jsonb, interval, text[]),
     wtcache.delete(text[]), wtcache.delete(anyarray),
-    wtcache.invalidate_tag(text[]), wtcache.invalidate_tag(anyarray),
+    wtcache.invalidate_tags(text[]), wtcache.invalidate_tags(anyarray),
     wtcache.get(text),
-    wtcache.flush(interval),
+    wtcache.wait(interval),
     wtcache.take_over(),
     wtcache.acknowledge(),
     wtcache.status(), wtcache.stat(), wtcache.stat_failure(), wtcache.stat_attachment(),

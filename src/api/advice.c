@@ -151,7 +151,7 @@ about_worker(StringInfo buf)
 	else if (state == WTC_WORKER_COLD)
 		appendStringInfoString(line(buf), "The cache is being emptied. Wait until it is.");
 	else if (wtc_lag_seconds() > LAG_SECONDS)
-		appendStringInfo(line(buf), "Redis lacks what has been committed since %s. Wait until the worker has replayed it, or call wtcache.flush(), which waits for that.",
+		appendStringInfo(line(buf), "Redis lacks what has been committed since %s. Wait until the worker has replayed it, or call wtcache.wait(), which waits for that.",
 						 time_text(wtc_behind_since()));
 }
 

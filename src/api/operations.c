@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * operations.c
- *	  wtcache.set(), delete(), invalidate_tag() and get().
+ *	  wtcache.set(), delete(), invalidate_tags() and get().
  *
  * What they change is pending like a captured row: it reaches Redis if the
  * transaction commits, and is gone with a rollback to a savepoint.
@@ -31,7 +31,7 @@
 
 PG_FUNCTION_INFO_V1(wtcache_set);
 PG_FUNCTION_INFO_V1(wtcache_delete);
-PG_FUNCTION_INFO_V1(wtcache_invalidate_tag);
+PG_FUNCTION_INFO_V1(wtcache_invalidate_tags);
 PG_FUNCTION_INFO_V1(wtcache_get);
 PG_FUNCTION_INFO_V1(wtcache_debug_release);
 
@@ -172,12 +172,12 @@ wtcache_delete(PG_FUNCTION_ARGS)
 }
 
 Datum
-wtcache_invalidate_tag(PG_FUNCTION_ARGS)
+wtcache_invalidate_tags(PG_FUNCTION_ARGS)
 {
 	int			n;
 	Datum	   *tags = elements(PG_GETARG_ARRAYTYPE_P(0), "tag", &n);
 
-	PreventCommandIfReadOnly("wtcache.invalidate_tag()");
+	PreventCommandIfReadOnly("wtcache.invalidate_tags()");
 	for (int i = 0; i < n; i++)
 	{
 		WtcChange	change = {.op = {.kind = WTC_OP_INVALIDATE}};

@@ -403,7 +403,7 @@ keep_existing(Candidate **candidates, int n, bool again)
 
 /* Those that this transaction changes are none; it knows what they will be. */
 static int
-keep_settled(WtcVerify *run, Candidate **candidates, int n, bool flushed)
+keep_settled(WtcVerify *run, Candidate **candidates, int n, bool pushed)
 {
 	int			left = 0;
 
@@ -411,7 +411,7 @@ keep_settled(WtcVerify *run, Candidate **candidates, int n, bool flushed)
 	{
 		WtcOperation own;
 
-		if (flushed && !wtc_pending_find(candidates[i]->name, &own))
+		if (pushed && !wtc_pending_find(candidates[i]->name, &own))
 			candidates[left++] = candidates[i];
 		else
 			wtc_verify_report(run, WTC_DIFF_IN_FLIGHT, candidates[i]->name,
@@ -455,16 +455,16 @@ take_orphans(WtcVerify *run, Candidate *const *orphans, int n)
 static void
 settle_orphans(Hunt *hunt, Candidate **suspects, int n)
 {
-	bool		flushed;
+	bool		pushed;
 
 	n = keep_existing(suspects, n, false);
 	look_up(hunt, suspects, n);
 	n = keep_orphans(suspects, n);
-	flushed = n > 0 && wtc_verify_flush(hunt->run);
+	pushed = n > 0 && wtc_verify_wait(hunt->run);
 	n = keep_existing(suspects, n, true);
 	look_up(hunt, suspects, n);
 	n = keep_orphans(suspects, n);
-	n = keep_settled(hunt->run, suspects, n, flushed);
+	n = keep_settled(hunt->run, suspects, n, pushed);
 	for (int i = 0; i < n; i += LOOKUP_KEYS)
 		take_orphans(hunt->run, suspects + i, Min(n - i, LOOKUP_KEYS));
 }

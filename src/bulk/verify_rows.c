@@ -348,14 +348,14 @@ settle_once(Reading *r, Suspects *suspects, int64 reserve, Suspects *again)
 		int			which[BATCH_ROWS];
 		int			from = again->n;
 		int			n = 0;
-		bool		flushed;
+		bool		pushed;
 		MemoryContext old;
 
 		done += find_versions(r, suspects->tids + done, suspects->n - done);
-		flushed = wtc_verify_flush(r->run);
+		pushed = wtc_verify_wait(r->run);
 		wtc_check_answer(wtc_read_look(r->batch.looks, r->batch.n));
 		old = MemoryContextSwitchTo(r->batch.cxt);
-		if (flushed)
+		if (pushed)
 			n = check_versions(r, which, again);
 		else
 		{

@@ -25,10 +25,10 @@ static const char *const kind_names[] = {
 };
 
 bool
-wtc_verify_flush(WtcVerify *run)
+wtc_verify_wait(WtcVerify *run)
 {
 	int64		begun = wtc_clock_us();
-	bool		done = wtc_flush_until(begun + run->patience_us);
+	bool		done = wtc_wait_until_pushed(begun + run->patience_us);
 
 	run->patience_us = Max(run->patience_us - (wtc_clock_us() - begun), 0);
 	return done;

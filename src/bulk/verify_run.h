@@ -49,6 +49,6 @@ extern void wtc_verify_report(WtcVerify *run, WtcDifference kind, WtcSpan key,
 extern char *wtc_verify_name(WtcSpan name);
 
 /* Waits until Redis holds what is committed; false: the patience is over. */
-extern bool wtc_verify_flush(WtcVerify *run);
+extern bool wtc_verify_wait(WtcVerify *run);
 
 #endif							/* WTC_BULK_VERIFY_RUN_H */

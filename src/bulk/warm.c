@@ -130,7 +130,7 @@ wait_for_redis(WarmRun *run, bool away)
 		ereport(NOTICE,
 				(errmsg("waiting for Redis"),
 				 errdetail("Its last failure was: %s.", last_failure())));
-	if (!wtc_flush_until(wtc_clock_us() + run->options.redis_timeout_us))
+	if (!wtc_wait_until_pushed(wtc_clock_us() + run->options.redis_timeout_us))
 		ereport(ERROR,
 				(errcode(ERRCODE_CONNECTION_FAILURE),
 				 errmsg("Redis has not come back, the warming is interrupted"),

@@ -74,7 +74,7 @@ wait_a_moment(int64 deadline_us)
 }
 
 bool
-wtc_flush_until(int64 deadline_us)
+wtc_wait_until_pushed(int64 deadline_us)
 {
 	XLogRecPtr	lsn;
 	uint64		round;

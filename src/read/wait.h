@@ -13,6 +13,6 @@
  * the deadline, on wtc_clock_us().  Flushes WAL, serves interrupts and may
  * raise an error because of them.  Before the commit record only.
  */
-extern bool wtc_flush_until(int64 deadline_us);
+extern bool wtc_wait_until_pushed(int64 deadline_us);
 
 #endif							/* WTC_READ_WAIT_H */

@@ -377,13 +377,13 @@ sub come_to_rest
 		  . $control->get('OPERATORS'));
 }
 
-sub flush
+sub wait_all
 {
 	return if $o{'no-replay'};
-	my $answer = $servers->sql(q{SELECT wtcache.flush('60s')}, 80)
+	my $answer = $servers->sql(q{SELECT wtcache.wait('60s')}, 80)
 	  // 'no answer';
 
-	violate('FLUSH', "wtcache.flush says $answer; status: "
+	violate('WAIT', "wtcache.wait says $answer; status: "
 		  . ($servers->sql('TABLE wtcache.status') // '')) if $answer ne 't';
 }
 
@@ -435,11 +435,11 @@ sub rest
 	$since = time;
 	come_to_rest();
 	say_at(sprintf 'at rest after %.2f s', time - $since);
-	flush();
+	wait_all();
 	push @heal_times, time - $since;
-	say_at(sprintf 'flushed after %.2f s; %s', $heal_times[-1], replayed());
+	say_at(sprintf 'all pushed after %.2f s; %s', $heal_times[-1], replayed());
 	close_breaker();
-	flush();
+	wait_all();
 	compare();
 }
 

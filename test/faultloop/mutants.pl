@@ -308,7 +308,7 @@ my @mutants = (
 		about => 'verify() does not wait for what is on its way',
 		options => "$calm verify --kinds async",
 		edits => [ [ 'src/bulk/verify_rows.c',
-				"\t\tflushed = wtc_verify_flush(r->run);\n",
+				"\t\tpushed = wtc_verify_wait(r->run);\n",
 				"\t\tflushed = true;\n" ] ]
 	},
 	{
@@ -316,7 +316,7 @@ my @mutants = (
 		about => 'verify() takes each key without a row for an orphan at once',
 		options => "$calm verify",
 		edits => [ [ 'src/bulk/verify_orphans.c',
-				"\tflushed = n > 0 && wtc_verify_flush(hunt->run);\n"
+				"\tpushed = n > 0 && wtc_verify_wait(hunt->run);\n"
 				  . "\tn = keep_existing(suspects, n, true);\n"
 				  . "\tlook_up(hunt, suspects, n);\n"
 				  . "\tn = keep_orphans(suspects, n);\n",

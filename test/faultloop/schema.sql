@@ -40,7 +40,7 @@ GRANT EXECUTE ON FUNCTION wtcache.set TO writer;
 CREATE ROLE operator LOGIN;
 GRANT CREATE ON SCHEMA public TO operator;
 GRANT EXECUTE ON FUNCTION wtcache.attach, wtcache.detach, wtcache.clear, wtcache.verify,
-	wtcache.flush TO operator;
+	wtcache.wait TO operator;
 GRANT EXECUTE ON PROCEDURE wtcache.warm TO operator;
 GRANT SELECT ON wtcache.stat_progress_warm TO operator;
 CREATE TABLE plant (id int PRIMARY KEY, seq bigint NOT NULL);

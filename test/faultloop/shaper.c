@@ -109,7 +109,7 @@ heard_all(Shaper *s)
 	char		value[8];
 
 	if (s->unheard &&
-		run_text(&s->session, "SELECT wtcache.flush('20s')", value,
+		run_text(&s->session, "SELECT wtcache.wait('20s')", value,
 				 sizeof(value)) == DONE && value[0] == 't')
 		s->unheard = false;
 	return !s->unheard;

@@ -567,9 +567,9 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE hashes (id int PRIMARY KEY, v text);
 	SELECT wtcache.attach('hashes', format => 'hash', tags => '{all}');
 	INSERT INTO hashes SELECT i, 'x' FROM generate_series(1, 1200) i;
-	SELECT wtcache.invalidate_tag('nothing');
+	SELECT wtcache.invalidate_tags('nothing');
 	SELECT wtcache.get('hashes:1');
-	SELECT wtcache.flush();
+	SELECT wtcache.wait();
 	CALL wtcache.warm('hashes', batch_size => 500)});
 $redis->cli('set', 'hashes:0', 'x', 'ex', 1000);
 is($node->safe_psql('postgres',

@@ -524,7 +524,7 @@ unlike($log, qr/PANIC|TRAP|terminated by signal/, 'no crash');
 
 is($node->status('in_flight'), '0', 'nothing is in flight');
 ok($node->poll_query_until('postgres',
-		q{SELECT replay_from IS NULL AND worker_state LIKE 'idle%' AND parked = 0
+		q{SELECT replay_from IS NULL AND worker_state LIKE 'idle%' AND uncommitted_batches = 0
 			FROM wtcache.status}),
 	'nothing is left to be replayed');
 $session->quit;

@@ -176,7 +176,7 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 
 	$node->poll_query_until('postgres', 'SELECT in_flight = 1 FROM wtcache.status')
 	  or die;
-	$node->safe_psql('postgres', "SELECT wtcache.invalidate_tag('all')");
+	$node->safe_psql('postgres', "SELECT wtcache.invalidate_tags('all')");
 	$node->release_pushes or die;
 	done($held);
 	is($redis->cli('exists', 'items:9'), '0', 'tags: not stored after its invalidation');
@@ -187,8 +187,8 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 	$bad->mode('hold', count => 1, who => 'backend');
 	my $s = begin('beside', 10);
 	ok($bad->wait_held, 'tags: a store is held');
-	$node->safe_psql('postgres', "SELECT wtcache.invalidate_tag('all')");
-	is(counted('degraded', sub { $bad->release; done($s) }),
+	$node->safe_psql('postgres', "SELECT wtcache.invalidate_tags('all')");
+	is(counted('deleted_instead', sub { $bad->release; done($s) }),
 		1, 'tags: looked at once more behind the reply');
 	is($redis->cli('exists', 'items:10'), '0', 'tags: and deleted');
 }
@@ -200,7 +200,7 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 	is( counted('pushes_ok', sub {
 			$node->safe_psql('postgres', q{
 				BEGIN;
-				SELECT wtcache.invalidate_tag('all');
+				SELECT wtcache.invalidate_tags('all');
 				UPDATE items SET v = 'with it' WHERE id = 12;
 				COMMIT});
 		}), 1, 'scripts flushed: pushed');
@@ -217,15 +217,15 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 	  or die;
 	$node->safe_psql('postgres', "UPDATE items SET v = 'last' WHERE id = 13");
 	is(value(13), 'last', 'small table: stored');
-	is( counted('degraded', sub {
+	is( counted('deleted_instead', sub {
 			$node->safe_psql('postgres',
 				"INSERT INTO many SELECT i, 'x' FROM generate_series(1, 30000) i");
 		}), 0, 'small table: a large transaction is stored as a whole');
-	is( counted('degraded', sub {
+	is( counted('deleted_instead', sub {
 			$node->release_pushes or die;
 			done($held);
 		}), 1, 'small table: the late push only deletes');
-	is($node->safe_psql('postgres', "SELECT wtcache.flush('60s')"), 't',
+	is($node->safe_psql('postgres', "SELECT wtcache.wait('60s')"), 't',
 		'small table: and leaves it to the replay');
 	is(value(13), 'last', 'small table: which stores what is newest');
 	is($redis->cli('--raw', 'eval',
@@ -255,9 +255,9 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 	ok($node->poll_query_until('postgres', 'SELECT redis_open FROM wtcache.status'),
 		'refused: another one was in doubt');
 	isnt(token(), $token, 'refused: so there is a new token');
-	is(counted('degraded', sub { $bad->release; done($held) }),
+	is(counted('deleted_instead', sub { $bad->release; done($held) }),
 		1, 'refused: the late push only deletes');
-	is($node->safe_psql('postgres', "SELECT wtcache.flush('60s')"), 't',
+	is($node->safe_psql('postgres', "SELECT wtcache.wait('60s')"), 't',
 		'refused: and leaves it to the replay');
 	like($redis->cli('get', 'many:1'), qr/last/,
 		'refused: which stores what is newest');
@@ -271,11 +271,11 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 		SET wtcache.mode = async;
 		UPDATE many SET v = 'late'});
 	ok($bad->wait_held, 'outrun: the replay is held');
-	is( counted('degraded', sub {
+	is( counted('deleted_instead', sub {
 			$node->safe_psql('postgres', q{
 				INSERT INTO many SELECT i, 'x' FROM generate_series(10001, 40000) i});
 			$bad->release;
-			is($node->safe_psql('postgres', "SELECT wtcache.flush('60s')"), 't',
+			is($node->safe_psql('postgres', "SELECT wtcache.wait('60s')"), 't',
 				'outrun: replayed');
 		}), 0, 'outrun: nothing is deleted for lack of an entry');
 	is( $node->safe_psql('postgres', q{
@@ -295,7 +295,7 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 	# Replayed invalidations may take it away for a moment.
 	ok($redis->poll_for([ 'get', 'items:14' ], qr/mine/),
 		'a token of before: taken back');
-	$node->safe_psql('postgres', "SELECT wtcache.flush('60s')");
+	$node->safe_psql('postgres', "SELECT wtcache.wait('60s')");
 
 	$redis->cli('set', 'wtcache:token', "42 1 ${started}0 7");
 	is( counted('pushes_skipped', sub {

@@ -66,7 +66,7 @@ sub run_beside
 	{
 		ok($run->finish, 'pgbench ended well');
 	}
-	is($node->safe_psql('postgres', "SELECT wtcache.flush('60s')"), 't', 'replayed');
+	is($node->safe_psql('postgres', "SELECT wtcache.wait('60s')"), 't', 'replayed');
 	is( $node->safe_psql('postgres', q{
 			SELECT count(*) FROM unnest('{hot,one,two}'::regclass[]) t,
 				LATERAL wtcache.verify(t)}), '0',
@@ -74,7 +74,7 @@ sub run_beside
 
 	my %after = $node->stats;
 	my %gone = map { $_ => $after{$_} - $before{$_} }
-	  qw(pushes_failed pushes_skipped degraded stored);
+	  qw(pushes_failed pushes_skipped deleted_instead stored);
 
 	is($gone{pushes_failed} + $gone{pushes_skipped}, 0, 'no push failed');
 	note("degraded $gone{degraded}, stored $gone{stored}");

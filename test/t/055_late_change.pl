@@ -120,7 +120,7 @@ my @cases = (
 		q{SELECT wtcache.delete('item:10'), wtcache.set('item:12', '{"v":"late"}')},
 		10 => '', 12 => 'late' ],
 	[ 'a tag invalidated', q{UPDATE item SET tag = 'blue' WHERE id = 1},
-		q{SELECT wtcache.invalidate_tag('red')}, 1 => 'initial', 2 => '' ],
+		q{SELECT wtcache.invalidate_tags('red')}, 1 => 'initial', 2 => '' ],
 	[ 'a savepoint released', q{UPDATE item SET v = 'early' WHERE id = 1},
 		q{DO $$ BEGIN UPDATE item SET v = 'late' WHERE id = 1;
 			EXCEPTION WHEN division_by_zero THEN NULL; END $$}, 1 => '' ]);

@@ -190,7 +190,7 @@ foreach my $victim (
 	check_committed($victim);
 
 	# What was committed and not pushed arrives by itself ...
-	is($node->safe_psql('postgres', "SELECT wtcache.flush('${timeout}s')"),
+	is($node->safe_psql('postgres', "SELECT wtcache.wait('${timeout}s')"),
 		't', "$victim: replayed");
 	is( $redis->cli('mget', @keys),
 		$node->safe_psql('postgres', q{

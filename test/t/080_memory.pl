@@ -65,7 +65,7 @@ is($after{pushes_ok}, $before{pushes_ok}, 'insert: left to the worker');
 my $spilled = $after{spilled} - $before{spilled};
 cmp_ok($spilled, '>', $rows / 2, "insert: $spilled operations spilled");
 cmp_ok($spilled, '<=', $rows, 'insert: ... and none twice');
-is($node->safe_psql('postgres', q{SELECT wtcache.flush('120s')}), 't',
+is($node->safe_psql('postgres', q{SELECT wtcache.wait('120s')}), 't',
 	'insert: pushed');
 no_differences('insert');
 is($s->query_safe('SELECT count(*) FROM items'), $rows + 100, 'insert: committed');
@@ -73,7 +73,7 @@ is($s->query_safe('SELECT count(*) FROM items'), $rows + 100, 'insert: committed
 # The memory is given back: the next large one stays within the same bound.
 $kb = $node->peak_memory($s, 'UPDATE items SET a = a + 1 WHERE id BETWEEN 1 AND 500000');
 cmp_ok($kb, '<=', $bound, "update: $kb kB at most");
-is($node->safe_psql('postgres', q{SELECT wtcache.flush('120s')}), 't',
+is($node->safe_psql('postgres', q{SELECT wtcache.wait('120s')}), 't',
 	'update: pushed');
 is($node->stat('pushes_failed'), '0', 'update: no failure');
 no_differences('update');

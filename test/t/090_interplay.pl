@@ -236,7 +236,7 @@ is($standby->status("breaker || in_flight || coalesce(replay_from::text, '-')"),
 is($standby->stat('pushes_ok + pushes_failed + pushes_skipped'),
 	'0', 'standby: counters');
 foreach my $sql ("wtcache.set('k', '1')", "wtcache.delete('k')",
-	"wtcache.invalidate_tag('t')")
+	"wtcache.invalidate_tags('t')")
 {
 	($code, $out, $err) = $standby->psql('postgres', "SELECT $sql");
 	like($err, qr/cannot execute wtcache\.\w+\(\) in a read-only transaction/,

@@ -136,7 +136,7 @@ foreach my $database (@databases)
 	my $end = $node->lsn('insert');
 
 	# Through WAL and back
-	$node->poll_query_until($db, 'SELECT wtcache.flush()') or die 'not in Redis';
+	$node->poll_query_until($db, 'SELECT wtcache.wait()') or die 'not in Redis';
 	foreach my $id (0 .. $#data)
 	{
 		my $image = Encode::decode('UTF-8', $redis->cli('get', "$db-d$number:$id"));

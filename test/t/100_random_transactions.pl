@@ -233,8 +233,8 @@ sub statement
 		[ 3, "UPDATE $t SET n = 0 WHERE id = $i" ],
 		[ 3, "SELECT put('op:$i', to_jsonb($w), ARRAY['o:$j', 'op'])" ],
 		[ 2, "SELECT remove('op:$i')" ],
-		[ 1, "SELECT wtcache.invalidate_tag('o:$j')" ],
-		[ 1, "SELECT wtcache.invalidate_tag('"
+		[ 1, "SELECT wtcache.invalidate_tags('o:$j')" ],
+		[ 1, "SELECT wtcache.invalidate_tags('"
 			  . one_of('parts', 'p:1', 'h:' . number(1, 3), "s:$i") . "')" ],
 		[ 1, "SELECT wtcache.delete('" . one_of('plain', 'parts', 'fanned') . ":$i')" ]);
 	my $x = 0;
@@ -370,7 +370,7 @@ while ($done < $transactions && !@found)
 	# Errors are expected.
 	$_->{stderr} = '' foreach @sessions;
 	@found = differences($sessions[0],
-		"@work" =~ /wtcache\.(delete|invalidate_tag)/);
+		"@work" =~ /wtcache\.(delete|invalidate_tags)/);
 	@ran = @work;
 }
 
@@ -421,11 +421,11 @@ foreach my $outage (1 .. $outages)
 	$redis->start;
 	push @work, some_transactions();
 	unlink $redis->dir . '/dump.rdb';
-	is($sessions[0]->query_safe("SELECT wtcache.flush('60s')"),
+	is($sessions[0]->query_safe("SELECT wtcache.wait('60s')"),
 		't', "outage $outage: replayed");
 	$resp = Wtcache::Resp->new($redis->socket);
 	@found =
-	  differences($sessions[0], "@work" =~ /wtcache\.(delete|invalidate_tag)/);
+	  differences($sessions[0], "@work" =~ /wtcache\.(delete|invalidate_tags)/);
 	is(join("\n", @found),
 		'', "outage $outage, " . ($keep ? 'old data' : 'no data') . ': no difference')
 	  or diag(join("----\n", @work));

@@ -84,7 +84,7 @@ COMMIT;
 \elif :r = 11
 BEGIN;
 DELETE FROM want WHERE tag = 'w' || :client_id;
-SELECT wtcache.invalidate_tag('w' || :client_id);
+SELECT wtcache.invalidate_tags('w' || :client_id);
 COMMIT;
 \else
 BEGIN;
@@ -213,7 +213,7 @@ sub outage
 	  or diag("@seen");
 	settled($name);
 	ok($node->poll_query_until('postgres', q{
-		SELECT worker_state LIKE 'idle%' AND replay_from IS NULL AND parked = 0
+		SELECT worker_state LIKE 'idle%' AND replay_from IS NULL AND uncommitted_batches = 0
 		FROM wtcache.status}), "$name: the worker is idle");
 	return;
 }
@@ -460,12 +460,12 @@ foreach my $how ('let go', 'cancelled', 'terminated')
 	my ($s, $pid) = frozen($how);
 
 	lose_everything();
-	ok($node->poll_query_until('postgres', "SELECT parked = 1 FROM wtcache.status"),
+	ok($node->poll_query_until('postgres', "SELECT uncommitted_batches = 1 FROM wtcache.status"),
 		"$how: the batch is parked");
 	ok($redis->poll_for('get items:3', qr/"before $how"/),
 		"$how: Redis has the row as it is visible");
 	# The worker looks at it again and again; now there are others that run ...
-	$node->safe_psql('postgres', "SELECT wtcache.flush('2s')");
+	$node->safe_psql('postgres', "SELECT wtcache.wait('2s')");
 	# ... and now there are not, but for the one that waits.
 	ok(!$redis->poll_for('get items:3', qr/"v":"$how"/, 3),
 		"$how: ... not before it is visible");
@@ -491,7 +491,7 @@ foreach my $how ('let go', 'cancelled', 'terminated')
 	$node->reconfigure('synchronous_standby_names' => '') if $how ne 'let go';
 	eval { $s->quit };
 	ok($node->poll_query_until('postgres',
-			'SELECT parked = 0 AND in_flight = 0 FROM wtcache.status'),
+			'SELECT uncommitted_batches = 0 AND in_flight = 0 FROM wtcache.status'),
 		"$how: nothing is parked any more");
 	settled($how);
 }

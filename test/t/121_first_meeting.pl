@@ -28,7 +28,7 @@ $node->safe_psql('postgres', q{
 $node->safe_psql('postgres', q{
 	BEGIN;
 	UPDATE items SET v = 'prepared' WHERE id = 1;
-	SELECT wtcache.invalidate_tag('all');
+	SELECT wtcache.invalidate_tags('all');
 	PREPARE TRANSACTION 'before'});
 $node->stop;
 $redis->cli('FLUSHALL');

@@ -334,8 +334,8 @@ foreach my $case (
 				: "UPDATE many SET round = $round WHERE id $rows");
 		}
 		$_->query_safe('SELECT 1') foreach @sessions;
-		is($reader->query_safe(q{SELECT wtcache.flush('60s')}), 't',
-			"$name: round $round, flush()");
+		is($reader->query_safe(q{SELECT wtcache.wait('60s')}), 't',
+			"$name: round $round, wait()");
 		is( $node->safe_psql('postgres', q{
 				SELECT checked || ' ' || missing || ' ' || differing
 				FROM wtcache.verify_summary('many')}),

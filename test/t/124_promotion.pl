@@ -103,7 +103,7 @@ sub idle
 	my ($node, $name) = @_;
 
 	ok($node->poll_query_until('postgres', q{
-		SELECT worker_state LIKE 'idle%' AND replay_from IS NULL AND parked = 0
+		SELECT worker_state LIKE 'idle%' AND replay_from IS NULL AND uncommitted_batches = 0
 		FROM wtcache.status}), "$name: the worker is idle");
 	return;
 }

@@ -252,14 +252,14 @@ is($node->safe_psql('postgres', q{
 	cold($name, $starts, $offset);
 
 	# with what a prepared transaction has written; that holds nothing
-	is($node->status('parked'), '1', "$name: a prepared transaction is known");
-	$node->safe_psql('postgres', "SELECT wtcache.invalidate_tag('any')");
+	is($node->status('uncommitted_batches'), '1', "$name: a prepared transaction is known");
+	$node->safe_psql('postgres', "SELECT wtcache.invalidate_tags('any')");
 	my $position = position();
 	ok($node->poll_query_until('postgres',
 			"SELECT watermark >= '$position' FROM wtcache.status"),
 		"$name: the watermark passes an invalidation meanwhile");
 	$node->safe_psql('postgres', "ROLLBACK PREPARED 'lost'");
-	ok($node->poll_query_until('postgres', 'SELECT parked = 0 FROM wtcache.status'),
+	ok($node->poll_query_until('postgres', 'SELECT uncommitted_batches = 0 FROM wtcache.status'),
 		"$name: nothing is parked");
 }
 
@@ -274,17 +274,17 @@ foreach my $end ('COMMIT', 'ROLLBACK')
 		BEGIN;
 		UPDATE items SET seq = seq + 1, v = '$name' WHERE id IN (1, 2);
 		PREPARE TRANSACTION 'long'});
-	ok($node->poll_query_until('postgres', 'SELECT parked = 1 FROM wtcache.status'),
+	ok($node->poll_query_until('postgres', 'SELECT uncommitted_batches = 1 FROM wtcache.status'),
 		"$name: parked");
 	my $position = position();
 	segments(6);
 	ok($node->poll_query_until('postgres',
-			"SELECT retained_from > '$position' AND parked = 1 FROM wtcache.status"),
+			"SELECT retained_from > '$position' AND uncommitted_batches = 1 FROM wtcache.status"),
 		"$name: WAL is let go meanwhile");
 	$node->safe_psql('postgres', 'CHECKPOINT') foreach 1 .. 2;
 	# found again where it has been carried to
 	$node->restart;
-	ok($node->poll_query_until('postgres', 'SELECT parked = 1 FROM wtcache.status'),
+	ok($node->poll_query_until('postgres', 'SELECT uncommitted_batches = 1 FROM wtcache.status'),
 		"$name: parked again after a restart");
 	unlike($redis->cli('get', 'items:1'), qr/$name/, "$name: not in Redis before");
 	$node->safe_psql('postgres', 'UPDATE items SET seq = seq + 1 WHERE id = 5');
@@ -292,7 +292,7 @@ foreach my $end ('COMMIT', 'ROLLBACK')
 	settled($name);
 	is($redis->cli('get', 'items:1') =~ /$name/ ? 1 : 0,
 		$end eq 'COMMIT' ? 1 : 0, "$name: what Redis has");
-	ok($node->poll_query_until('postgres', 'SELECT parked = 0 FROM wtcache.status'),
+	ok($node->poll_query_until('postgres', 'SELECT uncommitted_batches = 0 FROM wtcache.status'),
 		"$name: nothing is parked");
 	is($node->stat('cold_starts'), '0', "$name: not cold");
 }

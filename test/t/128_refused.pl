@@ -36,18 +36,18 @@ $node->safe_psql('postgres', q{
 	SELECT wtcache.attach('odd');
 	SELECT wtcache.attach('odd_hash', format => 'hash')});
 
-sub flushed
+sub wait_all
 {
 	my ($name) = @_;
 
-	is($s->query_safe(q{SELECT wtcache.flush('60s')}), 't', "$name: all is there");
+	is($s->query_safe(q{SELECT wtcache.wait('60s')}), 't', "$name: all is there");
 	return;
 }
 
 sub rejected
 {
 	return $node->safe_psql('postgres',
-		'SELECT database, key, relation, reason, message FROM wtcache.rejected ORDER BY key');
+		'SELECT database, key, relation, class, message FROM wtcache.rejected ORDER BY key');
 }
 
 sub counted
@@ -78,7 +78,7 @@ sub goes_on
 		$s->query_safe(q{UPDATE big SET v = repeat('x', 3000000)});
 		$s->query_safe("INSERT INTO other VALUES (1, '$name $mode')
 			ON CONFLICT (id) DO UPDATE SET v = EXCLUDED.v");
-		flushed("$name, $mode");
+		wait_all("$name, $mode");
 		like($redis->cli('get', 'other:1'), qr/$name $mode/, "$name, $mode: the other row");
 		is($redis->cli('exists', 'big:1'), 0, "$name, $mode: the key is deleted");
 		is(rejected(), "postgres|big:1|big|closed|$message", "$name, $mode: listed");
@@ -107,7 +107,7 @@ $s->query_safe(q{
 	INSERT INTO big SELECT i, repeat('x', CASE WHEN i % 10 = 0 THEN 2000000 ELSE 100000 END)
 	  FROM generate_series(11, 50) i;
 	COMMIT});
-flushed('several');
+wait_all('several');
 is($node->safe_psql('postgres', q{SELECT string_agg(key, ' ' ORDER BY key) FROM wtcache.rejected}),
 	'big:20 big:30 big:40 big:50', 'several: listed');
 is(scalar(grep { $redis->cli('exists', "big:$_") } 11 .. 50), 36, 'several: the others');
@@ -123,7 +123,7 @@ foreach my $mode (qw(async write_through))
 		SET wtcache.mode = $mode;
 		INSERT INTO big VALUES (60, repeat('$mode ', 60000000 / length('$mode ')))
 		ON CONFLICT (id) DO UPDATE SET v = EXCLUDED.v});
-	flushed("60 MB, $mode");
+	wait_all("60 MB, $mode");
 	cmp_ok($redis->cli('strlen', 'big:60'), '>', 59_900_000, "60 MB, $mode: stored");
 	like($redis->cli('getrange', 'big:60', 0, 40), qr/$mode/, "60 MB, $mode: this one");
 }
@@ -143,14 +143,14 @@ $s->quit;
 $s = $node->session;
 foreach my $mode ('async', 'write_through')
 {
-	my ($how, $reason) = $mode eq 'async' ? ('close_before', 'closed') : ('blackhole', 'timeout');
+	my ($how, $class) = $mode eq 'async' ? ('close_before', 'closed') : ('blackhole', 'timeout');
 
 	$s->query_safe(q{UPDATE other SET v = 'old'});
-	flushed("$how, before");
+	wait_all("$how, before");
 	$bad->mode($how, match => '"id":77,"v":"new');
 	$s->query_safe("SET wtcache.mode = $mode; UPDATE other SET v = 'new $how'");
-	flushed($how);
-	is(rejected(), "postgres|other:77|other|$reason|", "$how: found and listed");
+	wait_all($how);
+	is(rejected(), "postgres|other:77|other|$class|", "$how: found and listed");
 	is($redis->cli('exists', 'other:77'), 0, "$how: its key is deleted");
 	is(scalar(grep { $redis->cli('get', "other:$_") =~ /"new $how"/ } 1 .. 400),
 		399, "$how: the others");
@@ -158,7 +158,7 @@ foreach my $mode ('async', 'write_through')
 	$s->query_safe('RESET wtcache.mode');
 }
 $s->query_safe(q{UPDATE other SET v = 'old'});
-flushed('answered again');
+wait_all('answered again');
 is(rejected(), '', 'answered again: nothing is listed');
 $node->reconfigure('wtcache.url' => $redis->url, 'wtcache.push_timeout' => '2s');
 $s->quit;
@@ -183,11 +183,11 @@ foreach my $mode (qw(async write_through))
 	$s->query_safe("SET wtcache.mode = $mode");
 	is(counted('rejected', sub {
 			$s->query_safe("UPDATE other SET v = '$mode'");
-			flushed("forbidden, $mode") }),
+			wait_all("forbidden, $mode") }),
 		1, "forbidden, $mode: one key");
 	allow();
 	is($node->safe_psql('postgres', q{
-			SELECT key, relation, reason, message LIKE '%key%' FROM wtcache.rejected ORDER BY key}),
+			SELECT key, relation, class, message LIKE '%key%' FROM wtcache.rejected ORDER BY key}),
 		"other:200|other|noperm|t", "forbidden, $mode: listed");
 	is(scalar(grep { $redis->cli('get', "other:$_") !~ /"$mode"/ } 1 .. 400),
 		1, "forbidden, $mode: the others");
@@ -197,12 +197,12 @@ is(rejected(), '', 'emptied with the statistics');
 
 # there is an end to the list
 forbid('~tag:*');
-is(counted('rejected_unlisted', sub { $s->query_safe(q{UPDATE other SET v = 'none'}) }),
+is(counted('not_in_rejected', sub { $s->query_safe(q{UPDATE other SET v = 'none'}) }),
 	400 - 256, 'too many to be listed');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM wtcache.rejected'), 256, 'listed');
 allow();
 $s->query_safe(q{UPDATE other SET v = 'all'});
-flushed('at the end');
+wait_all('at the end');
 is(rejected(), '', 'none is left');
 
 # --- what is too large to be made ----------------------------------------------------

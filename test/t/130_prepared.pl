@@ -26,11 +26,11 @@ $node->safe_psql('postgres', q{
 
 sub run { return $node->safe_psql('postgres', $_[0]); }
 
-sub flush
+sub wait_all
 {
 	my ($name) = @_;
 
-	return is(run(q{SELECT wtcache.flush('60s')}), 't', "$name: flushed");
+	return is(run(q{SELECT wtcache.wait('60s')}), 't', "$name: all pushed");
 }
 
 # After a restart the worker may yet have to begin.
@@ -38,7 +38,7 @@ sub agrees
 {
 	my ($name) = @_;
 
-	flush($name);
+	wait_all($name);
 	my @differences = Wtcache::Compare::differences($node, $redis, 'item', 'id');
 	is_deeply(\@differences, [], "$name: Redis agrees with the table");
 	return;
@@ -77,7 +77,7 @@ is($node->status('in_flight'), 0, 'no mark is left');
 # Nothing before the commit, and nothing of what was rolled back
 prepare('undone', q{UPDATE item SET v = 'undone' WHERE id <= 10;
 	DELETE FROM item WHERE id = 11; INSERT INTO item VALUES (101, 'undone')});
-flush('prepared');
+wait_all('prepared');
 is(in_redis(2), 'initial', 'prepared: not pushed');
 is($redis->cli('exists', 'item:11', 'item:101'), 1, 'prepared: nor deleted');
 run(q{ROLLBACK PREPARED 'undone'});
@@ -107,7 +107,7 @@ run(q{ROLLBACK PREPARED 'many1'});
 agrees('many');
 
 # Tags and explicit operations
-prepare('tag', q{SELECT wtcache.invalidate_tag('red');
+prepare('tag', q{SELECT wtcache.invalidate_tags('red');
 	UPDATE item SET tag = 'blue', v = 'blue' WHERE id = 3});
 is($redis->cli('exists', 'item:3', 'item:4'), 2, 'tag: not yet');
 run(q{COMMIT PREPARED 'tag'});
@@ -129,16 +129,16 @@ foreach my $mode (qw(fast immediate))
 	run("COMMIT PREPARED 'b_$mode'");
 	$node->stop($mode);
 	$node->start;
-	flush($mode);
+	wait_all($mode);
 	is(in_redis(4), "before $mode", "$mode: committed before");
 	isnt(in_redis(1), "committed $mode", "$mode: not yet");
 	is($redis->cli('exists', 'item:3'), 1, "$mode: nor deleted");
 	run("COMMIT PREPARED 'c_$mode'; ");
 	run("ROLLBACK PREPARED 'r_$mode'");
-	flush($mode);
+	wait_all($mode);
 	is(in_redis(1), "committed $mode", "$mode: committed after");
 	run("COMMIT PREPARED 'o_$mode'");
-	flush($mode);
+	wait_all($mode);
 	is($redis->cli('exists', 'item:3'), 0, "$mode: deleted");
 	run(q{INSERT INTO item VALUES (3, 'back', 'red')});
 	agrees($mode);
@@ -157,11 +157,11 @@ foreach my $mode (qw(fast immediate))
 	is($node->status('in_flight'), 0, 'large: none when it is prepared');
 	$s->quit;
 }
-flush('large');
+wait_all('large');
 unlike(in_redis(11), qr/^[xy]/, 'large: not yet');
 $node->stop('immediate');
 $node->start;
-flush('large, restarted');
+wait_all('large, restarted');
 unlike(in_redis(11), qr/^[xy]/, 'large: not yet');
 run(q{COMMIT PREPARED 'large'});
 like(in_redis(11), qr/^x/, 'large: own write');
@@ -179,12 +179,12 @@ $redis->stop;
 	cmp_ok(time - $begun, '<', 15, 'away: bounded');
 }
 $redis->start;
-flush('away');
+wait_all('away');
 is(in_redis(5), 'away', 'away: pushed later');
 prepare('empty', q{UPDATE item SET v = 'empty' WHERE id = 5});
 $redis->restart;
 run(q{COMMIT PREPARED 'empty'});
-flush('empty');
+wait_all('empty');
 is(in_redis(5), 'empty', 'empty: pushed to a Redis that has lost all else');
 run(q{UPDATE item SET v = 'warm'});
 agrees('warm');

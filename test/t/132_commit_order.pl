@@ -42,11 +42,11 @@ sub prepare
 	return run("BEGIN; $sql; PREPARE TRANSACTION '$gid'");
 }
 
-sub flush
+sub wait_all
 {
 	my ($name) = @_;
 
-	return is(run(q{SELECT wtcache.flush('60s')}), 't', "$name: flushed");
+	return is(run(q{SELECT wtcache.wait('60s')}), 't', "$name: all pushed");
 }
 
 sub store
@@ -75,11 +75,11 @@ sub again
 	is(there(@keys), $expected, "$name: at once");
 	$redis->lose_since($first);
 	ok($node->logged(qr/replay begins at/, $offset), "$name: noticed");
-	flush($name);
+	wait_all($name);
 	is(there(@keys), $expected, "$name: given again to a Redis that has lost all");
 	$node->stop('immediate');
 	$node->start;
-	flush("$name, after a crash");
+	wait_all("$name, after a crash");
 	is(there(@keys), $expected, "$name: after a crash");
 	return;
 }
@@ -87,7 +87,7 @@ sub again
 # --- an invalidation that is committed long after its message ---------------
 
 store('before', 'late');
-prepare('late', q{SELECT wtcache.invalidate_tag('late')});
+prepare('late', q{SELECT wtcache.invalidate_tags('late')});
 store('between', 'late');
 is(there('before', 'between'), 'before between', 'late: not yet');
 run(q{COMMIT PREPARED 'late'});
@@ -100,7 +100,7 @@ again('late', 'after', qw(before between after));
 	my $name = 'settled';
 	my $held = $node->session;
 
-	prepare($name, qq{SELECT wtcache.invalidate_tag('$name')});
+	prepare($name, qq{SELECT wtcache.invalidate_tags('$name')});
 	my $position = run('SELECT pg_current_wal_insert_lsn()');
 	$held->query_safe('SET wtcache.debug_hold_push = on');
 	$node->begin_query($held,
@@ -110,13 +110,13 @@ again('late', 'after', qw(before between after));
 	store("$name $_", $name) foreach 1, 2;
 	run("COMMIT PREPARED '$name'");
 	is(there("$name 1", "$name 2"), '', "$name: at once");
-	ok($node->poll_query_until('postgres', 'SELECT parked = 0 FROM wtcache.status'),
+	ok($node->poll_query_until('postgres', 'SELECT uncommitted_batches = 0 FROM wtcache.status'),
 		"$name: the worker is through with it");
 	is(run("SELECT watermark < '$position' FROM wtcache.status"), 't',
 		"$name: its message would be read again");
 	$node->stop('immediate');
 	$node->start;
-	flush($name);
+	wait_all($name);
 	like($redis->cli('get', 'item:1'), qr/held/, "$name: there was a replay");
 	is(there("$name 1", "$name 2"), '', "$name: after the replay");
 	eval { $held->quit };
@@ -126,7 +126,7 @@ again('late', 'after', qw(before between after));
 
 run(q{UPDATE item SET tag = 'image' WHERE id BETWEEN 2 AND 5});
 prepare('image', q{UPDATE item SET v = 'image' WHERE id = 2});
-run(q{SELECT wtcache.invalidate_tag('image')});
+run(q{SELECT wtcache.invalidate_tags('image')});
 is(there(map { "item:$_" } 2 .. 5), '', 'image: all are out');
 run(q{COMMIT PREPARED 'image'});
 again('image', 'item:2', map { "item:$_" } 2 .. 5);
@@ -139,7 +139,7 @@ foreach my $case (
 	my ($name, $first) = @$case;
 	my %sql = (
 		image => qq{UPDATE item SET v = '$name' WHERE id = 10},
-		invalidation => q{SELECT wtcache.invalidate_tag('both')});
+		invalidation => q{SELECT wtcache.invalidate_tags('both')});
 
 	run(q{UPDATE item SET tag = 'both' WHERE id IN (10, 11)});
 	prepare($_, $sql{$_})
@@ -169,7 +169,7 @@ foreach my $case (
 	$s->query_safe(q{SET wtcache.batch_memory = '64kB'; BEGIN});
 	$s->query_safe(
 		q{UPDATE item SET v = repeat('x', 30000) WHERE id BETWEEN 20 AND 24});
-	$s->query_safe(qq{SELECT wtcache.invalidate_tag('$name')});
+	$s->query_safe(qq{SELECT wtcache.invalidate_tags('$name')});
 	$s->query_safe(
 		q{UPDATE item SET v = repeat('y', 30000) WHERE id BETWEEN 25 AND 29});
 	cmp_ok($node->status('in_flight'), '>', 0, "$name: written on the way");
@@ -195,7 +195,7 @@ foreach my $case (
 		$s->query_safe(q{SET wtcache.batch_memory = '1MB'; BEGIN});
 		$s->query_safe(qq{INSERT INTO many
 			SELECT i, repeat('x', 2000), i / 100 FROM generate_series(1, $rows) i});
-		$s->query_safe(q{SELECT wtcache.invalidate_tag('many ' || i)
+		$s->query_safe(q{SELECT wtcache.invalidate_tags('many ' || i)
 			FROM generate_series(0, 200) i});
 		$node->begin_query($s, 'COMMIT');
 		do { $found = $redis->cli('dbsize') } until $found > $rows / 6;
@@ -205,7 +205,7 @@ foreach my $case (
 		last if $found < $rows * 5 / 6;
 	}
 	cmp_ok($found, '<', $rows * 5 / 6, "$name: broken in the middle");
-	flush($name);
+	wait_all($name);
 	is_deeply([ Wtcache::Compare::differences($node, $redis, 'many', 'id') ],
 		[], "$name: all of its images are there");
 	run(q{TRUNCATE many});
@@ -214,7 +214,7 @@ foreach my $case (
 # --- a commit in a subtransaction's name --------------------------------------
 
 store('sub before', 'sub');
-prepare('sub', q{SAVEPOINT a; SELECT wtcache.invalidate_tag('sub');
+prepare('sub', q{SAVEPOINT a; SELECT wtcache.invalidate_tags('sub');
 	UPDATE item SET v = 'sub' WHERE id = 45; RELEASE a});
 store('sub between', 'sub');
 run(q{COMMIT PREPARED 'sub'});
@@ -228,10 +228,10 @@ again('sub', 'item:45', 'sub before', 'sub between', 'item:45');
 
 	run(q{UPDATE item SET tag = 'away' WHERE id = 46});
 	prepare('image', q{UPDATE item SET v = 'away' WHERE id = 46});
-	prepare('invalidation', q{SELECT wtcache.invalidate_tag('inv')});
+	prepare('invalidation', q{SELECT wtcache.invalidate_tags('inv')});
 	prepare('open', q{SELECT wtcache.set('open', to_jsonb(repeat('z', 200000)))});
-	run(q{SELECT wtcache.invalidate_tag('away')});
-	ok($node->poll_query_until('postgres', q{SELECT parked = 3 FROM wtcache.status}),
+	run(q{SELECT wtcache.invalidate_tags('away')});
+	ok($node->poll_query_until('postgres', q{SELECT uncommitted_batches = 3 FROM wtcache.status}),
 		"$name: all are parked");
 	$node->reconfigure('wtcache.push_timeout' => '500ms');
 	$redis->pause;
@@ -245,7 +245,7 @@ again('sub', 'item:45', 'sub before', 'sub between', 'item:45');
 			"SELECT pg_current_wal_insert_lsn() - '$position' > 200000"),
 		"$name: what is open is written again");
 	$redis->resume;
-	flush($name);
+	wait_all($name);
 	is(there('item:46', 'later'), 'item:46 later',
 		"$name: both were committed after the invalidations");
 	run(q{ROLLBACK PREPARED 'open'});
@@ -261,7 +261,7 @@ again('sub', 'item:45', 'sub before', 'sub between', 'item:45');
 	my $held = $node->session;
 
 	$node->reconfigure('wtcache.heal_window' => '0');
-	prepare($name, qq{SELECT wtcache.invalidate_tag('$name')});
+	prepare($name, qq{SELECT wtcache.invalidate_tags('$name')});
 	run('SELECT pg_switch_wal()');
 	my $position = run('SELECT pg_current_wal_insert_lsn()');
 	run(q{UPDATE item SET v = 'lost' WHERE id = 47});
@@ -271,16 +271,16 @@ again('sub', 'item:45', 'sub before', 'sub between', 'item:45');
 	ok($node->poll_query_until('postgres', q{SELECT in_flight = 1 FROM wtcache.status}),
 		"$name: a push is held");
 	run("COMMIT PREPARED '$name'");
-	ok($node->poll_query_until('postgres', 'SELECT parked = 0 FROM wtcache.status'),
+	ok($node->poll_query_until('postgres', 'SELECT uncommitted_batches = 0 FROM wtcache.status'),
 		"$name: the worker is through with the invalidation");
 	is( run("SELECT watermark < '$position' AND in_flight = 1 FROM wtcache.status"), 't',
 		"$name: its message would be read again");
 	$redis->restart;
-	flush($name);
+	wait_all($name);
 	is(there($name), '', "$name: not given again");
 	$node->release_pushes;    # if it has not lost its patience before
 	$held->query_safe('SELECT 1');
-	flush($name);
+	wait_all($name);
 	is(there($name), '', "$name: nor by that push");
 	$held->quit;
 	ok($node->poll_query_until('postgres',
@@ -290,7 +290,7 @@ again('sub', 'item:45', 'sub before', 'sub between', 'item:45');
 }
 
 run(q{UPDATE item SET v = 'last'});
-flush('at the end');
+wait_all('at the end');
 is_deeply([ Wtcache::Compare::differences($node, $redis, 'item', 'id') ],
 	[], 'Redis agrees with the table');
 

@@ -31,7 +31,7 @@ sub agrees
 {
 	my ($name) = @_;
 
-	is(run(q{SELECT wtcache.flush('60s')}), 't', "$name: flushed");
+	is(run(q{SELECT wtcache.wait('60s')}), 't', "$name: all pushed");
 	my @differences = Wtcache::Compare::differences($node, $redis, 'item', 'id');
 	is_deeply(\@differences, [], "$name: Redis agrees with the table");
 	return;
@@ -41,7 +41,7 @@ my $s = $node->session;
 
 $s->query_safe(q{SET wtcache.mode = async});
 
-# It comes by itself, without anybody's flush.
+# It comes by itself, without wait().
 $s->query_safe(q{UPDATE item SET v = 'async' WHERE id = 1});
 ok($redis->poll_for([ 'get', 'item:1' ], qr/async/, 30), 'comes by itself');
 agrees('one');
@@ -60,8 +60,8 @@ my $begun = time;
 $s->query_safe("UPDATE item SET v = 'not waited for' WHERE id = $_")
   foreach 1 .. 20;
 cmp_ok(time - $begun, '<', 4, 'no commit waits for a Redis that hangs');
-is(run(q{SELECT wtcache.flush('200ms')}), 'f', 'flush does, as long as it may');
-is(run(q{SELECT wtcache.flush('0')}), 'f', 'or only has a look');
+is(run(q{SELECT wtcache.wait('200ms')}), 'f', 'wait() does, as long as it may');
+is(run(q{SELECT wtcache.wait('0')}), 'f', 'or only has a look');
 $redis->resume;
 agrees('not waited for');
 
@@ -72,13 +72,13 @@ $s->query_safe(q{BEGIN; UPDATE item SET v = 'kept' WHERE id = 1; SAVEPOINT a;
 	UPDATE item SET v = 'undone'; ROLLBACK TO a; COMMIT});
 agrees('rolled back to a savepoint');
 
-# flush() from one session waits for what another one has committed, also for
+# wait() from one session waits for what another one has committed, also for
 # one that is just pushing.
 $node->begin_query($s, q{SET wtcache.mode = write_through;
 	SET wtcache.debug_hold_push = on; UPDATE item SET v = 'held' WHERE id = 7});
 $node->poll_query_until('postgres',
 	q{SELECT v = 'held' FROM item WHERE id = 7});
-is(run(q{SELECT wtcache.flush('300ms')}), 'f', 'flush waits for a push');
+is(run(q{SELECT wtcache.wait('300ms')}), 'f', 'wait() waits for a push');
 ok($node->release_pushes, 'released');
 agrees('held');
 $s->query_safe(q{RESET wtcache.debug_hold_push; SET wtcache.mode = async});
@@ -89,7 +89,7 @@ $t->query_safe(q{SET wtcache.batch_memory = '64kB'; BEGIN;
 	UPDATE item SET v = repeat('x', 2000) WHERE id > 100});
 is($node->status('in_flight'), 1, 'a large one has its mark');
 agrees('beside a large one');
-is($t->query_safe(q{SELECT wtcache.flush('5s')}), 't', 'nor for its own');
+is($t->query_safe(q{SELECT wtcache.wait('5s')}), 't', 'nor for its own');
 $t->query_safe('COMMIT');
 agrees('after the large one');
 $t->quit;

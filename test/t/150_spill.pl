@@ -41,11 +41,11 @@ $node->safe_psql('postgres', q{
 
 sub run { return $node->safe_psql('postgres', $_[0]); }
 
-sub flush
+sub wait_all
 {
 	my ($name) = @_;
 
-	return is(run(q{SELECT wtcache.flush('120s')}), 't', "$name: flushed");
+	return is(run(q{SELECT wtcache.wait('120s')}), 't', "$name: all pushed");
 }
 
 # All rows are there; or at least, with cold => 1, none is wrong.
@@ -68,7 +68,7 @@ my $kb = $node->peak_memory($s, qq{INSERT INTO item SELECT i, 'first ' || i FROM
 cmp_ok($kb, '<=', $batch_memory + $constant, "insert: $kb kB at most");
 is($redis->cli('get', "item:$rows"), qq({"id":$rows,"v":"first $rows"}),
 	'insert: own write');
-flush('insert');
+wait_all('insert');
 agrees('insert', 'item');
 cmp_ok($node->stat('spilled'), '>', $rows / 2, 'insert: spilled');
 is($node->stat('pushes_failed'), 0, 'insert: no failure');
@@ -83,13 +83,13 @@ $kb = $node->peak_memory(
 	qq{INSERT INTO item SELECT i, 'again' FROM generate_series(155000, 160000) i},
 	'COMMIT');
 cmp_ok($kb, '<=', $batch_memory + $constant, "twice: $kb kB at most");
-flush('twice');
+wait_all('twice');
 agrees('twice', 'item');
 
 # Deleting counts as well; and comparing takes less time from here on.
 $kb = $node->peak_memory($s, 'DELETE FROM item WHERE id > 260000');
 cmp_ok($kb, '<=', $batch_memory + $constant, "delete: $kb kB at most");
-flush('delete');
+wait_all('delete');
 agrees('delete', 'item');
 
 # Rolled back as a whole
@@ -98,7 +98,7 @@ $s->query_safe(q{BEGIN; UPDATE item SET v = 'undone' WHERE id BETWEEN 1 AND 1400
 is($node->status('in_flight'), 1, 'rolled back: a mark while it runs');
 $s->query_safe('ROLLBACK');
 is($node->status('in_flight'), 0, 'rolled back: no mark');
-flush('rolled back');
+wait_all('rolled back');
 agrees('rolled back', 'item');
 my %after = $node->stats;
 is($after{rollbacks} - $before{rollbacks}, 1, 'rolled back: counted');
@@ -126,7 +126,7 @@ $kb = $node->peak_memory(
 	q{UPDATE item SET v = 'c' WHERE id BETWEEN 95001 AND 250000},
 	'COMMIT');
 cmp_ok($kb, '<=', $batch_memory + $constant, "savepoints: $kb kB at most");
-flush('savepoints');
+wait_all('savepoints');
 agrees('savepoints', 'item');
 %after = $node->stats;
 # of what is merged with something in memory only one is counted
@@ -143,7 +143,7 @@ $s->query_safe(q{DO $$ BEGIN
 			IF i % 3 = 0 THEN RAISE division_by_zero; END IF;
 		EXCEPTION WHEN division_by_zero THEN NULL; END;
 	END LOOP; END $$});
-flush('loop');
+wait_all('loop');
 agrees('loop', 'item');
 
 # Nested deeply
@@ -156,7 +156,7 @@ $s->query_safe(q{CREATE FUNCTION deep(n int) RETURNS void LANGUAGE plpgsql AS $$
 		UPDATE item SET v = 'caught ' || n WHERE id = n;
 	END $$});
 $s->query_safe(q{SET max_stack_depth = '7MB'; SELECT deep(1)});
-flush('deep');
+wait_all('deep');
 agrees('deep', 'item');
 
 # Triggers on the same row: never the older image
@@ -169,18 +169,18 @@ $s->query_safe(q{CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS $$
 		WHEN (NEW.v LIKE 'trigger%' AND NEW.v NOT LIKE '%by trigger')
 		EXECUTE FUNCTION again()});
 $s->query_safe(q{UPDATE item SET v = 'trigger' || repeat('x', 500) WHERE id BETWEEN 1 AND 3000});
-flush('trigger');
+wait_all('trigger');
 agrees('trigger', 'item', cold => 1);
 $s->query_safe(q{DROP TRIGGER again ON item; UPDATE item SET v = 'warm' WHERE id BETWEEN 1 AND 3000});
-flush('warm');
+wait_all('warm');
 agrees('warm', 'item');
 
 # Keys that are swapped
 $s->query_safe(q{INSERT INTO swap SELECT i, 'k' || i, repeat('v', 300) FROM generate_series(1, 2000) i});
-flush('swap');
+wait_all('swap');
 agrees('swap', 'swap', cold => 1);
 $s->query_safe(q{UPDATE swap SET k = 'k' || (2001 - id), v = 'swapped' || id});
-flush('swapped');
+wait_all('swapped');
 agrees('swapped', 'swap', cold => 1);
 
 # Tags
@@ -197,13 +197,13 @@ sub tags_agree
 
 		is($in_redis, $in_table, "$name: members of $tag");
 	}
-	flush($name);
+	wait_all($name);
 	agrees($name, 'tagged');
 	return;
 }
 
 $s->query_safe(q{INSERT INTO tagged SELECT i, 'red', repeat('v', 300) FROM generate_series(1, 1000) i});
-flush('tags');
+wait_all('tags');
 tags_agree('tags');
 $redis->cli('set', "list-$_", 'x'),
   run("SELECT wtcache.set('list-$_', '1', NULL, '{list:$_}')")
@@ -213,7 +213,7 @@ $s->query_safe(q{BEGIN;
 	UPDATE tagged SET tag = 'blue' WHERE id <= 250});
 is($redis->cli('exists', 'list-red', 'list-green', 'list-blue'), 3, 'tags: not yet');
 $s->query_safe('COMMIT');
-flush('moved');
+wait_all('moved');
 is($redis->cli('exists', 'list-red', 'list-green', 'list-blue'), 0,
 	'moved: all three are invalidated');
 tags_agree('moved');
@@ -221,10 +221,10 @@ tags_agree('moved');
 # Invalidated within the transaction that stores: may be absent, not stale
 $s->query_safe(q{BEGIN;
 	UPDATE tagged SET v = repeat('w', 300);
-	SELECT wtcache.invalidate_tag('red');
+	SELECT wtcache.invalidate_tags('red');
 	UPDATE tagged SET v = repeat('z', 300) WHERE id > 900;
 	COMMIT});
-flush('invalidated');
+wait_all('invalidated');
 agrees('invalidated', 'tagged', cold => 1);
 
 # Redis away: committed, after a bounded time, and replayed later
@@ -234,7 +234,7 @@ my $begun = time;
 $s->query_safe(q{UPDATE item SET v = 'away' WHERE id BETWEEN 1 AND 300000});
 cmp_ok(time - $begun, '<', 60, 'away: bounded');
 $redis->resume;
-flush('away');
+wait_all('away');
 agrees('away', 'item');
 
 # Cancelled: while it runs it is rolled back
@@ -242,7 +242,7 @@ $s->query_safe(q{RESET wtcache.push_timeout});
 is(run(q{SET statement_timeout = '1s'; SELECT 1}), 1, 'settings');
 $node->psql('postgres', q{SET statement_timeout = '1500ms';
 	UPDATE item SET v = 'cancelled'});
-flush('cancelled');
+wait_all('cancelled');
 agrees('cancelled', 'item');
 is($node->status('in_flight'), 0, 'cancelled: no mark');
 
@@ -252,14 +252,14 @@ is($node->status('in_flight'), 1, 'crashed: a mark before');
 $node->stop('immediate');
 eval { $s->quit; };
 $node->start;
-flush('crashed');
+wait_all('crashed');
 agrees('crashed', 'item');
 
 $node->safe_psql('postgres', q{SET wtcache.mode = async;
 	UPDATE item SET v = 'then crashed' WHERE id BETWEEN 1 AND 200000});
 $node->stop('immediate');
 $node->start;
-flush('committed, then crashed');
+wait_all('committed, then crashed');
 agrees('committed, then crashed', 'item');
 
 $node->stop;

@@ -74,11 +74,11 @@ sub update
 
 sub lag { return $session->query_safe('SELECT lag_seconds FROM wtcache.status'); }
 
-sub flushed
+sub wait_all
 {
 	my ($name) = @_;
 
-	is($session->query_safe("SELECT wtcache.flush('3 minutes')"), 't', "$name: flushed");
+	is($session->query_safe("SELECT wtcache.wait('3 minutes')"), 't', "$name: all pushed");
 	return;
 }
 
@@ -98,7 +98,7 @@ sub waits
 
 healthy('at first');
 $session->query_safe(q{INSERT INTO items SELECT i, 'v' FROM generate_series(1, 10) i});
-flushed('at first');
+wait_all('at first');
 is(lag(), '0', 'no lag');
 is($node->status('mode'), 'write_through', 'mode');
 is($session->query_safe(q{SET wtcache.mode = async; SELECT mode FROM wtcache.status}),
@@ -151,7 +151,7 @@ lag_is_right('after a restart of the worker');
 advice(qr/The worker has not been able to use Redis/, 'no Redis, another worker');
 
 $redis->start;
-flushed('after the outage');
+wait_all('after the outage');
 is(lag(), '0', 'no lag any more');
 healthy('after the outage');
 
@@ -223,7 +223,7 @@ ok(lag() > 0, 'no url: a lag');
 $node->reconfigure('wtcache.url' => $redis->url, 'wtcache.mode' => 'async');
 $node->settle($session, 'wtcache.url' => $redis->url);
 healthy('an url again');
-flushed('an url again');
+wait_all('an url again');
 ok($node->poll_query_until('postgres', q{SELECT mode = 'async' FROM wtcache.status}),
 	'the mode is another');
 $node->reconfigure('wtcache.mode' => 'write_through');
@@ -234,7 +234,7 @@ $node->settle($session, 'wtcache.mode' => 'write_through');
 # What a known workload adds up to
 $session->query_safe($_) foreach (
 	'DELETE FROM items',
-	q{SELECT wtcache.flush('3 minutes')},
+	q{SELECT wtcache.wait('3 minutes')},
 	'SELECT wtcache.stat_reset()',
 	q{INSERT INTO items SELECT i, 'v' FROM generate_series(1, 10) i},
 	q{UPDATE items SET v = 'w' WHERE id <= 4},
@@ -243,7 +243,7 @@ $session->query_safe($_) foreach (
 	'SAVEPOINT s',
 	'DELETE FROM items WHERE id IN (2, 3)',
 	'ROLLBACK TO s',
-	q{SELECT wtcache.invalidate_tag('a', 'b')},
+	q{SELECT wtcache.invalidate_tags('a', 'b')},
 	'COMMIT',
 	'BEGIN',
 	q{UPDATE items SET v = 'gone'},
@@ -261,7 +261,7 @@ sub table
 
 	return $session->query_safe(qq{
 		SELECT concat_ws(' ', sets, deletes, invalidations) FROM wtcache.stat_attachment
-		 WHERE relid = '$name'::regclass});
+		 WHERE relation = '$name'::regclass});
 }
 is(counters('pushes_ok, pushes_failed, pushes_skipped, pushes_deferred'), '3 0 0 0', 'pushes');
 is(counters('sets, deletes, invalidations, stored, overtaken, replayed'),
@@ -292,7 +292,7 @@ $session->query_safe($_) foreach (
 	q{PREPARE TRANSACTION 'b'},
 	q{ROLLBACK PREPARED 'b'},
 	q{COMMIT PREPARED 'a'},
-	q{SELECT wtcache.flush('3 minutes')});
+	q{SELECT wtcache.wait('3 minutes')});
 is(counters('pushes_ok, pushes_deferred, replayed, replay_batches, stored'), '0 3 2 2 2',
 	'left to the worker');
 is(table('items'), '2 0 0', 'left to the worker: operations of the table');
@@ -322,12 +322,12 @@ $node->safe_psql('postgres', q{COMMIT PREPARED 'a'});
 is(table('items'), '3 1 0', 'committed by another session');
 is($session->query_safe(q{
 	SELECT last_change BETWEEN now() - interval '1 minute' AND clock_timestamp()
-	  FROM wtcache.stat_attachment WHERE relname = 'items'}), 't', '... just now');
+	  FROM wtcache.stat_attachment WHERE relation = 'items'::regclass}), 't', '... just now');
 $session->query_safe(q{COMMIT PREPARED 'b'});
 is(table('large'), '200 0 0', 'spilled and prepared');
 $node->safe_psql('postgres', q{ROLLBACK PREPARED 'c'});
 is(table('items'), '3 1 0', 'rolled back by another session');
-is(counters('rollbacks, discarded, unlisted'), '1 206 0', '... counted as such');
+is(counters('rollbacks, discarded, not_in_stat_attachment'), '1 206 0', '... counted as such');
 
 # A gid is used again, and a reset between does not matter.
 foreach my $i (1 .. 30)
@@ -336,7 +336,7 @@ foreach my $i (1 .. 30)
 	$session->query_safe('SELECT wtcache.stat_reset()') if $i == 10;
 	$session->query_safe($i % 3 == 0 ? q{ROLLBACK PREPARED 'a'} : q{COMMIT PREPARED 'a'});
 }
-is(table('items') . ' ' . counters('rollbacks, discarded, unlisted'), '28 0 0 7 14 0',
+is(table('items') . ' ' . counters('rollbacks, discarded, not_in_stat_attachment'), '28 0 0 7 14 0',
 	'one gid again and again');
 
 # It cannot be prepared in the end: what was written for it is rolled back.
@@ -354,7 +354,7 @@ $session->query_safe(q{
 $session->query_safe("CREATE TABLE part_$_ PARTITION OF parts FOR VALUES IN ($_)") foreach 1 .. 20;
 prepare('many', 'INSERT INTO parts SELECT generate_series(1, 20)');
 $session->query_safe(q{COMMIT PREPARED 'many'});
-is(table('parts') . ' ' . counters('unlisted'), '16 0 0 4', 'a prepared transaction with many tables');
+is(table('parts') . ' ' . counters('not_in_stat_attachment'), '16 0 0 4', 'a prepared transaction with many tables');
 $session->query_safe('DROP TABLE parts');
 
 # What is prepared when the server crashes is not counted, but comes true.
@@ -365,9 +365,9 @@ $node->crash;
 $node->start;
 $session = $node->session;
 $session->query_safe($_) foreach q{COMMIT PREPARED 'crash'}, q{ROLLBACK PREPARED 'undone'};
-flushed('after a crash');
+wait_all('after a crash');
 like($redis->cli('get', 'items:2'), qr/crash/, 'prepared before a crash: committed');
-is(table('items') . ' ' . counters('rollbacks, unlisted'), '0 0 0 0 0', '... and not counted');
+is(table('items') . ' ' . counters('rollbacks, not_in_stat_attachment'), '0 0 0 0 0', '... and not counted');
 prepare('crash', 'UPDATE items SET v = 1 WHERE id = 2');
 $session->query_safe(q{COMMIT PREPARED 'crash'});
 is(table('items'), '1 0 0', '... the next one is');
@@ -386,7 +386,7 @@ $session->query_safe($_) foreach (
 	q{UPDATE large SET v = repeat('y', 1000)},
 	'ROLLBACK',
 	'RESET wtcache.batch_memory',
-	q{SELECT wtcache.flush('3 minutes')});
+	q{SELECT wtcache.wait('3 minutes')});
 is(counters('pushes_ok, pushes_deferred, replayed, rollbacks, discarded'), '0 1 200 1 400',
 	'spilled');
 is(counters('spilled > 300, spill_batches > 5, spill_batches < spilled'), 't t t', '... in batches');
@@ -404,7 +404,7 @@ is($session->query_safe(q{SELECT pushes || ' ' || (max_time >= 500) FROM wtcache
 	'3 true', 'their latencies');
 $redis->resume;
 $node->resume_worker;
-flushed('failures');
+wait_all('failures');
 healthy('failures');
 is(counters('replayed, replay_batches'), '1 1', 'replayed');
 is(table('items'), '7 0 0', 'an outage: operations of the table');

@@ -36,13 +36,13 @@ $writer->query_safe($_) foreach (
 sub counted
 {
 	return $reader->query_safe(q{
-		SELECT concat_ws(' ', sum(s.sets), count(*), (SELECT unlisted FROM wtcache.stat))
+		SELECT concat_ws(' ', sum(s.sets), count(*), (SELECT not_in_stat_attachment FROM wtcache.stat))
 		  FROM wtcache.stat_attachment() s WHERE s.sets > 0});
 }
 
 sub number
 {
-	return $reader->query_safe(q{SELECT sets FROM wtcache.stat_attachment WHERE relname = 'parts'});
+	return $reader->query_safe(q{SELECT sets FROM wtcache.stat_attachment WHERE relation = 'parts'::regclass});
 }
 
 # --- too many ------------------------------------------------------------------
@@ -70,9 +70,9 @@ cmp_ok($2, '<=', $room + RECENT, '... no more tables than there is room for');
 $writer->query_safe('DO $$ BEGIN FOR i IN 1 .. 400 LOOP
 	EXECUTE format(\'DROP TABLE part_%s\', i); END LOOP; END $$');
 $reader->query_safe('SELECT count(*) FROM wtcache.stat_attachment()');
-my $unlisted = $node->stat('unlisted');
+my $uncounted = $node->stat('not_in_stat_attachment');
 $writer->query_safe('UPDATE parts SET v = 4');
-is($node->stat('unlisted'), $unlisted, 'there is room again');
+is($node->stat('not_in_stat_attachment'), $uncounted, 'there is room again');
 is($reader->query_safe('SELECT count(*) FROM wtcache.stat_attachment()'), TABLES - 400,
 	'... for all that are there');
 
@@ -114,7 +114,7 @@ my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
 while ($last < 200 * 300 && time < $deadline)
 {
 	my $now = $reader->query_safe(q{
-		SELECT coalesce(sum(sets), 0) FROM wtcache.stat_attachment() WHERE relid = 'large'::regclass});
+		SELECT coalesce(sum(sets), 0) FROM wtcache.stat_attachment() WHERE relation = 'large'::regclass});
 
 	$wrong++ if $now < $last || $now % 300 != 0;
 	$last = $now;

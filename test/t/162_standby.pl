@@ -59,7 +59,7 @@ sub becomes
 
 # --- in recovery -----------------------------------------------------------------
 
-is(status('healthy, advice IS NULL, mode, redis_open, breaker, consecutive_failures, in_flight, parked, worker_state'),
+is(status('healthy, advice IS NULL, mode, redis_open, breaker, consecutive_failures, in_flight, uncommitted_batches, worker_state'),
 	't|t|write_through|f|closed|0|0|0|not running', 'a standby is healthy');
 is(status('endpoint = ' . "'" . $redis->url . "?db=0'"), 't', '... and knows where Redis is');
 is(status('worker_pid, watermark, replay_from, lag_bytes, lag_seconds, retained_from, retained_bytes, cold_at, cold_reason, last_failure'),
@@ -69,7 +69,7 @@ is(status('healthy, advice IS NULL'), 't|t', 'Redis is none of its business');
 $redis->resume;
 is(seen(q{SELECT count(*) FROM wtcache.stat s, jsonb_each_text(to_jsonb(s)) j
 	 WHERE j.key <> 'stats_reset' AND j.value <> '0'}), '0', 'nothing is counted');
-is(seen('SELECT schemaname, relname, sets, deletes, invalidations, bytes, last_change FROM wtcache.stat_attachment'),
+is(seen('SELECT relation, sets, deletes, invalidations, bytes, last_change FROM wtcache.stat_attachment'),
 	'public|items|0|0|0|0|', 'nor for its tables');
 is(seen('SELECT outcome, pushes, max_time FROM wtcache.stat_latency ORDER BY 1'),
 	"failed|0|\nok|0|", 'nor how long it took');
@@ -121,7 +121,7 @@ is(seen('SELECT pushes_ok FROM wtcache.stat'), '1', '... what it pushes');
 $standby->safe_psql('postgres', q{COMMIT PREPARED 'p'});
 like($redis->cli('get', 'items:1'), qr/"prepared"/, 'prepared before the promotion');
 is(seen('SELECT sets, deletes FROM wtcache.stat_attachment'), '1|0', '... is not counted');
-becomes('healthy AND parked = 0', 'healthy');
+becomes('healthy AND uncommitted_batches = 0', 'healthy');
 $standby->stop;
 
 done_testing();

@@ -170,7 +170,7 @@ my %same = (
 	'round(1e6 * wtcache_push_duration_seconds_sum{outcome="ok"})' =>
 	  q{SELECT round(1000 * total_time) FROM wtcache.stat_latency WHERE outcome = 'ok'},
 	'wtcache_table_sets_total{datname="postgres",schemaname="shop",relname="items"}' =>
-	  q{SELECT sets FROM wtcache.stat_attachment WHERE relid = 'shop.items'::regclass},
+	  q{SELECT sets FROM wtcache.stat_attachment WHERE relation = 'shop.items'::regclass},
 	'wtcache_table_deletes_total{relname="items"}' => 'SELECT 1',
 	'wtcache_table_sets_total{relname="pages"}' => 'SELECT 0',
 	'wtcache_table_sets_total{datname="second",schemaname="public",relname="news"}' => 'SELECT 2',
@@ -209,7 +209,7 @@ is_deeply([ map { $_->{labels}{alertname} } $prometheus->query('ALERTS') ], [],
 	'no alert while all is well');
 $session->query_safe($_) foreach 'SET wtcache.mode = async',
   q{UPDATE pages SET v = v; INSERT INTO pages VALUES (1)}, 'RESET wtcache.mode';
-is($session->query_safe(q{SELECT wtcache.flush('3 minutes')}), 't', 'flushed');
+is($session->query_safe(q{SELECT wtcache.wait('3 minutes')}), 't', 'all pushed');
 ok($prometheus->wait_for('wtcache_stat_replayed_total > 0'), 'replayed');
 
 # Redis is there, but does not answer, so that latencies have failures, too;
@@ -241,7 +241,7 @@ ok($node->poll_query_until('postgres', q{
 $node->safe_psql('postgres', 'CHECKPOINT');
 $redis->resume;
 fires('WtcacheCold');
-is($session->query_safe(q{SELECT wtcache.flush('3 minutes')}), 't', 'flushed after the outage');
+is($session->query_safe(q{SELECT wtcache.wait('3 minutes')}), 't', 'all pushed after the outage');
 stops($_) foreach 'WtcacheBreakerOpen', 'WtcacheLagSeconds', 'WtcacheLagBytes',
   'WtcacheWalNearLimit', 'WtcacheFailuresRising';
 ok($prometheus->wait_for('wtcache_lag_seconds == 0'), 'no lag any more');

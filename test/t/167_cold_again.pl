@@ -66,7 +66,7 @@ is($node->safe_psql('postgres', q{SELECT missing FROM wtcache.verify_summary('tw
 is(healthy(), 'false true', 'verified: so it is not healthy');
 is($node->safe_psql('postgres', q{SELECT repaired FROM wtcache.verify_summary('two', repair => true)}),
 	'10', 'verified: repaired');
-$node->safe_psql('postgres', q{SELECT wtcache.flush()});
+$node->safe_psql('postgres', q{SELECT wtcache.wait()});
 is($node->safe_psql('postgres', q{SELECT missing FROM wtcache.verify_summary('two')}), '0',
 	'verified: none is missing');
 is(healthy(), 'true true', 'verified: healthy');

@@ -117,7 +117,7 @@ sub agrees
 	my @left;
 
 	$table //= 'items';
-	is(run(q{SELECT wtcache.flush('120s')}), 't', "$name: flushed");
+	is(run(q{SELECT wtcache.wait('120s')}), 't', "$name: all pushed");
 	@left = Wtcache::Compare::settle(
 		sub {
 			my ($wrong, $keys) = Wtcache::Compare::count_differences($node,
@@ -164,7 +164,7 @@ cmp_ok($last, '>', 100, 'load: the hot key was written');
 $load->{run}->signal('TERM');
 $load->{run}->finish;
 agrees('load');
-is(progress('state'), 'finished', 'load: finished');
+is(progress('phase'), 'finished', 'load: finished');
 is(run("SELECT count(*) FROM items WHERE v LIKE 'first%'") > $rows / 10,
 	1, 'load: many rows were brought by warming alone');
 
@@ -176,7 +176,7 @@ is(run("SELECT wtcache.clear('items')"), $n, 'clear: all of them');
 is(keys_of('items'), 0, 'clear: none is left');
 my $warm = start_psql(
 	"CALL wtcache.warm('items', batch_size => 200, max_rate => 2000)");
-ok(wait_progress("state = 'scanning' AND rows_done > 1000 AND rate > 0"
+ok(wait_progress("phase = 'scanning' AND rows_done > 1000 AND rate > 0"
 		  . ' AND rows_total > 0 AND blocks_done < blocks_total'
 		  . " AND remaining > '0s'"),
 	'kill: progress is seen');
@@ -187,12 +187,12 @@ like($err, qr/"items" is being warmed by another session/,
 kill 'KILL', progress('pid');
 $warm->{run}->finish;
 ok($node->poll_query_until('postgres', 'SELECT true'), 'kill: back again');
-is(progress("state || coalesce(pid::text, '')"), 'interrupted', 'kill: seen');
+is(progress("phase || coalesce(pid::text, '')"), 'interrupted', 'kill: seen');
 my $done = progress('rows_done');
 cmp_ok($done, '>', 1000, "kill: $done rows were done");
 cmp_ok($done, '<', $n, '... and not all');
 run(q{CALL wtcache.warm('items', resume => true)});
-is(progress("state || ' ' || rows_done || ' ' || rows_pushed"),
+is(progress("phase || ' ' || rows_done || ' ' || rows_pushed"),
 	"finished $n $n", 'kill: went on where it was');
 agrees('kill');
 
@@ -211,7 +211,7 @@ is(keys_of('items'), run(q{SELECT count(*) FROM items WHERE v LIKE 'first%' AND 
 run(q{SELECT wtcache.clear('items')});
 $warm = start_psql(
 	"CALL wtcache.warm('items', batch_size => 500, max_rate => 10000)");
-wait_progress("state = 'scanning' AND rows_done > 3000");
+wait_progress("phase = 'scanning' AND rows_done > 3000");
 run('CLUSTER items USING items_pkey');
 $warm->{run}->finish;
 is($warm->{err}, '', 'rewritten: warmed');
@@ -242,7 +242,7 @@ foreach my $way ('beside it', 'before it was killed')
 	ok( $node->poll_query_until('postgres',
 			"SELECT count(*) > 0 FROM wtcache.stat_progress_warm WHERE"
 			  . " relation = 'parts'::regclass AND partition::text LIKE 'parts_b_'"
-			  . " AND state = 'scanning'"),
+			  . " AND phase = 'scanning'"),
 		"attached $way: it has come to the second partition");
 	run(q{
 		ALTER TABLE parts ATTACH PARTITION parts_old FOR VALUES FROM (5000) TO (6000);
@@ -261,7 +261,7 @@ foreach my $way ('beside it', 'before it was killed')
 	run(q{CALL wtcache.warm('parts', resume => true, batch_size => 70)})
 	  if $way ne 'beside it';
 	agrees("attached $way", 'parts');
-	is(progress("state || ' ' || rows_done", 'parts'), 'finished 7000',
+	is(progress("phase || ' ' || rows_done", 'parts'), 'finished 7000',
 		"attached $way: everything was read, once");
 	run(q{
 		ALTER TABLE parts DETACH PARTITION parts_old;
@@ -281,11 +281,11 @@ run(q{BEGIN;
 ($code, $out, $err) = $node->psql('postgres', "CALL wtcache.warm('items')");
 is($code, 0, 'locked: not hung');
 like($err, qr/NOTICE:  rows that are locked .*skipped: 5/, 'locked: reported');
-is(progress("state || ' ' || rows_skipped"), 'finished 5', 'locked: in the view');
+is(progress("phase || ' ' || rows_skipped"), 'finished 5', 'locked: in the view');
 is($redis->cli('exists', map { "items:$_" } 10 .. 15), 1, 'locked: left alone');
 run(q{ROLLBACK PREPARED 'p'});
 is(run(q{CALL wtcache.warm('items', resume => true)}), '', 'locked: resumed');
-is(progress("state || ' ' || rows_skipped"), 'finished 0', 'locked: none any more');
+is(progress("phase || ' ' || rows_skipped"), 'finished 0', 'locked: none any more');
 agrees('locked');
 
 # what was prepared before the clearing and is committed after it
@@ -306,7 +306,7 @@ run(q{SELECT wtcache.clear('items')});
 my $s = $node->session;
 $s->query_safe('BEGIN; SELECT FROM items WHERE id BETWEEN 1 AND 20 FOR UPDATE');
 $warm = start_psql("CALL wtcache.warm('items', batch_size => 1000, max_rate => 10000)");
-ok(wait_progress("state = 'scanning' AND rows_skipped > 0"), 'unlocked: seen');
+ok(wait_progress("phase = 'scanning' AND rows_skipped > 0"), 'unlocked: seen');
 $s->query_safe('ROLLBACK');
 $warm->{run}->finish;
 is($warm->{err}, '', 'unlocked: nothing to report');
@@ -316,7 +316,7 @@ $s->quit;
 # --- Redis away, and full ----------------------------------------------------
 
 run(q{SELECT wtcache.clear('items')});
-run(q{SELECT wtcache.flush('60s')});
+run(q{SELECT wtcache.wait('60s')});
 $redis->stop('KILL');
 my $wal = run('SELECT pg_current_wal_insert_lsn()');
 ($code, $out, $err) = $node->psql('postgres',
@@ -325,7 +325,7 @@ is($code, 3, 'away: an error');
 like($err, qr/ERROR:  Redis has not come back, the warming is interrupted/,
 	'away: a clear one');
 like($err, qr/HINT:  .*resume => true/, '... with a hint');
-is(progress('state'), 'interrupted', 'away: in the view');
+is(progress('phase'), 'interrupted', 'away: in the view');
 cmp_ok(progress('rows_pushed'), '<=', 3000, 'away: did not run on');
 $redis->start;
 run(q{CALL wtcache.warm('items', resume => true)});
@@ -352,7 +352,7 @@ $load = start_load(600);
 my $updated = run('SELECT sum(seq) FROM items');
 $node->poll_query_until('postgres', "SELECT sum(seq) > $updated + 100 FROM items");
 $warm = start_psql("CALL wtcache.warm('items', batch_size => 100, max_rate => 2000)");
-wait_progress("state = 'scanning' AND rows_done > 500");
+wait_progress("phase = 'scanning' AND rows_done > 500");
 cmp_ok(run(q{SELECT wtcache.clear('items')}), '>', 0, 'load: cleared');
 run(q{SELECT wtcache.detach('items')});
 $warm->{run}->finish;
@@ -362,7 +362,7 @@ $updated = run('SELECT sum(seq) FROM items');
 $node->poll_query_until('postgres', "SELECT sum(seq) > $updated + 100 FROM items");
 $load->{run}->signal('TERM');
 $load->{run}->finish;
-is(run(q{SELECT wtcache.flush('60s')}), 't', 'detach: flushed');
+is(run(q{SELECT wtcache.wait('60s')}), 't', 'detach: all pushed');
 is(keys_of('items'), 0, 'detach: no key is left');
 is($redis->cli('exists', 'tag:items'), 0, 'detach: nor one in the tag');
 # Redis has lost them when it was killed
@@ -383,7 +383,7 @@ ok($node->poll_query_until('postgres',
 	'detach: waits for who writes a partition');
 $s->query_safe('COMMIT');
 $detacher->query_safe('SELECT 1');
-is(run(q{SELECT wtcache.flush('60s')}), 't', 'detach: flushed');
+is(run(q{SELECT wtcache.wait('60s')}), 't', 'detach: all pushed');
 is(keys_of('parts'), 0, 'detach: no key of a partition is left');
 $_->quit foreach $s, $detacher;
 

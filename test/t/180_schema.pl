@@ -252,7 +252,7 @@ foreach my $i (1 .. 6)
 }
 is($_->query_safe('SELECT 1'), 1, 'a writer has come through') foreach @writers;
 $_->quit foreach @writers;
-is(run(q{SELECT wtcache.flush('60s')}), 't', 'flushed');
+is(run(q{SELECT wtcache.wait('60s')}), 't', 'all pushed');
 my ($wrong, $held) = look(rows => 'TABLE item', key => 'id');
 is($wrong, '', 'concurrent writers: nothing in Redis is wrong');
 run('UPDATE item SET n = n + 1');
@@ -278,7 +278,7 @@ $_->quit foreach $writer, $changer;
 $redis->pause;
 run('ALTER TABLE item ADD COLUMN away int DEFAULT 1');
 $redis->resume;
-is(run(q{SELECT wtcache.flush('60s')}), 't', 'flushed');
+is(run(q{SELECT wtcache.wait('60s')}), 't', 'all pushed');
 ($wrong, $held) = look(rows => 'TABLE item', key => 'id');
 is("$held $wrong", '0 ', 'Redis away: the keys go when it is back');
 
@@ -289,7 +289,7 @@ $node->stop('immediate');
 $node->start;
 is($redis->cli('exists', 'item:1'), 1, 'prepared: not yet');
 run(q{COMMIT PREPARED 'p'});
-is(run(q{SELECT wtcache.flush('60s')}), 't', 'flushed');
+is(run(q{SELECT wtcache.wait('60s')}), 't', 'all pushed');
 ($wrong, $held) = look(rows => 'TABLE item', key => 'id');
 is("$held $wrong", '0 ', 'prepared: the keys go with the commit');
 

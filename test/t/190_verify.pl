@@ -115,7 +115,7 @@ cmp_ok($redis->cli('pttl', 'items:' . (3 + 23 * 195)), '<=', 3_600_000,
 # --- the whole cache is gone: bounded memory, and all of it comes back ---------
 
 $redis->cli('flushall');
-is(run(q{SELECT wtcache.flush('60s')}), 't', 'flushall: settled');
+is(run(q{SELECT wtcache.wait('60s')}), 't', 'flushall: settled');
 run(q{SELECT wtcache.clear('items')});
 is( run(q{SELECT missing || ' ' || repaired FROM wtcache.verify_summary('items', repair => true)}),
 	"$rows $rows", 'cleared: all of it is missing and repaired');
@@ -351,7 +351,7 @@ foreach my $mode (qw(write_through async))
 		}
 	}
 	end_load(map { [ $load{$_}, "$_ $mode{$_}" ] } sort keys %mode);
-	is(run(q{SELECT wtcache.flush('60s')}), 't', "$mode: flushed");
+	is(run(q{SELECT wtcache.wait('60s')}), 't', "$mode: all pushed");
 	foreach my $table (sort keys %mode)
 	{
 		# rows that were locked have not been repaired, but nothing else is wrong
@@ -381,7 +381,7 @@ run(q{COMMIT PREPARED 'p'});
 is(verify('items'), '', 'prepared: committed');
 
 # a commit that Redis has not seen yet
-run(q{SELECT wtcache.flush('60s')});
+run(q{SELECT wtcache.wait('60s')});
 $node->pause_worker;
 run(q{SET wtcache.mode = async; UPDATE items SET v = 'later', seq = 1 WHERE id = 4});
 is(verify('items', q{timeout => '100ms'}), 'in flight items:4',
@@ -435,7 +435,7 @@ is($redis->cli('exists', map { "items:5000$_" } 1 .. 3), 0,
 is($redis->cli('exists', 'items:2', 'items:3'), 2, 'standby: what all see is');
 $node->reconfigure('synchronous_standby_names' => '');
 $_->query_safe('SELECT 1') foreach @waiting;
-is(run(q{SELECT wtcache.flush('60s')}), 't', 'standby: flushed');
+is(run(q{SELECT wtcache.wait('60s')}), 't', 'standby: all pushed');
 is($redis->cli('exists', map { "items:5000$_" } 1 .. 3), 3, 'standby: then they are');
 is($redis->cli('exists', 'items:2', 'items:3'), 0, 'standby: and those gone');
 is(verify('items'), '', 'standby: nothing is wrong');

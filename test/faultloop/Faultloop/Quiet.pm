@@ -7,7 +7,7 @@ Faultloop::Quiet - what must hold once everything has come to rest
 
 =head1 DESCRIPTION
 
-When the writers are at rest, the servers stand, and wtcache.flush() has said
+When the writers are at rest, the servers stand, and wtcache.wait() has said
 that all is in Redis: compares the tables with Redis, and looks at what the
 server says of itself.  Each check returns [ class, text ] for what is wrong.
 
@@ -174,12 +174,12 @@ sub status
 	my $servers = $self->{servers};
 	my $settled = sub {
 		return ($servers->sql(
-				q{SELECT in_flight = 0 AND replay_from IS NULL AND parked = 0
+				q{SELECT in_flight = 0 AND replay_from IS NULL AND uncommitted_batches = 0
 				  AND watermark > '} . $self->{watermark}
 				  . q{' FROM wtcache.status}) // '') eq 't';
 	};
 	my $ok = Faultloop::Servers::wait_until(20, $settled);
-	my $is = $servers->sql('SELECT watermark, in_flight, replay_from, parked,'
+	my $is = $servers->sql('SELECT watermark, in_flight, replay_from, uncommitted_batches,'
 		  . ' worker_state FROM wtcache.status') // '||||';
 	my ($watermark) = split /\|/, $is;
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
- * flush.c
- *	  wtcache.flush(): waiting until Redis holds what has been committed.
+ * wait.c
+ *	  wtcache.wait(): waiting until Redis holds what has been committed.
  *
  * May raise errors.
  *
@@ -16,10 +16,10 @@
 #include "sql.h"
 #include "utils/timestamp.h"
 
-PG_FUNCTION_INFO_V1(wtcache_flush);
+PG_FUNCTION_INFO_V1(wtcache_wait);
 
 Datum
-wtcache_flush(PG_FUNCTION_ARGS)
+wtcache_wait(PG_FUNCTION_ARGS)
 {
 	int64		timeout = wtc_timeout_us(PG_GETARG_INTERVAL_P(0));
 
@@ -27,7 +27,7 @@ wtcache_flush(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("recovery is in progress"),
-				 errhint("wtcache.flush() cannot be executed during recovery: only the primary server pushes.")));
+				 errhint("wtcache.wait() cannot be executed during recovery: only the primary server pushes.")));
 
-	PG_RETURN_BOOL(wtc_flush_until(wtc_clock_us() + timeout));
+	PG_RETURN_BOOL(wtc_wait_until_pushed(wtc_clock_us() + timeout));
 }
