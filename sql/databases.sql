@@ -52,6 +52,28 @@ SELECT advice ~ 'those of database' AS advised FROM wtcache.status;
 ALTER DATABASE regress_wtc_prod SET wtcache.key_prefix = 'staging:';
 \c regress_wtc_prod
 SELECT kind FROM wtcache.verify('orders');
+-- no key of another database is written or deleted under a shorter prefix
+CREATE TABLE words (w text PRIMARY KEY);
+SELECT wtcache.attach('words', key => 'staging:{w}');
+DELETE FROM orders;
+SELECT wtcache.attach('words', key => '{w}') FROM wtcache.detach('orders');
+INSERT INTO words VALUES ('staging:orders:1'), ('staged');
+\! $REDIS mget staging:orders:1 staged
+DELETE FROM words;
+SELECT kind, key FROM wtcache.verify('words', repair => true) WHERE key LIKE 'staging:%';
+SELECT wtcache.set('staging:orders:1', '"prod"');
+SELECT wtcache.delete('staging:orders:1');
+SELECT wtcache.set('staging:tag:x', '"prod"');
+\! $REDIS mget staging:orders:1 staged
+-- which holds at once when a prefix is set
+INSERT INTO words VALUES ('more:orders:1');
+ALTER DATABASE regress_wtc_staging SET wtcache.key_prefix = 'more:';
+DELETE FROM words;
+\! $REDIS exists more:orders:1
+ALTER DATABASE regress_wtc_staging SET wtcache.key_prefix = 'staging:';
+DROP TABLE words;
+SELECT wtcache.attach('orders');
+INSERT INTO orders VALUES (1, 'prod');
 -- or those of the other one, when that has given them up
 \c regress_wtc_staging
 ALTER DATABASE regress_wtc_staging RESET wtcache.key_prefix;

@@ -82,7 +82,7 @@ check_key_names(Relation rel, const WtcTemplate *key)
 				(errcode(ERRCODE_RESERVED_NAME),
 				 errmsg("key \"%s\" of \"%s\" is reserved",
 						key->text, RelationGetRelationName(rel)),
-				 errdetail("Keys that begin with \"wtcache:\" or with wtcache.tag_prefix name records and tags of wtcache."),
+				 errdetail("Keys that begin with \"wtcache:\" or with wtcache.tag_prefix name records and tags of wtcache, and those with a prefix of another database belong to that one."),
 				 errhint("Choose another key.")));
 }
 

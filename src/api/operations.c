@@ -69,7 +69,7 @@ complete_key(const char *text)
 		ereport(ERROR,
 				(errcode(ERRCODE_RESERVED_NAME),
 				 errmsg("key \"%s\" is reserved", text),
-				 errdetail("Keys that begin with \"wtcache:\" or with wtcache.tag_prefix name records and tags of wtcache.")));
+				 errdetail("Keys that begin with \"wtcache:\" or with wtcache.tag_prefix name records and tags of wtcache, and those with a prefix of another database belong to that one.")));
 	return complete(text, "key", wtc_complete_key);
 }
 

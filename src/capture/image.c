@@ -17,6 +17,7 @@
 #include "executor/executor.h"
 #include "guc.h"
 #include "mb/pg_wchar.h"
+#include "txn/prefix.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
@@ -66,7 +67,8 @@ wtc_key_is_reserved(const char *text)
 
 	return strncmp(name, own, strlen(own)) == 0 ||
 		(wtc_tag_prefix[0] != '\0' &&
-		 strncmp(text, wtc_tag_prefix, strlen(wtc_tag_prefix)) == 0);
+		 strncmp(text, wtc_tag_prefix, strlen(wtc_tag_prefix)) == 0) ||
+		wtc_key_of_other_database(text);
 }
 
 bool

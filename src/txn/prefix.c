@@ -11,6 +11,9 @@
  * --create), and is not copied by CREATE DATABASE ... TEMPLATE.  So a copy has
  * nothing, and pushes nothing under the prefix that the original has.
  *
+ * One prefix may be the beginning of another, as the empty one is of all.  A key
+ * belongs to the database with the longest of the prefixes that it begins with.
+ *
  * No database is looked at that has no such setting: it has attached nothing, or
  * the setting has been removed.  Such a one may push under a prefix that no other
  * one has.
@@ -40,12 +43,15 @@
 
 #define SETTING		"wtcache.key_prefix"
 
-/* What wtc_may_push() has found. */
+/* What has been found out, until it is invalidated. */
 static struct
 {
 	bool		valid;
-	bool		may_push;
 	char	   *prefix;			/* for this one */
+	MemoryContext cxt;			/* of prefix and longer */
+	bool		may_push;
+	List	   *longer;			/* how prefixes go on of other databases that
+								 * begin with this one */
 	bool		warned;
 }			known;
 
@@ -115,6 +121,31 @@ find_owner(Oid database, const char *prefix, bool *own)
 	return owner;
 }
 
+/* How the prefixes of other databases go on that begin with this one. */
+static List *
+find_longer(const char *prefix)
+{
+	Relation	settings = table_open(DbRoleSettingRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(settings, InvalidOid, false, NULL,
+										  0, NULL);
+	HeapTuple	tuple;
+	size_t		len = strlen(prefix);
+	List	   *longer = NIL;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Oid			other;
+		char	   *has = prefix_of(settings, tuple, &other);
+
+		if (has != NULL && other != MyDatabaseId &&
+			strncmp(has, prefix, len) == 0 && has[len] != '\0')
+			longer = lappend(longer, pstrdup(has + len));
+	}
+	systable_endscan(scan);
+	table_close(settings, AccessShareLock);
+	return longer;
+}
+
 char *
 wtc_prefix_taken(void)
 {
@@ -162,36 +193,63 @@ forget(Datum arg, Oid relid)
 static void
 find_out(void)
 {
-	static bool registered = false;
-	char	   *owner;
+	MemoryContext old;
 
-	if (!registered)
+	if (known.cxt == NULL)
+	{
 		CacheRegisterRelcacheCallback(forget, (Datum) 0);
-	registered = true;
+		known.cxt = AllocSetContextCreate(TopMemoryContext, "wtcache prefixes",
+										  ALLOCSET_SMALL_SIZES);
+	}
+	/* an error leaves nothing that is known */
+	known.prefix = NULL;
+	MemoryContextReset(known.cxt);
 
 	/* what invalidates it meanwhile must not be lost */
 	known.valid = true;
-	owner = wtc_prefix_taken();
-	if (known.prefix != NULL)
-		pfree(known.prefix);
-	known.prefix = MemoryContextStrdup(TopMemoryContext, wtc_key_prefix);
-	known.may_push = owner == NULL;
-	if (owner == NULL || known.warned)
-		return;
-	known.warned = true;
-	ereport(WARNING,
-			(errmsg("changes do not reach the cache"),
-			 errdetail("The keys with prefix \"%s\" are those of database \"%s\".",
-					   wtc_key_prefix, owner),
-			 errhint("%s", hint())));
+	old = MemoryContextSwitchTo(known.cxt);
+	known.may_push = wtc_prefix_taken() == NULL;
+	known.longer = find_longer(wtc_key_prefix);
+	known.prefix = pstrdup(wtc_key_prefix);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+know(void)
+{
+	if (!known.valid || known.prefix == NULL ||
+		strcmp(known.prefix, wtc_key_prefix) != 0)
+		find_out();
 }
 
 bool
 wtc_may_push(void)
 {
-	if (!known.valid || strcmp(known.prefix, wtc_key_prefix) != 0)
-		find_out();
+	know();
+	if (!known.may_push && !known.warned)
+	{
+		known.warned = true;
+		ereport(WARNING,
+				(errmsg("changes do not reach the cache"),
+				 errdetail("The keys with prefix \"%s\" are those of database \"%s\".",
+						   wtc_key_prefix, wtc_prefix_taken()),
+				 errhint("%s", hint())));
+	}
 	return known.may_push;
+}
+
+bool
+wtc_key_of_other_database(const char *key)
+{
+	ListCell   *lc;
+
+	know();
+	foreach(lc, known.longer)
+	{
+		if (strncmp(key, lfirst(lc), strlen(lfirst(lc))) == 0)
+			return true;
+	}
+	return false;
 }
 
 void

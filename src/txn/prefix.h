@@ -25,6 +25,12 @@ extern void wtc_check_prefix(void);
 extern bool wtc_may_push(void);
 
 /*
+ * Does a key, without its prefix, belong to another database, because it begins
+ * with a longer prefix, which is that of the other one?
+ */
+extern bool wtc_key_of_other_database(const char *key);
+
+/*
  * From when the transaction commits this database has them, if no other one has.
  */
 extern void wtc_claim_prefix(void);
