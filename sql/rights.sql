@@ -107,6 +107,36 @@ CALL wtcache.warm('ri.t');
 SELECT current_user = session_user AS "still myself";
 SHOW search_path;
 
+-- a function of the server runs what it is told to: that is the owner's as well
+SET ROLE regress_wtc_evil;
+SELECT wtcache.attach('ri.t', condition => 'id > 0', replace => true);
+\set VERBOSITY default
+DROP TRIGGER wtcache_condition ON ri.t;
+CREATE TRIGGER by_hand AFTER DELETE ON ri.t FOR EACH ROW
+    WHEN (CASE WHEN false THEN query_to_xml('SELECT ri.try(''a condition made by hand'')', false, false, '') IS NOT NULL END)
+    EXECUTE FUNCTION wtcache.capture_condition();
+INSERT INTO ri.t VALUES (5, 'five');
+RESET ROLE;
+SELECT operation, key FROM ri.t, wtcache.preview('ri.t', t) WHERE id = 5;
+SELECT kind FROM wtcache.verify('ri.t', orphans => false) WHERE key = 't:5';
+CALL wtcache.warm('ri.t', condition => 'id = 5');
+-- nor can one made by hand name what no condition may
+SET ROLE regress_wtc_evil;
+DROP TRIGGER by_hand ON ri.t;
+CREATE TRIGGER by_hand AFTER UPDATE ON ri.t FOR EACH ROW WHEN (NEW.id > 0) EXECUTE FUNCTION wtcache.capture_condition();
+CREATE TRIGGER by_hand AFTER DELETE ON ri.t FOR EACH ROW WHEN (OLD IS NOT NULL) EXECUTE FUNCTION wtcache.capture_condition();
+CREATE TRIGGER by_hand AFTER DELETE ON ri.t FOR EACH ROW WHEN (OLD.tableoid > 0) EXECUTE FUNCTION wtcache.capture_condition();
+RESET ROLE;
+-- nor are the owner's functions for roles that may not read the table
+REVOKE ALL ON ri.m FROM regress_wtc_writer;
+SET ROLE regress_wtc_writer;
+SELECT operation FROM wtcache.preview('ri.m', ROW(1, 'ok')::ri.m);
+RESET ROLE;
+GRANT SELECT ON ri.m TO regress_wtc_writer;
+SET ROLE regress_wtc_writer;
+SELECT operation FROM wtcache.preview('ri.m', ROW(1, 'ok')::ri.m);
+RESET ROLE;
+
 SET client_min_messages = warning;
 DROP SCHEMA ri CASCADE;
 DROP TABLE ri_secret;

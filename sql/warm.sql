@@ -159,6 +159,16 @@ RESET ROLE;
 SET ROLE regress_watcher;
 SELECT relation, rows_pushed FROM wtcache.stat_progress_warm;
 RESET ROLE;
+-- a condition is not evaluated with the rights of a role that has not seen it
+SET ROLE regress_warmer;
+CALL wtcache.warm('shop', condition => '1 / (id - 4) <= 0');
+RESET ROLE;
+CALL wtcache.warm('shop', resume => true);
+DELETE FROM shop WHERE id = 4;
+CALL wtcache.warm('shop', condition => '1 / (id - 4) <= 0', resume => true);
+SET ROLE regress_warmer;
+CALL wtcache.warm('shop', resume => true);
+RESET ROLE;
 
 DROP TABLE shop;
 REVOKE EXECUTE ON PROCEDURE wtcache.warm FROM regress_warmer;

@@ -226,6 +226,7 @@ COMMENT ON FUNCTION wtcache.acknowledge() IS
 CREATE TABLE wtcache.warm_job (
     relation oid PRIMARY KEY,
     condition text,
+    role oid NOT NULL,
     pid integer NOT NULL DEFAULT pg_catalog.pg_backend_pid(),
     phase text NOT NULL DEFAULT 'scanning'
         CHECK (phase IN ('scanning', 'retrying', 'finished')),

@@ -213,12 +213,16 @@ slot_of_row(Relation rel, HeapTupleHeader header)
 	return ExecStoreHeapTuple(tuple, slot, false);
 }
 
+/*
+ * What the owner's functions make of a row, with the owner's rights, is for those
+ * who may see rows.
+ */
 Datum
 wtcache_preview(PG_FUNCTION_ARGS)
 {
-	Relation	rel = relation_open(PG_GETARG_OID(0), AccessShareLock);
+	Oid			relid = PG_GETARG_OID(0);
 	HeapTupleHeader header = PG_GETARG_HEAPTUPLEHEADER(1);
-	const Trigger *trigger = wtc_attached_trigger(rel);
+	Relation	rel;
 	WtcAttachment *att;
 	WtcEntered	entered;
 	TupleDesc	desc;
@@ -229,7 +233,9 @@ wtcache_preview(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 
-	att = wtc_attachment_get(rel, trigger);
+	wtc_check_may_read(relid);
+	rel = relation_open(relid, AccessShareLock);
+	att = wtc_attachment_get(rel, wtc_attached_trigger(rel));
 	slot = slot_of_row(rel, header);
 	wtc_enter(att, &entered);
 	PG_TRY();

@@ -33,7 +33,6 @@
 #include "sql.h"
 #include "txn/pending.h"
 #include "txn/prefix.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/memutils.h"
@@ -102,12 +101,7 @@ take_options(FunctionCallInfo fcinfo, WtcVerify *run, bool *orphans)
 static void
 check_rights(Relation rel, bool repair)
 {
-	Oid			relid = RelationGetRelid(rel);
-	AclResult	result = pg_class_aclcheck(relid, GetUserId(), ACL_SELECT);
-
-	if (result != ACLCHECK_OK)
-		aclcheck_error(result, get_relkind_objtype(rel->rd_rel->relkind),
-					   RelationGetRelationName(rel));
+	wtc_check_may_read(RelationGetRelid(rel));
 	if (repair)
 		wtc_check_owner(rel);
 	wtc_check_row_security(rel, "wtcache.verify()");

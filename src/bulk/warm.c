@@ -384,6 +384,14 @@ resume_job(WarmRun *run, Relation root, const char *condition)
 				 errmsg("the warming of \"%s\" was begun with another condition",
 						RelationGetRelationName(root)),
 				 errhint("Leave condition out to go on with that one.")));
+	/* it runs with the rights of the caller, who has not seen it */
+	if (condition == NULL && job->condition != NULL && job->role != GetUserId())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("the condition of the warming of \"%s\" was given by another role",
+						RelationGetRelationName(root)),
+				 errdetail("It would be evaluated with your rights."),
+				 errhint("To go on with it, give it as well; wtcache.stat_progress_warm shows it.")));
 	if (job->finished && job->rows_skipped == 0)
 		return false;
 	job->retrying |= job->finished;

@@ -198,7 +198,7 @@ wtc_warm_load(WtcWarmJob *job)
 	add_oid(&args, job->relid);
 	if (run("SELECT condition, phase = 'retrying', finished_at IS NOT NULL,"
 			" part, file, part_blocks, last, blocks_before, blocks_total,"
-			" rows_total, rows_done, rows_pushed, rows_skipped, parts"
+			" rows_total, rows_done, rows_pushed, rows_skipped, parts, role"
 			" FROM wtcache.warm_job WHERE relation = $1",
 			&args, SPI_OK_SELECT) == 0)
 		return false;
@@ -218,6 +218,7 @@ wtc_warm_load(WtcWarmJob *job)
 	job->rows_pushed = column_int(12);
 	job->rows_skipped = column_int(13);
 	job->parts = column_oids(14);
+	job->role = column_oid(0, 15);
 	SPI_freetuptable(SPI_tuptable);
 	return true;
 }
@@ -302,8 +303,9 @@ wtc_warm_create(const WtcWarmJob *job)
 	add(&args, TEXTOID, job->condition == NULL ? (Datum) 0 :
 		CStringGetTextDatum(job->condition), job->condition == NULL);
 	add_int(&args, job->rows_total);
-	(void) run("INSERT INTO wtcache.warm_job (relation, condition, rows_total)"
-			   " VALUES ($1, $2, $3)", &args, SPI_OK_INSERT);
+	add_oid(&args, GetUserId());
+	(void) run("INSERT INTO wtcache.warm_job (relation, condition, rows_total, role)"
+			   " VALUES ($1, $2, $3, $4)", &args, SPI_OK_INSERT);
 	wtc_warm_save_parts(job);
 	wtc_warm_resume(job);
 }

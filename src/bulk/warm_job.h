@@ -21,6 +21,7 @@ typedef struct WtcWarmJob
 {
 	Oid			relid;
 	char	   *condition;		/* NULL: none */
+	Oid			role;			/* whose words that is */
 	bool		retrying;		/* all is read; rows that were locked are left */
 	bool		finished;
 

@@ -255,6 +255,16 @@ wtc_check_owner(Relation rel)
 					   RelationGetRelationName(rel));
 }
 
+void
+wtc_check_may_read(Oid relid)
+{
+	AclResult	result = pg_class_aclcheck(relid, GetUserId(), ACL_SELECT);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, get_relkind_objtype(get_rel_relkind(relid)),
+					   get_rel_name(relid));
+}
+
 List *
 wtc_tables_with_rows(Relation rel)
 {

@@ -69,6 +69,9 @@ extern Oid	wtc_relation_owner(Oid relid);
 /* An error unless the current user owns the table. */
 extern void wtc_check_owner(Relation rel);
 
+/* The same unless the current user has SELECT on it. */
+extern void wtc_check_may_read(Oid relid);
+
 /*
  * An error unless the user sees all rows of the table; name is what reads
  * them.

@@ -135,10 +135,10 @@ parse(Relation rel, const char *condition)
 	return expr;
 }
 
-Node *
-wtc_condition_parse(Relation rel, const char *condition)
+/* The row that it names is the one to be cached. */
+void
+wtc_condition_check_columns(Relation rel, Node *expr)
 {
-	Node	   *expr = parse(rel, condition);
 	List	   *vars = pull_var_clause(expr, PVC_RECURSE_AGGREGATES |
 									   PVC_RECURSE_WINDOWFUNCS |
 									   PVC_RECURSE_PLACEHOLDERS);
@@ -146,7 +146,8 @@ wtc_condition_parse(Relation rel, const char *condition)
 
 	foreach(lc, vars)
 	{
-		if (lfirst_node(Var, lc)->varattno <= 0)
+		if (lfirst_node(Var, lc)->varattno <= 0 ||
+			lfirst_node(Var, lc)->varno != PRS2_OLD_VARNO)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 					 errmsg("a wtcache condition can only use columns of the table")));
@@ -156,6 +157,14 @@ wtc_condition_parse(Relation rel, const char *condition)
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("a wtcache condition cannot use virtual generated columns")));
 	}
+}
+
+Node *
+wtc_condition_parse(Relation rel, const char *condition)
+{
+	Node	   *expr = parse(rel, condition);
+
+	wtc_condition_check_columns(rel, expr);
 	if (contain_mutable_functions(wtc_condition_plan(expr)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
@@ -273,10 +282,15 @@ is_foreign(Node *node, void *context)
 	return expression_tree_walker(node, is_foreign, context);
 }
 
+/*
+ * An immutable function of the server computes and does nothing else.  Others may
+ * run what their arguments say (query_to_xml()), read files or write them; and a
+ * condition that was made by hand may call them.
+ */
 bool
 wtc_condition_is_foreign(Node *expr)
 {
-	return is_foreign(expr, NULL);
+	return contain_mutable_functions(expr) || is_foreign(expr, NULL);
 }
 
 typedef struct Denial

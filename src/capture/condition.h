@@ -27,6 +27,9 @@ extern Node *wtc_single_expression(const char *query);
  */
 extern Node *wtc_condition_parse(Relation rel, const char *condition);
 
+/* An error if it uses anything but columns that are stored of the row. */
+extern void wtc_condition_check_columns(Relation rel, Node *expr);
+
 /*
  * An expression as text; and as the WHEN clause that keeps it.  The meaning of
  * both does not depend on search_path, if pg_catalog is what it begins with.

@@ -299,6 +299,7 @@ void
 wtc_check_attachment(Relation rel, const char *name)
 {
 	Trigger    *found;
+	Node	   *condition;
 
 	if (count_triggers(rel, wtc_condition_function(), name, &found) > 1 &&
 		found != NULL)
@@ -307,6 +308,9 @@ wtc_check_attachment(Relation rel, const char *name)
 				 errmsg("table \"%s\" has a wtcache condition already",
 						RelationGetRelationName(rel)),
 				 errhint("To change it, call wtcache.alter(relation, condition => ...).")));
+	condition = found != NULL ? wtc_condition_stored(rel) : NULL;
+	if (condition != NULL)
+		wtc_condition_check_columns(rel, condition);
 	if (count_triggers(rel, wtc_capture_function(), name, &found) > 1 &&
 		found != NULL)
 		wtc_refuse_attached(rel);
