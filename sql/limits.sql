@@ -124,6 +124,32 @@ UPDATE lm SET v = 'ttl' WHERE id = 4;
 SELECT wtcache.set('lm:ttl', '1'), wtcache.set('lm:ttl2', '1', '1 hour');
 \! for k in lm:4 lm:ttl lm:ttl2; do $REDIS eval 'return math.ceil(redis.call("PTTL", KEYS[1]) / 60000)' 1 $k; done
 SELECT ttl FROM lm, wtcache.preview('lm', lm) WHERE id = 4;
+-- ttl_jitter: by the key, and up to 10 %, for rows and what set() is told no ttl for
+CREATE TABLE lm_spread (id int PRIMARY KEY, v text);
+SELECT wtcache.attach('lm_spread', ttl => '1000 s', tags => '{spread}');
+\setenv SPREAD 'local t, low, high = {}, 0, 0 for i = 1, 500 do local left = redis.call("PTTL", KEYS[1] .. i) t[i] = left if left <= 920000 then low = low + 1 end if left > 980000 then high = high + 1 end end table.sort(t) return {t[1] > 880000 and t[1] < 905000, t[500] <= 1000000, low > 50, high > 50}'
+INSERT INTO lm_spread SELECT g, 'x' FROM generate_series(1, 500) g;
+\! $REDIS eval "$SPREAD" 1 lm_spread:
+SELECT wtcache.clear('lm_spread');
+CALL wtcache.warm('lm_spread');
+\! $REDIS eval "$SPREAD" 1 lm_spread:
+-- a set outlives its longest member by a minute
+\! $REDIS eval 'local t = redis.call("PTTL", "tag:spread") return t > 1050000 and t <= 1060000' 0
+SET wtcache.default_ttl = '1000 s';
+SELECT count(wtcache.set('spread:' || g, '1')) FROM generate_series(1, 500) g;
+\! $REDIS eval "$SPREAD" 1 spread:
+-- what is asked for is shown, and verified; what set() is told holds
+SELECT DISTINCT ttl FROM lm_spread, wtcache.preview('lm_spread', lm_spread);
+SELECT count(wtcache.set('spread:' || g, '1', '1000 s')) FROM generate_series(1, 500) g;
+\! $REDIS eval 'local n = 0 for i = 1, 500 do if redis.call("PTTL", "spread:" .. i) > 990000 then n = n + 1 end end return n' 0
+SET wtcache.ttl_jitter = 0;
+CALL wtcache.warm('lm_spread');
+\! $REDIS eval 'local n = 0 for i = 1, 500 do if redis.call("PTTL", "lm_spread:" .. i) > 990000 then n = n + 1 end end return n' 0
+SET wtcache.ttl_jitter = 50;
+SELECT count(*) FROM wtcache.verify('lm_spread');
+RESET wtcache.ttl_jitter;
+SELECT wtcache.delete(VARIADIC array_agg('spread:' || g)) FROM generate_series(1, 500) g;
+DROP TABLE lm_spread;
 \set VERBOSITY sqlstate
 SET wtcache.default_ttl = 0;
 \set VERBOSITY default

@@ -5,7 +5,7 @@
 -- autocommit
 SELECT wtcache.set('op:1', '{"a": 1,  "b": [true, null]}');
 \! $REDIS get op:1
-\! $REDIS eval "local t = redis.call('PTTL', 'op:1') return t > 3500000 and t <= 3600000" 0
+\! $REDIS eval "local t = redis.call('PTTL', 'op:1') return t > 3140000 and t <= 3600000" 0
 SELECT wtcache.get('op:1'), pg_typeof(wtcache.get('op:1'));
 SELECT wtcache.set('op:2', '"text"', '10 minutes', '{x,y,x}');
 \! $REDIS get op:2

@@ -34,6 +34,7 @@ int			wtc_mode;
 char	   *wtc_password_file;
 int			wtc_push_timeout;
 char	   *wtc_tag_prefix;
+int			wtc_ttl_jitter;
 char	   *wtc_url;
 int			wtc_version_memory;
 
@@ -239,6 +240,15 @@ define_content(void)
 							   PGC_SUSET,
 							   0,
 							   NULL, NULL, NULL);
+
+	DefineCustomIntVariable("wtcache.ttl_jitter",
+							"Sets by how many per cent at most a time to live is shortened.",
+							"By how many is a matter of the key, so that what is stored together does not expire together.",
+							&wtc_ttl_jitter,
+							10, 0, 50,
+							PGC_SUSET,
+							0,
+							NULL, NULL, NULL);
 }
 
 static void

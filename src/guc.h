@@ -40,6 +40,7 @@ extern int	wtc_mode;			/* WtcMode */
 extern char *wtc_password_file;
 extern int	wtc_push_timeout;	/* ms */
 extern char *wtc_tag_prefix;
+extern int	wtc_ttl_jitter;		/* per cent */
 extern char *wtc_url;
 extern int	wtc_version_memory; /* kB */
 

@@ -144,8 +144,13 @@ wtcache_set(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
 				 errmsg("value cannot be written in UTF-8")));
-	change.op.ttl_ms = PG_ARGISNULL(2) ? (uint64) wtc_default_ttl * 1000 :
-		wtc_interval_ms(PG_GETARG_INTERVAL_P(2));
+	if (PG_ARGISNULL(2))
+	{
+		change.op.ttl_ms = (uint64) wtc_default_ttl * 1000;
+		wtc_spread_ttl(&change.op);
+	}
+	else
+		change.op.ttl_ms = wtc_interval_ms(PG_GETARG_INTERVAL_P(2));
 	if (!PG_ARGISNULL(3))
 		change.op.tags = tag_list(PG_GETARG_ARRAYTYPE_P(3));
 	if (!wtc_enabled)

@@ -14,6 +14,7 @@
 #include "capture/extent.h"
 #include "capture/image.h"
 #include "catalog/namespace.h"
+#include "common/hashfn.h"
 #include "executor/executor.h"
 #include "guc.h"
 #include "mb/pg_wchar.h"
@@ -387,4 +388,15 @@ wtc_render_image(WtcAttachment *att, TupleTableSlot *slot, WtcOperation *op)
 		(uint64) op->value.len + op->fields.bytes.len > image_limit())
 		result = WTC_IMAGE_TOO_LARGE;
 	return result;
+}
+
+void
+wtc_spread_ttl(WtcOperation *op)
+{
+	uint32		hash = hash_bytes((const unsigned char *) op->key.data,
+								  op->key.len);
+
+	/* with 16 bits of it the product fits */
+	op->ttl_ms -= op->ttl_ms * wtc_ttl_jitter * (hash >> 16) /
+		(UINT64CONST(100) << 16);
 }

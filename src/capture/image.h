@@ -39,6 +39,12 @@ typedef enum WtcImage
 extern WtcImage wtc_render_image(WtcAttachment *att, TupleTableSlot *slot,
 								 WtcOperation *op);
 
+/*
+ * Shortens the ttl of what is to be stored by up to wtcache.ttl_jitter, lest what
+ * is stored together expires together.  How much is a matter of the key.
+ */
+extern void wtc_spread_ttl(WtcOperation *op);
+
 /* The tags that a row invalidates, complete; rendered one by one. */
 extern bool wtc_render_invalidated(WtcAttachment *att, int i,
 								   TupleTableSlot *slot, WtcSpan *tag);

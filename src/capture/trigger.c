@@ -128,7 +128,10 @@ store_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
 	if (wtc_enabled && !row->untaggable)
 		image = wtc_render_image(att, slot, &change.op);
 	if (image == WTC_IMAGE_MADE)
+	{
+		wtc_spread_ttl(&change.op);
 		change.op.tags = row->tags;
+	}
 	else
 	{
 		wtc_count(WTC_TOO_LARGE, image == WTC_IMAGE_TOO_LARGE);
