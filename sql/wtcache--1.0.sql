@@ -161,6 +161,39 @@ AS 'MODULE_PATHNAME', 'wtcache_set';
 COMMENT ON FUNCTION wtcache.set(text, jsonb, interval, text[]) IS
 'stores a value under a key when the transaction commits';
 
+CREATE FUNCTION wtcache.set(
+    key text,
+    value text,
+    ttl interval DEFAULT NULL,
+    tags text[] DEFAULT '{}')
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'wtcache_set_text';
+COMMENT ON FUNCTION wtcache.set(text, text, interval, text[]) IS
+'stores a value as it is under a key when the transaction commits';
+
+CREATE FUNCTION wtcache.set(
+    key text,
+    value json,
+    ttl interval DEFAULT NULL,
+    tags text[] DEFAULT '{}')
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'wtcache_set_text';
+COMMENT ON FUNCTION wtcache.set(text, json, interval, text[]) IS
+'stores a value as it is under a key when the transaction commits';
+
+CREATE FUNCTION wtcache.set(
+    key text,
+    value bytea,
+    ttl interval DEFAULT NULL,
+    tags text[] DEFAULT '{}')
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'wtcache_set_bytea';
+COMMENT ON FUNCTION wtcache.set(text, bytea, interval, text[]) IS
+'stores a value as it is under a key when the transaction commits';
+
 CREATE FUNCTION wtcache.delete(VARIADIC keys text[])
 RETURNS void
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
@@ -196,6 +229,20 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'wtcache_get';
 COMMENT ON FUNCTION wtcache.get(text) IS
 'what the cache holds under a key, with the pending changes of this transaction';
+
+CREATE FUNCTION wtcache.get_text(key text)
+RETURNS text
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_get_text';
+COMMENT ON FUNCTION wtcache.get_text(text) IS
+'what the cache holds under a key, as text, with the pending changes of this transaction';
+
+CREATE FUNCTION wtcache.get_bytea(key text)
+RETURNS bytea
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_get_bytea';
+COMMENT ON FUNCTION wtcache.get_bytea(text) IS
+'what the cache holds under a key, byte for byte, with the pending changes of this transaction';
 
 CREATE FUNCTION wtcache.wait(timeout interval DEFAULT '10 seconds')
 RETURNS boolean
@@ -543,10 +590,11 @@ REVOKE ALL ON FUNCTION wtcache.cover_partitions(),
     wtcache.alter(regclass, text, interval, text[], text[], name[], text, text, boolean, text[]),
     wtcache.detach(regclass, boolean),
     wtcache.clear(regclass),
-    wtcache.set(text, jsonb, interval, text[]),
+    wtcache.set(text, jsonb, interval, text[]), wtcache.set(text, text, interval, text[]),
+    wtcache.set(text, json, interval, text[]), wtcache.set(text, bytea, interval, text[]),
     wtcache.delete(text[]), wtcache.delete(anyarray),
     wtcache.invalidate_tags(text[]), wtcache.invalidate_tags(anyarray),
-    wtcache.get(text),
+    wtcache.get(text), wtcache.get_text(text), wtcache.get_bytea(text),
     wtcache.wait(interval),
     wtcache.take_over(),
     wtcache.acknowledge(),

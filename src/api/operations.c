@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * operations.c
- *	  wtcache.set(), delete(), invalidate_tags() and get().
+ *	  wtcache.set(), delete(), invalidate_tags(), get(), get_text() and
+ *	  get_bytea().
  *
  * What they change is pending like a captured row: it reaches Redis if the
  * transaction commits, and is gone with a rollback to a savepoint.
@@ -30,9 +31,13 @@
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(wtcache_set);
+PG_FUNCTION_INFO_V1(wtcache_set_text);
+PG_FUNCTION_INFO_V1(wtcache_set_bytea);
 PG_FUNCTION_INFO_V1(wtcache_delete);
 PG_FUNCTION_INFO_V1(wtcache_invalidate_tags);
 PG_FUNCTION_INFO_V1(wtcache_get);
+PG_FUNCTION_INFO_V1(wtcache_get_text);
+PG_FUNCTION_INFO_V1(wtcache_get_bytea);
 PG_FUNCTION_INFO_V1(wtcache_debug_release);
 
 static void
@@ -126,24 +131,30 @@ tag_list(ArrayType *array)
 	return list;
 }
 
-Datum
-wtcache_set(PG_FUNCTION_ARGS)
+/* What of the arguments is the same for all types of value. */
+static void
+check_set(FunctionCallInfo fcinfo)
 {
-	WtcChange	change = {.op = {.kind = WTC_OP_SET}};
-	char	   *json;
-
 	PreventCommandIfReadOnly("wtcache.set()");
 	if (PG_ARGISNULL(0))
 		refuse_null("key");
 	if (PG_ARGISNULL(1))
 		refuse_null("value");
-	change.op.key = complete_key(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	json = DatumGetCString(DirectFunctionCall1(jsonb_out,
-											   PG_GETARG_DATUM(1)));
-	if (!wtc_to_utf8(json, strlen(json), &change.op.value))
+}
+
+static Datum
+set(FunctionCallInfo fcinfo, WtcSpan value)
+{
+	WtcChange	change = {.op = {.kind = WTC_OP_SET,.value = value}};
+
+	if (value.len > (uint64) wtc_max_image_size * 1024)
 		ereport(ERROR,
-				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-				 errmsg("value cannot be written in UTF-8")));
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("value is too large for the cache"),
+				 errdetail("It has %u bytes, and \"%s\" is %d kB.",
+						   value.len, "wtcache.max_image_size",
+						   wtc_max_image_size)));
+	change.op.key = complete_key(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	if (PG_ARGISNULL(2))
 	{
 		change.op.ttl_ms = (uint64) wtc_default_ttl * 1000;
@@ -157,6 +168,54 @@ wtcache_set(PG_FUNCTION_ARGS)
 		change.op.kind = WTC_OP_DELETE;
 	wtc_pending_add(&change);
 	PG_RETURN_VOID();
+}
+
+static WtcSpan
+value_in_utf8(const char *string, int len)
+{
+	WtcSpan		value;
+
+	if (!wtc_to_utf8(string, len, &value))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+				 errmsg("value cannot be written in UTF-8")));
+	return value;
+}
+
+Datum
+wtcache_set(PG_FUNCTION_ARGS)
+{
+	char	   *json;
+
+	check_set(fcinfo);
+	json = DatumGetCString(DirectFunctionCall1(jsonb_out,
+											   PG_GETARG_DATUM(1)));
+	return set(fcinfo, value_in_utf8(json, strlen(json)));
+}
+
+/* text, and json, which is the same in memory */
+Datum
+wtcache_set_text(PG_FUNCTION_ARGS)
+{
+	text	   *value;
+
+	check_set(fcinfo);
+	value = PG_GETARG_TEXT_PP(1);
+	return set(fcinfo, value_in_utf8(VARDATA_ANY(value),
+									 VARSIZE_ANY_EXHDR(value)));
+}
+
+Datum
+wtcache_set_bytea(PG_FUNCTION_ARGS)
+{
+	bytea	   *bytes;
+	WtcSpan		value;
+
+	check_set(fcinfo);
+	bytes = PG_GETARG_BYTEA_PP(1);
+	value.data = VARDATA_ANY(bytes);
+	value.len = VARSIZE_ANY_EXHDR(bytes);
+	return set(fcinfo, value);
 }
 
 Datum
@@ -198,14 +257,52 @@ wtcache_invalidate_tags(PG_FUNCTION_ARGS)
 static char *
 from_utf8(const char *data, size_t len)
 {
-	return pg_any_to_server(pnstrdup(data, len), (int) len, PG_UTF8);
+	char	   *copy = palloc(len + 1);
+
+	/* with all its bytes, so that a NUL among them is found and refused */
+	memcpy(copy, data, len);
+	copy[len] = '\0';
+	return pg_any_to_server(copy, (int) len, PG_UTF8);
 }
 
+/* How a value is returned: a string one way, a hash another, if at all. */
+typedef struct Reader
+{
+	Datum		(*string) (const char *data, size_t len);
+	bool		hashes;			/* as jsonb */
+} Reader;
+
 static Datum
-parse_jsonb(const char *data, size_t len)
+jsonb_of(const char *data, size_t len)
 {
 	return DirectFunctionCall1(jsonb_in,
 							   CStringGetDatum(from_utf8(data, len)));
+}
+
+static Datum
+text_of(const char *data, size_t len)
+{
+	return CStringGetTextDatum(from_utf8(data, len));
+}
+
+static Datum
+bytea_of(const char *data, size_t len)
+{
+	return PointerGetDatum(cstring_to_text_with_len(data, (int) len));
+}
+
+static const Reader as_jsonb = {jsonb_of, true};
+static const Reader as_text = {text_of, false};
+static const Reader as_bytea = {bytea_of, false};
+
+static void
+check_hash(const Reader *reader)
+{
+	if (!reader->hashes)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("key holds a hash, not a string"),
+				 errhint("Use wtcache.get(), which returns it as an object.")));
 }
 
 /* A jsonb object of text values from pairs of strings. */
@@ -259,7 +356,7 @@ object_of_value(const WtcValue *value)
  * If some of what it has done is no longer in memory, it may have: a miss.
  */
 static bool
-get_pending(WtcSpan key, Datum *result, bool *isnull)
+get_pending(WtcSpan key, const Reader *reader, Datum *result, bool *isnull)
 {
 	WtcOperation op;
 
@@ -270,9 +367,12 @@ get_pending(WtcSpan key, Datum *result, bool *isnull)
 	}
 	*isnull = op.kind == WTC_OP_DELETE;
 	if (op.kind == WTC_OP_SET)
-		*result = parse_jsonb(op.value.data, op.value.len);
+		*result = reader->string(op.value.data, op.value.len);
 	else if (op.kind == WTC_OP_HASH)
+	{
+		check_hash(reader);
 		*result = object_of_list(&op.fields);
+	}
 	return true;
 }
 
@@ -300,12 +400,12 @@ carries_tag(WtcSpan tag, void *arg)
 
 /* What the cache holds under a key; *isnull: nothing. */
 static Datum
-get(WtcSpan key, bool *isnull)
+get(WtcSpan key, const Reader *reader, bool *isnull)
 {
 	WtcValue	value;
 	Datum		result = (Datum) 0;
 
-	if (get_pending(key, &result, isnull))
+	if (get_pending(key, reader, &result, isnull))
 		return result;
 
 	check_read(wtc_read_get(key.data, key.len, &value));
@@ -321,25 +421,31 @@ get(WtcSpan key, bool *isnull)
 		case WTC_VALUE_NUMBER:
 			break;
 		case WTC_VALUE_STRING:
-			return parse_jsonb(value.data, value.len);
+			return reader->string(value.data, value.len);
 		case WTC_VALUE_HASH:
-			if (value.len > 0)
-				return object_of_value(&value);
-			break;
+			if (value.len == 0)
+				break;
+			check_hash(reader);
+			return object_of_value(&value);
 	}
 	*isnull = true;
 	return (Datum) 0;
 }
 
-/* Which key an error is about: jsonb does not take all that is JSON. */
+/*
+ * Which key an error is about, and what to do: jsonb does not take all that is
+ * JSON, and not all is that Redis holds.
+ */
 static void
 name_key(void *arg)
 {
+	if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_DATA_EXCEPTION)
+		errhint("wtcache.get_text() returns values that are not JSON, wtcache.get_bytea() also those that are not text.");
 	errcontext("value of key \"%s\" in the cache", (const char *) arg);
 }
 
-Datum
-wtcache_get(PG_FUNCTION_ARGS)
+static Datum
+get_as(FunctionCallInfo fcinfo, const Reader *reader)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	WtcSpan		key = complete(name, "key", wtc_complete_key);
@@ -350,13 +456,30 @@ wtcache_get(PG_FUNCTION_ARGS)
 	Datum		result;
 
 	error_context_stack = &context;
-	result = get(key, &isnull);
+	result = get(key, reader, &isnull);
 	error_context_stack = context.previous;
 	if (isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);
 }
 
+Datum
+wtcache_get(PG_FUNCTION_ARGS)
+{
+	return get_as(fcinfo, &as_jsonb);
+}
+
+Datum
+wtcache_get_text(PG_FUNCTION_ARGS)
+{
+	return get_as(fcinfo, &as_text);
+}
+
+Datum
+wtcache_get_bytea(PG_FUNCTION_ARGS)
+{
+	return get_as(fcinfo, &as_bytea);
+}
 
 /* For tests only; no extension script declares it. */
 Datum
