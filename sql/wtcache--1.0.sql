@@ -90,7 +90,7 @@ COMMENT ON FUNCTION wtcache.alter(regclass, text, interval, text[], text[], name
 
 CREATE FUNCTION wtcache.definition(relation regclass)
 RETURNS text
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'wtcache_definition';
 COMMENT ON FUNCTION wtcache.definition(regclass) IS
 'the statement that attaches a table as it is attached';
@@ -122,7 +122,7 @@ CREATE FUNCTION wtcache.attachments(
     OUT always boolean,
     OUT definition text)
 RETURNS SETOF record
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED ROWS 10
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE ROWS 10
 AS 'MODULE_PATHNAME', 'wtcache_attachments';
 COMMENT ON FUNCTION wtcache.attachments() IS
 'the attached tables, decoded from their triggers';
@@ -500,9 +500,17 @@ SELECT a.relation,
        max(s.last_change) AS last_change
   FROM wtcache.attachments() a
  CROSS JOIN LATERAL (
-       SELECT a.relation
-       UNION SELECT t.relid FROM pg_catalog.pg_partition_tree(a.relation) t) AS p(relation)
-  LEFT JOIN wtcache.stat_attachment() s ON s.relation = p.relation
+       -- not pg_partition_tree(), which waits for locks
+       WITH RECURSIVE p AS (
+           SELECT a.relation::oid AS relid
+           UNION
+           SELECT i.inhrelid
+             FROM p
+             JOIN pg_catalog.pg_inherits i ON i.inhparent OPERATOR(pg_catalog.=) p.relid
+             JOIN pg_catalog.pg_class r ON r.oid OPERATOR(pg_catalog.=) i.inhrelid
+            WHERE r.relispartition)
+       SELECT p.relid FROM p) AS p(relid)
+  LEFT JOIN wtcache.stat_attachment() s ON s.relation = p.relid
  GROUP BY a.relation;
 COMMENT ON VIEW wtcache.stat_attachment IS
 'committed operations by attached table of this database, its partitions included';

@@ -348,7 +348,7 @@ array_text(char **strings, int n)
 
 /* Of a parameter that has values; NULL: they are the default. */
 static char *
-parameter_text(Relation rel, Parameter param, char **values, int n)
+parameter_text(Parameter param, char **values, int n, const char *condition)
 {
 	uint64		ms;
 
@@ -367,8 +367,7 @@ parameter_text(Relation rel, Parameter param, char **values, int n)
 		case PARAM_ALWAYS:
 			return pstrdup("true");
 		case PARAM_CONDITION:
-			return quote_literal_cstr(wtc_condition_text(rel,
-														 wtc_condition_stored(rel)));
+			return quote_literal_cstr(condition);
 		case PARAM_KEY:
 		case PARAM_RESET:
 			break;
@@ -377,10 +376,8 @@ parameter_text(Relation rel, Parameter param, char **values, int n)
 }
 
 char *
-wtc_definition(Relation rel, const Trigger *trigger)
+wtc_definition(const char *table, const Trigger *trigger, const char *condition)
 {
-	char	   *table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												   RelationGetRelationName(rel));
 	StringInfoData sql;
 	int			n;
 
@@ -388,7 +385,7 @@ wtc_definition(Relation rel, const Trigger *trigger)
 		return NULL;
 	/* without it more rows would be cached */
 	if (wtc_attachment_argument(trigger, "condition") != NULL &&
-		wtc_condition_stored(rel) == NULL)
+		condition == NULL)
 		return NULL;
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT wtcache.attach(%s", quote_literal_cstr(table));
@@ -396,7 +393,7 @@ wtc_definition(Relation rel, const Trigger *trigger)
 	{
 		char	  **values = wtc_argument_values(trigger,
 												 settings[param].argument, &n);
-		char	   *text = n > 0 ? parameter_text(rel, param, values, n) : NULL;
+		char	   *text = n > 0 ? parameter_text(param, values, n, condition) : NULL;
 
 		if (text != NULL)
 			appendStringInfo(&sql, ", %s => %s", settings[param].parameter,

@@ -36,9 +36,10 @@ extern char **wtc_argument_values(const Trigger *trigger, const char *name,
 								  int *n);
 
 /*
- * The statement that makes the attachment; NULL if attach() cannot have, or the
- * condition has been dropped.
+ * The statement that makes the attachment of a table, by its qualified name;
+ * NULL if attach() cannot have, or the condition has been dropped.
  */
-extern char *wtc_definition(Relation rel, const Trigger *trigger);
+extern char *wtc_definition(const char *table, const Trigger *trigger,
+							const char *condition);
 
 #endif							/* WTC_API_ARGUMENTS_H */

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * attach.c
- *	  wtcache.attach(), alter(), detach() and definition(), and the event
- *	  trigger for partitions.
+ *	  wtcache.attach(), alter() and detach(), and the event trigger for
+ *	  partitions.
  *
  * Attaching a table is creating its triggers; there is nothing else to keep
  * in step.  All of this may raise errors.
@@ -42,7 +42,6 @@
 PG_FUNCTION_INFO_V1(wtcache_attach);
 PG_FUNCTION_INFO_V1(wtcache_alter);
 PG_FUNCTION_INFO_V1(wtcache_detach);
-PG_FUNCTION_INFO_V1(wtcache_definition);
 PG_FUNCTION_INFO_V1(wtcache_cover_partitions);
 
 static void
@@ -208,7 +207,8 @@ stored_shape(Relation rel, char *const *args, int n, Node *condition)
 			appendStringInfo(&shape, "%zu:%s", strlen(args[i]), args[i]);
 	}
 	if (condition != NULL)
-		appendStringInfoString(&shape, wtc_condition_text(rel, condition));
+		appendStringInfoString(&shape, wtc_condition_text(RelationGetRelid(rel),
+														  condition));
 	return shape.data;
 }
 
@@ -350,27 +350,15 @@ wtcache_attach(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* A partition's copy of its parent's trigger is not an attachment of its own. */
-static const Trigger *
-own_attachment(Relation rel)
-{
-	const Trigger *trigger = wtc_attached_trigger(rel);
-
-	if (trigger->tgisclone)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("partition \"%s\" is attached with its parent",
-						RelationGetRelationName(rel)),
-				 errhint("Name the partitioned table.")));
-	return trigger;
-}
-
 Datum
 wtcache_alter(PG_FUNCTION_ARGS)
 {
 	Relation	rel = open_own_table(fcinfo);
-	WtcArguments args = wtc_arguments_collect(fcinfo, rel, own_attachment(rel));
+	const Trigger *trigger = wtc_attachment_trigger(rel);
+	WtcArguments args;
 
+	wtc_check_own_attachment(trigger, RelationGetRelationName(rel));
+	args = wtc_arguments_collect(fcinfo, rel, trigger);
 	check_arguments(rel, &args);
 	forget_attachment(rel, &args);
 	SPI_connect();
@@ -380,18 +368,6 @@ wtcache_alter(PG_FUNCTION_ARGS)
 	wtc_change_attachment(RelationGetRelid(rel), args.n, args.arg);
 	relation_close(rel, NoLock);
 	PG_RETURN_VOID();
-}
-
-Datum
-wtcache_definition(PG_FUNCTION_ARGS)
-{
-	Relation	rel = relation_open(PG_GETARG_OID(0), AccessShareLock);
-	char	   *sql = wtc_definition(rel, own_attachment(rel));
-
-	relation_close(rel, AccessShareLock);
-	if (sql == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(sql));
 }
 
 /*
@@ -442,7 +418,7 @@ wtcache_detach(PG_FUNCTION_ARGS)
 /*
  * Called by the event trigger after CREATE TABLE and ALTER TABLE: gives a new
  * partition of an attached table its TRUNCATE trigger, which unlike the row
- * trigger is not inherited.
+ * trigger is not inherited; and others of the same table that have lost theirs.
  */
 Datum
 wtcache_cover_partitions(PG_FUNCTION_ARGS)
@@ -455,10 +431,19 @@ wtcache_cover_partitions(PG_FUNCTION_ARGS)
 	if (!wtc_ddl_adds_partitions() || wtc_attached_tables(true) == NIL)
 		return PointerGetDatum(NULL);
 
+	/* not those of other tables: their triggers are none of this statement's */
 	SPI_connect();
-	if (SPI_execute("SELECT r.tgrelid, r.tgenabled"
-					"  FROM pg_catalog.pg_trigger r"
-					"  JOIN pg_catalog.pg_class c ON c.oid = r.tgrelid"
+	if (SPI_execute("WITH RECURSIVE p (relid) AS ("
+					"       SELECT pg_catalog.pg_partition_root(d.objid)::pg_catalog.oid"
+					"         FROM pg_catalog.pg_event_trigger_ddl_commands() d"
+					"        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass"
+					"        UNION"
+					"       SELECT i.inhrelid FROM pg_catalog.pg_inherits i"
+					"         JOIN p ON p.relid = i.inhparent)"
+					"SELECT r.tgrelid, r.tgenabled"
+					"  FROM p"
+					"  JOIN pg_catalog.pg_trigger r ON r.tgrelid = p.relid"
+					"  JOIN pg_catalog.pg_class c ON c.oid = p.relid"
 					" WHERE r.tgfoid = 'wtcache.capture_row'::pg_catalog.regproc"
 					"   AND r.tgparentid <> 0 AND c.relkind = 'r'"
 					"   AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t"

@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * inspect.c
- *	  wtcache.attachments() and preview(): what is attached, and what would
- *	  be written for a row.
+ *	  wtcache.attachments(), definition() and preview(): what is attached, and
+ *	  what would be written for a row.
  *
  * Reads the triggers; writes nothing.  May raise errors.
  *
@@ -13,8 +13,10 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "api/arguments.h"
+#include "attempt.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
+#include "capture/catalog.h"
 #include "capture/condition.h"
 #include "capture/image.h"
 #include "catalog/pg_type.h"
@@ -26,9 +28,11 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(wtcache_attachments);
+PG_FUNCTION_INFO_V1(wtcache_definition);
 PG_FUNCTION_INFO_V1(wtcache_preview);
 
 /*
@@ -55,19 +59,74 @@ ttl_interval(uint64 ms)
 	return IntervalPGetDatum(ttl);
 }
 
-static void
-put_attachment(ReturnSetInfo *rsinfo, Relation rel, const Trigger *trigger)
+/* What there is to say of an attached table. */
+typedef struct Description
 {
+	Oid			relid;
+	const char *name;
+	const char *table;			/* qualified */
+	const Trigger *trigger;		/* NULL: not attached */
+	const Trigger *condition_trigger;
+	char	   *condition;		/* NULL: none, or it is missing */
+} Description;
+
+static void
+describe_condition(void *arg)
+{
+	Description *d = arg;
+	Node	   *condition = wtc_condition_of(d->condition_trigger);
+
+	if (condition != NULL)
+		d->condition = wtc_condition_text(d->relid, condition);
+}
+
+/*
+ * Without a lock on the table, which would be waited for.  So it, and what a
+ * condition names, may be dropped meanwhile.  False: there is no such table any
+ * more.
+ */
+static bool
+describe(Oid relid, Description *d)
+{
+	TriggerDesc *triggers = wtc_catalog_triggers(relid);
+	char	   *schema = get_namespace_name(get_rel_namespace(relid));
+	ErrorData  *error;
+
+	memset(d, 0, sizeof(*d));
+	d->relid = relid;
+	d->name = get_rel_name(relid);
+	if (d->name == NULL || schema == NULL)
+		return false;
+	d->table = quote_qualified_identifier(schema, d->name);
+	d->trigger = wtc_attachment_among(triggers);
+	if (d->trigger == NULL ||
+		wtc_attachment_argument(d->trigger, "condition") == NULL)
+		return true;
+	d->condition_trigger = wtc_condition_among(triggers);
+	if (d->condition_trigger == NULL)
+		return true;
+	error = wtc_attempt(describe_condition, d);
+	if (error == NULL)
+		return true;
+	/* it goes together with what it names */
+	if (OidIsValid(wtc_trigger_row(d->condition_trigger->tgoid, NULL).relid))
+		ReThrowError(error);
+	return false;
+}
+
+static void
+put_attachment(ReturnSetInfo *rsinfo, const Description *d)
+{
+	const Trigger *trigger = d->trigger;
 	Datum		values[11];
 	bool		nulls[11] = {0};
-	char	   *definition = wtc_definition(rel, trigger);
-	Node	   *condition;
+	char	   *definition = wtc_definition(d->table, trigger, d->condition);
 	char	  **v;
 	uint64		ttl_ms = 0;
 	int			n;
 	int			col = 0;
 
-	values[col++] = ObjectIdGetDatum(RelationGetRelid(rel));
+	values[col++] = ObjectIdGetDatum(d->relid);
 	v = wtc_argument_values(trigger, "key", &n);
 	nulls[col] = n == 0;
 	values[col++] = n > 0 ? CStringGetTextDatum(v[0]) : (Datum) 0;
@@ -81,11 +140,9 @@ put_attachment(ReturnSetInfo *rsinfo, Relation rel, const Trigger *trigger)
 	v = wtc_argument_values(trigger, "column", &n);
 	nulls[col] = n == 0;
 	values[col++] = text_array(v, n);
-	condition = wtc_attachment_argument(trigger, "condition") != NULL ?
-		wtc_condition_stored(rel) : NULL;
-	nulls[col] = condition == NULL;
-	values[col++] = condition == NULL ? (Datum) 0 :
-		CStringGetTextDatum(wtc_condition_text(rel, condition));
+	nulls[col] = d->condition == NULL;
+	values[col++] = d->condition == NULL ? (Datum) 0 :
+		CStringGetTextDatum(d->condition);
 	v = wtc_argument_values(trigger, "format", &n);
 	values[col++] = CStringGetTextDatum(n > 0 ? v[0] : "json");
 	values[col++] = BoolGetDatum(trigger->tgenabled != TRIGGER_DISABLED);
@@ -103,15 +160,30 @@ wtcache_attachments(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	foreach(lc, wtc_attached_roots())
 	{
-		Relation	rel = try_relation_open(lfirst_oid(lc), AccessShareLock);
-		const Trigger *trigger = rel ? wtc_attachment_trigger(rel) : NULL;
+		Description d;
 
-		if (trigger != NULL)
-			put_attachment((ReturnSetInfo *) fcinfo->resultinfo, rel, trigger);
-		if (rel != NULL)
-			relation_close(rel, AccessShareLock);
+		if (describe(lfirst_oid(lc), &d) && d.trigger != NULL)
+			put_attachment((ReturnSetInfo *) fcinfo->resultinfo, &d);
 	}
 	return (Datum) 0;
+}
+
+Datum
+wtcache_definition(PG_FUNCTION_ARGS)
+{
+	Oid			relid = PG_GETARG_OID(0);
+	Description d;
+	char	   *sql;
+
+	if (!describe(relid, &d))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	wtc_check_own_attachment(d.trigger, d.name);
+	sql = wtc_definition(d.table, d.trigger, d.condition);
+	if (sql == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(sql));
 }
 
 /*

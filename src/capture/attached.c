@@ -113,34 +113,40 @@ copy_trigger(const Trigger *trigger)
 
 /* The first trigger of a table that has this function, or NULL. */
 static const Trigger *
-trigger_of(Relation rel, Oid function)
+trigger_of(const TriggerDesc * desc, Oid function)
 {
-	if (rel->trigdesc == NULL || !OidIsValid(function))
+	if (desc == NULL || !OidIsValid(function))
 		return NULL;
-	for (int i = 0; i < rel->trigdesc->numtriggers; i++)
+	for (int i = 0; i < desc->numtriggers; i++)
 	{
-		if (rel->trigdesc->triggers[i].tgfoid == function)
-			return copy_trigger(&rel->trigdesc->triggers[i]);
+		if (desc->triggers[i].tgfoid == function)
+			return copy_trigger(&desc->triggers[i]);
 	}
 	return NULL;
 }
 
 const Trigger *
-wtc_attachment_trigger(Relation rel)
+wtc_attachment_among(const TriggerDesc * desc)
 {
-	return trigger_of(rel, wtc_capture_function());
+	return trigger_of(desc, wtc_capture_function());
 }
 
 const Trigger *
-wtc_condition_trigger(Relation rel)
+wtc_attachment_trigger(Relation rel)
 {
-	const Trigger *capture = wtc_attachment_trigger(rel);
+	return wtc_attachment_among(rel->trigdesc);
+}
+
+const Trigger *
+wtc_condition_among(const TriggerDesc * desc)
+{
+	const Trigger *capture = wtc_attachment_among(desc);
 	Oid			function = wtc_condition_function();
 	const Trigger *found = NULL;
 
-	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
 	{
-		const Trigger *trigger = &rel->trigdesc->triggers[i];
+		const Trigger *trigger = &desc->triggers[i];
 
 		if (trigger->tgfoid != function ||
 			(capture != NULL && trigger->tgisclone != capture->tgisclone))
@@ -153,16 +159,38 @@ wtc_condition_trigger(Relation rel)
 }
 
 const Trigger *
+wtc_condition_trigger(Relation rel)
+{
+	return wtc_condition_among(rel->trigdesc);
+}
+
+static void
+refuse_missing(const Trigger *trigger, const char *table)
+{
+	if (trigger == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("table \"%s\" is not attached to wtcache", table)));
+}
+
+const Trigger *
 wtc_attached_trigger(Relation rel)
 {
 	const Trigger *trigger = wtc_attachment_trigger(rel);
 
-	if (trigger == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("table \"%s\" is not attached to wtcache",
-						RelationGetRelationName(rel))));
+	refuse_missing(trigger, RelationGetRelationName(rel));
 	return trigger;
+}
+
+void
+wtc_check_own_attachment(const Trigger *trigger, const char *table)
+{
+	refuse_missing(trigger, table);
+	if (trigger->tgisclone)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("partition \"%s\" is attached with its parent", table),
+				 errhint("Name the partitioned table.")));
 }
 
 void
@@ -199,7 +227,7 @@ wtc_attachment_mode(const Trigger *trigger)
 const char *
 wtc_truncate_trigger(Relation rel, char *enabled)
 {
-	const Trigger *trigger = trigger_of(rel, wtc_truncate_function());
+	const Trigger *trigger = trigger_of(rel->trigdesc, wtc_truncate_function());
 
 	if (trigger == NULL)
 		return NULL;

@@ -38,6 +38,10 @@ extern void wtc_check_may_attach(void);
 extern const Trigger *wtc_attachment_trigger(Relation rel);
 extern const Trigger *wtc_attached_trigger(Relation rel);
 
+/* An error unless there is one, and not a partition's copy of its parent's. */
+extern void wtc_check_own_attachment(const Trigger *trigger,
+									 const char *table);
+
 /* The value of its argument of this name, the first one; or NULL. */
 extern const char *wtc_attachment_argument(const Trigger *trigger,
 										   const char *name);
@@ -51,6 +55,10 @@ extern char wtc_attachment_mode(const Trigger *trigger);
  * run as the owner of that.  NULL as well if it is not clear which one it is.
  */
 extern const Trigger *wtc_condition_trigger(Relation rel);
+
+/* The same among triggers, such as those that capture/catalog.h reads. */
+extern const Trigger *wtc_attachment_among(const TriggerDesc * desc);
+extern const Trigger *wtc_condition_among(const TriggerDesc * desc);
 
 /* The name of the TRUNCATE trigger, or NULL, and when it fires. */
 extern const char *wtc_truncate_trigger(Relation rel, char *enabled);

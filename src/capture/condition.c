@@ -23,12 +23,15 @@
 #include "access/sysattr.h"
 #include "access/transam.h"
 #include "capture/attached.h"
+#include "capture/catalog.h"
 #include "capture/condition.h"
 #include "capture/settings.h"
 #include "catalog/pg_type.h"
 #include "compat.h"
 #include "executor/executor.h"
+#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "nodes/plannodes.h"
 #include "nodes/primnodes.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
@@ -173,12 +176,43 @@ wtc_condition_parse(Relation rel, const char *condition)
 	return expr;
 }
 
+/*
+ * What variables are called.  Not by deparse_context_for(), which opens the table:
+ * the text is for views as well, which must not wait for it.
+ */
+static List *
+deparse_names(Oid relid, const char *row)
+{
+	TupleDesc	desc = wtc_catalog_columns(relid);
+	PlannedStmt *stmt = makeNode(PlannedStmt);
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	List	   *columns = NIL;
+
+	if (desc == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(desc, i);
+
+		/* no name says that it is dropped */
+		columns = lappend(columns,
+						  makeString(attr->attisdropped ? "" :
+									 NameStr(attr->attname)));
+	}
+	/* of the kinds that have columns, one that is not looked up */
+	rte->rtekind = RTE_VALUES;
+	rte->eref = makeAlias(row, columns);
+	stmt->rtable = list_make1(rte);
+	return deparse_context_for_plan_tree(stmt, list_make1(pstrdup(row)));
+}
+
 /* With the names of columns as they are, or behind the name of the row. */
 static char *
-deparse(Relation rel, Node *expr, const char *row)
+deparse(Oid relid, Node *expr, const char *row)
 {
-	List	   *context = deparse_context_for(row ? row : RelationGetRelationName(rel),
-											  RelationGetRelid(rel));
+	List	   *names = deparse_names(relid, row ? row : "row");
 	WtcPinned	pinned;
 	char	   *volatile text = NULL;
 
@@ -186,7 +220,7 @@ deparse(Relation rel, Node *expr, const char *row)
 	wtc_pin_settings(&pinned, true);
 	PG_TRY();
 	{
-		text = deparse_expression(expr, context, row != NULL, false);
+		text = deparse_expression(expr, names, row != NULL, false);
 	}
 	PG_FINALLY();
 	{
@@ -197,15 +231,15 @@ deparse(Relation rel, Node *expr, const char *row)
 }
 
 char *
-wtc_condition_text(Relation rel, Node *expr)
+wtc_condition_text(Oid relid, Node *expr)
 {
-	return deparse(rel, expr, NULL);
+	return deparse(relid, expr, NULL);
 }
 
 char *
-wtc_condition_clause(Relation rel, Node *expr)
+wtc_condition_clause(Oid relid, Node *expr)
 {
-	return psprintf("CASE WHEN false THEN %s END", deparse(rel, expr, "old"));
+	return psprintf("CASE WHEN false THEN %s END", deparse(relid, expr, "old"));
 }
 
 /* The condition in such a clause; one made by hand may do without CASE. */
@@ -225,13 +259,17 @@ condition_in(Node *clause)
 }
 
 Node *
-wtc_condition_stored(Relation rel)
+wtc_condition_of(const Trigger *trigger)
 {
-	const Trigger *trigger = wtc_condition_trigger(rel);
-
 	if (trigger == NULL || trigger->tgqual == NULL)
 		return NULL;
 	return condition_in(stringToNode(trigger->tgqual));
+}
+
+Node *
+wtc_condition_stored(Relation rel)
+{
+	return wtc_condition_of(wtc_condition_trigger(rel));
 }
 
 bool

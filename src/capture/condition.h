@@ -34,11 +34,12 @@ extern void wtc_condition_check_columns(Relation rel, Node *expr);
  * An expression as text; and as the WHEN clause that keeps it.  The meaning of
  * both does not depend on search_path, if pg_catalog is what it begins with.
  */
-extern char *wtc_condition_text(Relation rel, Node *expr);
-extern char *wtc_condition_clause(Relation rel, Node *expr);
+extern char *wtc_condition_text(Oid relid, Node *expr);
+extern char *wtc_condition_clause(Oid relid, Node *expr);
 
 /* That of an attached table, from its trigger; NULL if there is none. */
 extern Node *wtc_condition_stored(Relation rel);
+extern Node *wtc_condition_of(const Trigger *trigger);
 
 /* Does it name this column? */
 extern bool wtc_condition_uses(Relation rel, AttrNumber attno);

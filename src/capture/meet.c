@@ -14,16 +14,13 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/tupdesc.h"
+#include "capture/catalog.h"
 #include "capture/meet.h"
 #include "capture/template.h"
-#include "catalog/pg_attribute.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 /* A set of bytes. */
 typedef struct ByteSet
@@ -187,36 +184,12 @@ forms_meet(const Form *a, const Form *b)
 	return here[b->n];
 }
 
-/* The columns of a table, without a lock on it. */
-static TupleDesc
-columns_of(Oid relid)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	TupleDesc	desc;
-
-	if (!HeapTupleIsValid(tuple))
-		return NULL;
-	desc = CreateTemplateTupleDesc(((Form_pg_class) GETSTRUCT(tuple))->relnatts);
-	ReleaseSysCache(tuple);
-	for (int i = 0; i < desc->natts; i++)
-	{
-		tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
-								Int16GetDatum(i + 1));
-		if (!HeapTupleIsValid(tuple))
-			return NULL;
-		memcpy(TupleDescAttr(desc, i), GETSTRUCT(tuple),
-			   ATTRIBUTE_FIXED_PART_SIZE);
-		ReleaseSysCache(tuple);
-	}
-	return desc;
-}
-
 bool
 wtc_templates_meet(Oid relid, const char *key, Oid other_relid,
 				   const char *other_key)
 {
-	TupleDesc	desc = columns_of(relid);
-	TupleDesc	other_desc = columns_of(other_relid);
+	TupleDesc	desc = wtc_catalog_columns(relid);
+	TupleDesc	other_desc = wtc_catalog_columns(other_relid);
 	Form		form;
 	Form		other;
 

@@ -100,7 +100,7 @@ before_retyping(WtcStatement *st, Oid relid, const char *column)
 		old = MemoryContextSwitchTo(st->cxt);
 		retyping = palloc(sizeof(WtcRetyping));
 		retyping->relid = relid;
-		retyping->condition = wtc_condition_text(rel, wtc_condition_stored(rel));
+		retyping->condition = wtc_condition_text(relid, wtc_condition_stored(rel));
 		st->retypings = lappend(st->retypings, retyping);
 		MemoryContextSwitchTo(old);
 	}

@@ -27,7 +27,8 @@ wtc_keep_condition(Relation rel, Node *condition)
 								   " EXECUTE FUNCTION wtcache.capture_condition()",
 								   quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 															  RelationGetRelationName(rel)),
-								   wtc_condition_clause(rel, condition));
+								   wtc_condition_clause(RelationGetRelid(rel),
+										 condition));
 	WtcPinned	pinned;
 
 	SPI_connect();

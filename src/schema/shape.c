@@ -392,7 +392,8 @@ wtc_column_use(Relation rel, const Trigger *trigger, const char *column)
 	if (use.text == NULL && wtc_condition_uses(rel, attno))
 	{
 		use.name = "condition";
-		use.text = wtc_condition_text(rel, wtc_condition_stored(rel));
+		use.text = wtc_condition_text(RelationGetRelid(rel),
+									  wtc_condition_stored(rel));
 	}
 	if (use.text == NULL && use.shown && att->ncolumns > 0)
 	{

@@ -165,6 +165,27 @@ is($reader->query_safe(q{
 	'24 24', '... also for pushes');
 
 $_->quit foreach $writer, $other, $reader, @more;
+
+# --- tables that go while what is attached is read --------------------------------------
+
+# Without locks, so that what a condition names may be gone when it is looked at.
+$node->pgbench(
+	'-n -c 4 -t 150', 0, [qr{processed: 600/600}], [qr/^(?!.*ERROR)/s],
+	'tables that are being dropped are left out, without an error',
+	{
+		'161_come_and_go' => q{
+			SET client_min_messages = error;
+			CREATE FUNCTION positive_:client_id(int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT $1 > 0';
+			CREATE TABLE short_:client_id (id int PRIMARY KEY, a int);
+			SELECT wtcache.attach('short_:client_id', condition => 'positive_:client_id(a)');
+			DROP FUNCTION positive_:client_id(int) CASCADE;
+			DROP TABLE short_:client_id;
+		},
+		'161_watch' => q{
+			SELECT count(condition), count(definition) FROM wtcache.attachments;
+			SELECT count(*) FROM wtcache.stat_attachment;
+		}
+	});
 $node->stop;
 
 done_testing();

@@ -1,0 +1,101 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.c
+ *	  What the catalogs say of a table, without a lock on it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "capture/catalog.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+TupleDesc
+wtc_catalog_columns(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	TupleDesc	desc;
+
+	if (!HeapTupleIsValid(tuple))
+		return NULL;
+	desc = CreateTemplateTupleDesc(((Form_pg_class) GETSTRUCT(tuple))->relnatts);
+	ReleaseSysCache(tuple);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+								Int16GetDatum(i + 1));
+		if (!HeapTupleIsValid(tuple))
+			return NULL;
+		memcpy(TupleDescAttr(desc, i), GETSTRUCT(tuple),
+			   ATTRIBUTE_FIXED_PART_SIZE);
+		ReleaseSysCache(tuple);
+	}
+	return desc;
+}
+
+/* As the relcache does it. */
+static void
+read_trigger(Relation triggers, HeapTuple tuple, Trigger *trigger)
+{
+	Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+	bool		isnull;
+	Datum		value;
+	const char *arg;
+
+	trigger->tgoid = form->oid;
+	trigger->tgname = pstrdup(NameStr(form->tgname));
+	trigger->tgfoid = form->tgfoid;
+	trigger->tgenabled = form->tgenabled;
+	trigger->tgisclone = OidIsValid(form->tgparentid);
+	trigger->tgnargs = form->tgnargs;
+	trigger->tgargs = palloc(sizeof(char *) * (form->tgnargs + 1));
+	value = heap_getattr(tuple, Anum_pg_trigger_tgargs,
+						 RelationGetDescr(triggers), &isnull);
+	arg = isnull ? NULL : VARDATA_ANY(DatumGetByteaPP(value));
+	for (int i = 0; i < form->tgnargs; i++)
+	{
+		trigger->tgargs[i] = pstrdup(arg);
+		arg += strlen(arg) + 1;
+	}
+	value = heap_getattr(tuple, Anum_pg_trigger_tgqual,
+						 RelationGetDescr(triggers), &isnull);
+	trigger->tgqual = isnull ? NULL : TextDatumGetCString(value);
+}
+
+TriggerDesc *
+wtc_catalog_triggers(Oid relid)
+{
+	TriggerDesc *desc = palloc0(sizeof(TriggerDesc));
+	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
+	int			room = 8;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	desc->triggers = palloc0(sizeof(Trigger) * room);
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(triggers, TriggerRelidNameIndexId, true, NULL, 1,
+							  &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		if (desc->numtriggers == room)
+		{
+			room *= 2;
+			desc->triggers = repalloc(desc->triggers, sizeof(Trigger) * room);
+		}
+		read_trigger(triggers, tuple, &desc->triggers[desc->numtriggers++]);
+	}
+	systable_endscan(scan);
+	table_close(triggers, AccessShareLock);
+	return desc;
+}

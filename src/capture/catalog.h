@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * catalog.h
+ *	  What the catalogs say of a table, without a lock on it.
+ *
+ * For what must not wait for a table: views that watch, and looking at the tables
+ * of others.  The table may be changed or dropped meanwhile, so that two
+ * answers need not fit together.  Everything here may raise an error and
+ * belongs before the commit record.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef WTC_CAPTURE_CATALOG_H
+#define WTC_CAPTURE_CATALOG_H
+
+#include "access/tupdesc.h"
+#include "utils/reltrigger.h"
+
+/* Its columns; NULL: there is no such table any more. */
+extern TupleDesc wtc_catalog_columns(Oid relid);
+
+/*
+ * Its triggers, none if there is no such table: what Trigger has of names, OIDs,
+ * arguments, WHEN clause, and when they fire.
+ */
+extern TriggerDesc * wtc_catalog_triggers(Oid relid);
+
+#endif							/* WTC_CAPTURE_CATALOG_H */
