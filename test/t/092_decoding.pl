@@ -25,7 +25,9 @@ my $node = Wtcache::Node->start_new(
 		'max_replication_slots' => 30,
 		'autovacuum' => 'off',
 		# so that what Redis has went through WAL
-		'wtcache.mode' => 'async'
+		'wtcache.mode' => 'async',
+		# one TTL, by whose first byte the end of a key is found
+		'wtcache.ttl_jitter' => 0
 	});
 
 # encoding of the database, what Perl calls it, and text that it can hold
