@@ -62,12 +62,10 @@ sub sqlstates
 
 # A server whose user of Redis may do what is documented and nothing else
 
-my @commands = map { codes($_->{cells}[1]) }
-  $reference->section('Permissions')->rows('used by', 'commands');
-my $redis = Wtcache::Redis->new(user => join(' ',
-		'wtc on >secret ~*', map { '+' . lc(s/ /|/r) } @commands));
+my ($user, @rules) = $readme->section('What is in Redis')->acl;
+my $redis = Wtcache::Redis->new(user => "$user @rules");
 my $node = Wtcache::Node->start_new('main',
-	url => $redis->url =~ s{^unix://}{unix://wtc:secret@}r,
+	url => $redis->url =~ s{^unix://}{unix://$user:secret@}r,
 	conf => { 'wtcache.journal' => 'on' });
 
 sub rows
@@ -480,6 +478,9 @@ is_deeply(reply_of('take.lua'),
 		  foreach grep { !/^(?:AUTH|MATCH|COUNT|QUEUED)$/ } $c =~ /"([A-Z]{3,}(?: [A-Z]+)?)"/g;
 	}
 	same('commands of Redis', \%documented, \%there);
+	same('commands that the README allows',
+		{ map { s/^\+// ? (uc(s/\|/ /r) => 'README.md, "What is in Redis"') : () } my @copy = @rules },
+		{ map { s/^\S+ //r => $documented{$_} } keys %documented });
 }
 
 ### What is in Redis

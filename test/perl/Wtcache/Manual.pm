@@ -32,6 +32,7 @@ use strict;
 use warnings;
 
 use Exporter qw(import);
+use Text::ParseWords ();
 
 our @EXPORT_OK = qw(codes);
 
@@ -205,6 +206,15 @@ sub blocks
 	my ($self, $language) = @_;
 
 	return grep { $_->{language} eq $language } @{ $self->{blocks} };
+}
+
+# What the README allows a user of Redis: words of ACL SETUSER, the user first
+sub acl
+{
+	my ($self) = @_;
+	my ($text) = map { $_->{text} =~ /ACL SETUSER (.*)/s } $self->blocks('sh');
+
+	return Text::ParseWords::shellwords($text =~ s/\\\n//gr);
 }
 
 # The rows of the tables whose header begins with these words
