@@ -294,11 +294,29 @@ refuse_attached_partition(const RangeVar *name)
 	}
 }
 
+/*
+ * Those that have columns of the row type of a table or type that is about to be
+ * locked.  Before it, as sessions that have locked such a table go on to lock the
+ * type, to see its shape: writers do, and ANALYZE.
+ */
+static void
+lock_users(Oid relid, bool inherited)
+{
+	ListCell   *lc;
+
+	if (!OidIsValid(relid))
+		return;
+	foreach(lc, inherited ? find_all_inheritors(relid, NoLock, NULL) :
+			list_make1_oid(relid))
+		(void) wtc_lock_tables_with_type(get_rel_type_id(lfirst_oid(lc)));
+}
+
 static void
 before_alter_table(WtcStatement *st, AlterTableStmt *stmt)
 {
 	LOCKMODE	lockmode = AlterTableGetLockLevel(stmt->cmds);
 	bool		shape = false;
+	bool		type = false;
 	bool		other = false;
 	Oid			relid;
 	List	   *tables = NIL;
@@ -312,9 +330,12 @@ before_alter_table(WtcStatement *st, AlterTableStmt *stmt)
 
 		st->adds_partitions |= subtype == AT_AttachPartition;
 
+		type |= changes_shape(subtype) || subtype == AT_DropColumn;
 		shape |= changes_shape(subtype) || wtc_is_trigger_command(subtype);
 		other |= concerns_table(subtype);
 	}
+	if (type)
+		lock_users(AlterTableLookupRelation(stmt, NoLock), stmt->relation->inh);
 	if (!shape && !other)
 		return;
 
@@ -423,16 +444,18 @@ after_alter_table(WtcStatement *st, AlterTableStmt *stmt)
 static void
 before_rename_column(WtcStatement *st, RenameStmt *stmt)
 {
-	Oid			relid = RangeVarGetRelidExtended(stmt->relation,
-												 AccessExclusiveLock,
-												 RVR_MISSING_OK,
-												 RangeVarCallbackOwnsRelation,
-												 NULL);
+	Oid			relid;
 	WtcRenaming *renaming;
 	MemoryContext old;
 	List	   *tables;
 	ListCell   *lc;
 
+	lock_users(RangeVarGetRelidExtended(stmt->relation, NoLock, RVR_MISSING_OK,
+										RangeVarCallbackOwnsRelation, NULL),
+			   stmt->relation->inh);
+	relid = RangeVarGetRelidExtended(stmt->relation, AccessExclusiveLock,
+									 RVR_MISSING_OK,
+									 RangeVarCallbackOwnsRelation, NULL);
 	if (!OidIsValid(relid))
 		return;
 	if (stmt->renameType == OBJECT_ATTRIBUTE)

@@ -144,6 +144,8 @@ wtc_attached_tables(bool partitioned)
 			(partitioned && relkind == RELKIND_PARTITIONED_TABLE))
 			result = list_append_unique_oid(result, relid);
 	}
+	/* they may be locked, which all sessions have to do in one order */
+	list_sort(result, list_oid_cmp);
 	return result;
 }
 
