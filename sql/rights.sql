@@ -120,6 +120,26 @@ RESET ROLE;
 SELECT operation, key FROM ri.t, wtcache.preview('ri.t', t) WHERE id = 5;
 SELECT kind FROM wtcache.verify('ri.t', orphans => false) WHERE key = 't:5';
 CALL wtcache.warm('ri.t', condition => 'id = 5');
+-- so are constants that are computed when a condition, or a query, is planned
+SET client_min_messages = error;
+SET SESSION AUTHORIZATION regress_wtc_evil;
+CREATE FUNCTION ri.constant(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM ri.try('a constant'); RETURN $1; END $$;
+CREATE DOMAIN ri.positive AS int CHECK (VALUE > ri.constant(0));
+CREATE TABLE ri.c (id int PRIMARY KEY, v int);
+CREATE INDEX ON ri.c ((v + ri.constant(0))) WHERE v > ri.constant(0);
+SELECT wtcache.attach('ri.c', condition => 'id::ri.positive > 0');
+INSERT INTO ri.c VALUES (1, 1), (2, 2);
+\c
+SET client_min_messages = warning;
+CALL wtcache.warm('ri.c');
+SELECT kind FROM wtcache.verify('ri.c');
+\c
+SET client_min_messages = warning;
+\! $REDIS set c:1 1
+\! $REDIS set c:7 7
+SELECT kind FROM wtcache.verify('ri.c', repair => true);
+SELECT operation, key FROM wtcache.preview('ri.c', ROW(3, 3)::ri.c);
+RESET client_min_messages;
 -- nor can one made by hand name what no condition may
 SET ROLE regress_wtc_evil;
 DROP TRIGGER by_hand ON ri.t;

@@ -19,6 +19,8 @@
  * so there are no deadlocks.
  *
  * The condition is the caller's SQL and runs as a query of the caller would.
+ * Without one there is no query: planning it would run functions of the table's
+ * owner, those in expressions of indexes, with the caller's rights.
  *
  *-------------------------------------------------------------------------
  */
@@ -46,7 +48,7 @@ append_select(StringInfo sql, Relation root, Relation rel,
 			  const char *condition)
 {
 	appendStringInfo(sql, "SELECT ctid, (%s\n) IS TRUE FROM ONLY %s AS %s",
-					 condition != NULL ? condition : "true",
+					 condition,
 					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
 												RelationGetRelationName(rel)),
 					 quote_identifier(RelationGetRelationName(root)));
@@ -78,15 +80,141 @@ wtc_warm_check_condition(Relation rel, const char *condition)
 				 errmsg("condition must be a single expression")));
 }
 
-/* Runs the query with the active snapshot. */
-static void
-run_query(const char *sql)
+/* Rows that a snapshot shows. */
+typedef struct Rows
 {
+	int			n;
+	ItemPointerData *tids;
+	bool	   *wanted;			/* the condition holds */
+}			Rows;
+
+static void
+make_room(Rows * rows, int most)
+{
+	rows->n = 0;
+	rows->tids = palloc(sizeof(ItemPointerData) * Max(most, 1));
+	rows->wanted = palloc(sizeof(bool) * Max(most, 1));
+}
+
+static void
+add_row(Rows * rows, const ItemPointerData *tid, bool wanted)
+{
+	rows->tids[rows->n] = *tid;
+	rows->wanted[rows->n++] = wanted;
+}
+
+/* Those of the query, with the active snapshot. */
+static void
+query_rows(const char *sql, Rows * rows)
+{
+	MemoryContext caller = CurrentMemoryContext;
 	int			result = SPI_execute(sql, true, 0);
+	SPITupleTable *found = SPI_tuptable;
 
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "could not execute \"%s\": %s", sql,
 			 SPI_result_code_string(result));
+	MemoryContextSwitchTo(caller);
+	make_room(rows, (int) SPI_processed);
+	for (uint64 i = 0; i < found->numvals; i++)
+	{
+		bool		isnull;
+		Datum		tid = SPI_getbinval(found->vals[i], found->tupdesc, 1,
+										&isnull);
+		Datum		wanted = SPI_getbinval(found->vals[i], found->tupdesc, 2,
+										   &isnull);
+
+		add_row(rows, (ItemPointer) DatumGetPointer(tid), DatumGetBool(wanted));
+	}
+	SPI_freetuptable(found);
+}
+
+/* With the condition: the first ones behind a place and before a block. */
+static void
+query_range(const WtcWarmPart *part, const char *condition,
+			const ItemPointerData *after, BlockNumber end, int most, Rows * rows)
+{
+	StringInfoData sql;
+
+	/* should it be a sequential scan: from the beginning, not from anywhere */
+	(void) set_config_option("synchronize_seqscans", "off", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	initStringInfo(&sql);
+	append_select(&sql, part->root, part->rel, condition);
+	appendStringInfo(&sql,
+					 " WHERE ctid OPERATOR(pg_catalog.>) '(%u,%u)'::pg_catalog.tid"
+					 " AND ctid OPERATOR(pg_catalog.<) '(%u,0)'::pg_catalog.tid"
+					 " LIMIT %d",
+					 ItemPointerGetBlockNumberNoCheck(after),
+					 ItemPointerGetOffsetNumberNoCheck(after), end, most);
+	query_rows(sql.data, rows);
+	pfree(sql.data);
+}
+
+/* The same without one. */
+static void
+scan_rows(Relation rel, const ItemPointerData *after, BlockNumber end, int most,
+		  Rows * rows)
+{
+	ItemPointerData first = *after;
+	ItemPointerData last;
+	TupleTableSlot *slot;
+	TableScanDesc scan;
+
+	make_room(rows, most);
+	if (ItemPointerGetBlockNumberNoCheck(after) >= end)
+		return;
+	ItemPointerInc(&first);
+	ItemPointerSet(&last, end - 1, MaxOffsetNumber);
+	slot = table_slot_create(rel, NULL);
+	scan = table_beginscan_tidrange(rel, GetActiveSnapshot(), &first, &last);
+	while (rows->n < most &&
+		   table_scan_getnextslot_tidrange(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		add_row(rows, &slot->tts_tid, true);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* With the condition: those of these places that are there. */
+static void
+query_places(const WtcWarmPart *part, const char *condition,
+			 const ItemPointerData *tids, int n, Rows * rows)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	append_select(&sql, part->root, part->rel, condition);
+	appendStringInfoString(&sql,
+						   " WHERE ctid OPERATOR(pg_catalog.=) ANY ('{");
+	for (int i = 0; i < n; i++)
+		appendStringInfo(&sql, "%s\"(%u,%u)\"", i > 0 ? "," : "",
+						 ItemPointerGetBlockNumber(&tids[i]),
+						 ItemPointerGetOffsetNumber(&tids[i]));
+	appendStringInfoString(&sql, "}'::pg_catalog.tid[])");
+	query_rows(sql.data, rows);
+	pfree(sql.data);
+}
+
+/* The same without one. */
+static void
+fetch_rows(Relation rel, const ItemPointerData *tids, int n, Rows * rows)
+{
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+
+	make_room(rows, n);
+	for (int i = 0; i < n; i++)
+	{
+		ItemPointerData tid = tids[i];
+
+		CHECK_FOR_INTERRUPTS();
+		if (table_tuple_fetch_row_version(rel, &tid, GetActiveSnapshot(), slot))
+			add_row(rows, &tids[i], true);
+		ExecClearTuple(slot);
+	}
+	ExecDropSingleTupleTableSlot(slot);
 }
 
 /* Locks a row and queues its image. */
@@ -119,10 +247,8 @@ take_row(const WtcWarmPart *part, ItemPointer tid, Snapshot snapshot,
 	}
 }
 
-/* The rows that the query has found. */
 static WtcWarmBatch *
-take_rows(const WtcWarmPart *part, SPITupleTable *found, uint64 n,
-		  Snapshot snapshot)
+take_rows(const WtcWarmPart *part, const Rows * rows)
 {
 	WtcWarmBatch *batch = palloc0(sizeof(WtcWarmBatch));
 	TupleTableSlot *slot = table_slot_create(part->rel, NULL);
@@ -131,24 +257,17 @@ take_rows(const WtcWarmPart *part, SPITupleTable *found, uint64 n,
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old;
 
-	batch->locked = palloc(sizeof(ItemPointerData) * Max(n, 1));
+	batch->locked = palloc(sizeof(ItemPointerData) * Max(rows->n, 1));
 	old = MemoryContextSwitchTo(row_cxt);
-	for (uint64 i = 0; i < n; i++)
+	for (int i = 0; i < rows->n; i++)
 	{
-		bool		isnull;
-		Datum		tid = SPI_getbinval(found->vals[i], found->tupdesc, 1,
-										&isnull);
+		ItemPointerData tid = rows->tids[i];
 
 		CHECK_FOR_INTERRUPTS();
-		ItemPointerCopy((ItemPointer) DatumGetPointer(tid), &batch->last);
+		batch->last = tid;
 		batch->read++;
-		if (DatumGetBool(SPI_getbinval(found->vals[i], found->tupdesc, 2,
-									   &isnull)))
-		{
-			ItemPointerData copy = batch->last;
-
-			take_row(part, &copy, snapshot, slot, batch);
-		}
+		if (rows->wanted[i])
+			take_row(part, &tid, GetActiveSnapshot(), slot, batch);
 		ExecClearTuple(slot);
 		MemoryContextReset(row_cxt);
 	}
@@ -159,31 +278,21 @@ take_rows(const WtcWarmPart *part, SPITupleTable *found, uint64 n,
 }
 
 static WtcWarmBatch *
-take_query(const WtcWarmPart *part, const char *sql)
+take_as_owner(const WtcWarmPart *part, const Rows * rows)
 {
-	MemoryContext caller = CurrentMemoryContext;
 	WtcWarmBatch *volatile batch;
-	SPITupleTable *found;
 	WtcEntered	entered;
 
-	/* the table has been locked before: what is committed now is seen */
-	PushActiveSnapshot(GetLatestSnapshot());
-	run_query(sql);
-	found = SPI_tuptable;
-
-	MemoryContextSwitchTo(caller);
 	wtc_enter(part->att, &entered);
 	PG_TRY();
 	{
-		batch = take_rows(part, found, SPI_processed, GetActiveSnapshot());
+		batch = take_rows(part, rows);
 	}
 	PG_FINALLY();
 	{
 		wtc_leave(&entered);
 	}
 	PG_END_TRY();
-	SPI_freetuptable(found);
-	PopActiveSnapshot();
 	return batch;
 }
 
@@ -191,42 +300,33 @@ WtcWarmBatch *
 wtc_warm_read(const WtcWarmPart *part, const char *condition,
 			  const ItemPointerData *after, BlockNumber end, int most)
 {
-	StringInfoData sql;
 	WtcWarmBatch *batch;
+	Rows		rows;
 
-	/* should it be a sequential scan: from the beginning, not from anywhere */
-	(void) set_config_option("synchronize_seqscans", "off", PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
-	initStringInfo(&sql);
-	append_select(&sql, part->root, part->rel, condition);
-	appendStringInfo(&sql,
-					 " WHERE ctid OPERATOR(pg_catalog.>) '(%u,%u)'::pg_catalog.tid"
-					 " AND ctid OPERATOR(pg_catalog.<) '(%u,0)'::pg_catalog.tid"
-					 " LIMIT %d",
-					 ItemPointerGetBlockNumberNoCheck(after),
-					 ItemPointerGetOffsetNumberNoCheck(after), end, most);
-	batch = take_query(part, sql.data);
-	pfree(sql.data);
+	/* the table has been locked before: what is committed now is seen */
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (condition != NULL)
+		query_range(part, condition, after, end, most, &rows);
+	else
+		scan_rows(part->rel, after, end, most, &rows);
+	batch = take_as_owner(part, &rows);
+	PopActiveSnapshot();
 	return batch;
 }
 
 WtcWarmBatch *
 wtc_warm_reread(const WtcWarmPart *part, const char *condition,
-				const ItemPointerData *rows, int n)
+				const ItemPointerData *tids, int n)
 {
-	StringInfoData sql;
 	WtcWarmBatch *batch;
+	Rows		rows;
 
-	initStringInfo(&sql);
-	append_select(&sql, part->root, part->rel, condition);
-	appendStringInfoString(&sql,
-						   " WHERE ctid OPERATOR(pg_catalog.=) ANY ('{");
-	for (int i = 0; i < n; i++)
-		appendStringInfo(&sql, "%s\"(%u,%u)\"", i > 0 ? "," : "",
-						 ItemPointerGetBlockNumber(&rows[i]),
-						 ItemPointerGetOffsetNumber(&rows[i]));
-	appendStringInfoString(&sql, "}'::pg_catalog.tid[])");
-	batch = take_query(part, sql.data);
-	pfree(sql.data);
+	PushActiveSnapshot(GetLatestSnapshot());
+	if (condition != NULL)
+		query_places(part, condition, tids, n, &rows);
+	else
+		fetch_rows(part->rel, tids, n, &rows);
+	batch = take_as_owner(part, &rows);
+	PopActiveSnapshot();
 	return batch;
 }

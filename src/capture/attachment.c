@@ -358,23 +358,29 @@ plan_condition(WtcAttachment *att, Node *condition)
 	return planning.planned;
 }
 
+/*
+ * All of it with the rights that it will be evaluated with: constants are computed
+ * already here, those in the constraints of domains when these are looked at.
+ */
 static void
 prepare_condition(WtcAttachment *att, Node *condition)
 {
 	WtcEntered	entered;
-	Node	   *planned;
+	Node	   *volatile planned = NULL;
 
 	if (condition == NULL)
+	{
 		att->no_images = "the trigger with the condition is missing";
-	if (condition == NULL || is_denied(att, condition))
 		return;
+	}
 	att->exotic |= wtc_condition_is_foreign(condition);
 	att->econtext = CreateStandaloneExprContext();
 	wtc_enter(att, &entered);
 	PG_TRY();
 	{
-		planned = att->exotic ? plan_condition(att, condition) :
-			wtc_condition_plan(condition);
+		if (!is_denied(att, condition))
+			planned = att->exotic ? plan_condition(att, condition) :
+				wtc_condition_plan(condition);
 		/* what SQL functions that have been inlined call */
 		if (planned != NULL && !is_denied(att, planned))
 			att->condition = ExecInitExpr((Expr *) planned, NULL);
