@@ -28,6 +28,7 @@ UPDATE orders SET v = 'staging';
 DELETE FROM orders WHERE id = 2;
 SELECT wtcache.set('orders:1', '"staging"'), wtcache.delete('orders:2');
 \! $REDIS mget orders:1 orders:2
+SELECT wtcache.get('orders:1');
 SELECT wtcache.verify('orders', repair => true);
 CALL wtcache.warm('orders');
 SELECT wtcache.clear('orders');
@@ -64,6 +65,7 @@ SELECT kind, key FROM wtcache.verify('words', repair => true) WHERE key LIKE 'st
 SELECT wtcache.set('staging:orders:1', '"prod"');
 SELECT wtcache.delete('staging:orders:1');
 SELECT wtcache.set('staging:tag:x', '"prod"');
+SELECT wtcache.get('staging:orders:1');
 \! $REDIS mget staging:orders:1 staged
 -- which holds at once when a prefix is set
 INSERT INTO words VALUES ('more:orders:1');

@@ -23,6 +23,7 @@
 #include "shared/debug.h"
 #include "sql.h"
 #include "txn/pending.h"
+#include "txn/prefix.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -66,15 +67,21 @@ complete(const char *text, const char *what,
 	return span;
 }
 
+static void
+refuse_reserved(bool reserved, const char *key)
+{
+	if (reserved)
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("key \"%s\" is reserved", key),
+				 errdetail("Keys that begin with \"wtcache:\" or with wtcache.tag_prefix name records and tags of wtcache, and those with a prefix of another database belong to that one.")));
+}
+
 /* The same for a key that is to be written. */
 static WtcSpan
 complete_key(const char *text)
 {
-	if (wtc_key_is_reserved(text))
-		ereport(ERROR,
-				(errcode(ERRCODE_RESERVED_NAME),
-				 errmsg("key \"%s\" is reserved", text),
-				 errdetail("Keys that begin with \"wtcache:\" or with wtcache.tag_prefix name records and tags of wtcache, and those with a prefix of another database belong to that one.")));
+	refuse_reserved(wtc_key_is_reserved(text), text);
 	return complete(text, "key", wtc_complete_key);
 }
 
@@ -455,6 +462,8 @@ get_as(FunctionCallInfo fcinfo, const Reader *reader)
 	bool		isnull = false;
 	Datum		result;
 
+	wtc_check_prefix();
+	refuse_reserved(wtc_key_of_other_database(name), name);
 	error_context_stack = &context;
 	result = get(key, reader, &isnull);
 	error_context_stack = context.previous;

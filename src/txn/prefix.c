@@ -165,20 +165,6 @@ hint(void)
 					quote_literal_cstr(psprintf("%s:", name)));
 }
 
-void
-wtc_check_prefix(void)
-{
-	char	   *owner = wtc_prefix_taken();
-
-	if (owner != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the keys with prefix \"%s\" are those of database \"%s\"",
-						wtc_key_prefix, owner),
-				 errdetail("All databases of the server write to one Redis."),
-				 errhint("%s", hint())));
-}
-
 /*
  * Asked once, and again after an invalidation
  */
@@ -220,6 +206,19 @@ know(void)
 	if (!known.valid || known.prefix == NULL ||
 		strcmp(known.prefix, wtc_key_prefix) != 0)
 		find_out();
+}
+
+void
+wtc_check_prefix(void)
+{
+	know();
+	if (!known.may_push)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the keys with prefix \"%s\" are those of database \"%s\"",
+						wtc_key_prefix, wtc_prefix_taken()),
+				 errdetail("All databases of the server write to one Redis."),
+				 errhint("%s", hint())));
 }
 
 bool
