@@ -64,7 +64,11 @@
 shmem_request_hook_type shmem_request_hook = NULL;
 shmem_startup_hook_type shmem_startup_hook = NULL;
 int			MaxBackends = 8;
+#if PG_VERSION_NUM >= 170000
+ProcNumber	MyProcNumber = INVALID_PROC_NUMBER;
+#else
 BackendId	MyBackendId = InvalidBackendId;
+#endif
 Oid			MyDatabaseId = 1;
 int			MyProcPid = 1;
 PGPROC	   *MyProc = NULL;
@@ -73,14 +77,22 @@ PROC_HDR   *ProcGlobal = NULL;
 PGPROC	   *PreparedXactProcs = NULL;
 int			max_prepared_xacts = 8;
 int			max_worker_processes = 8;
+#if PG_VERSION_NUM >= 180000
+dlist_head	BackgroundWorkerList;
+#else
 slist_head	BackgroundWorkerList;
+#endif
 int			max_wal_senders = 1;
 int			max_replication_slots = 0;
 bool		IsBinaryUpgrade = false;
 WalSndCtlData *WalSndCtl = NULL;
 ReplicationSlotCtlData *ReplicationSlotCtl = NULL;
 ReplicationSlot *MyReplicationSlot = NULL;
+#if PG_VERSION_NUM >= 170000
+TransamVariablesData *TransamVariables = NULL;
+#else
 VariableCache ShmemVariableCache = NULL;
+#endif
 LWLockPadded *MainLWLockArray = NULL;
 TransactionId RecentXmin = FirstNormalTransactionId;
 TransactionId TransactionXmin = FirstNormalTransactionId;
@@ -112,7 +124,11 @@ static union
 	WalSndCtlData data;
 	char		room[sizeof(WalSndCtlData) + sizeof(WalSnd)];
 }			wal_senders;
-static VariableCacheData variable_cache;
+#if PG_VERSION_NUM >= 170000
+static TransamVariablesData transam_variables;
+#else
+static VariableCacheData transam_variables;
+#endif
 static LWLockPadded locks[NUM_INDIVIDUAL_LWLOCKS];
 
 /* --- memory --- */
@@ -334,8 +350,12 @@ pg_re_throw(void)
 }
 
 void
+#if PG_VERSION_NUM >= 160000
+ExceptionalCondition(const char *condition, const char *file, int line)
+#else
 ExceptionalCondition(const char *condition, const char *type,
 					 const char *file, int line)
+#endif
 {
 	violation("assertion in %s, line %d: %s", file, line, condition);
 	for (;;)
@@ -453,8 +473,12 @@ proc_exit(int code)
 void
 server_be(int number)
 {
+#if PG_VERSION_NUM >= 170000
+	MyProcNumber = number;
+#else
 	MyBackendId = number == 0 ? InvalidBackendId : number;
 	my_proc.pgprocno = number;
+#endif
 	MyProc = &my_proc;
 	MyLatch = &procs[number].procLatch;
 	TopMemoryContext = CurrentMemoryContext = (MemoryContext) new_context(NULL);
@@ -507,8 +531,12 @@ server_start(void)
 	ProcGlobal = &proc_header;
 	proc_header.allProcs = procs;
 	WalSndCtl = &wal_senders.data;
-	ShmemVariableCache = &variable_cache;
-	variable_cache.oldestClogXid = FirstNormalTransactionId;
+#if PG_VERSION_NUM >= 170000
+	TransamVariables = &transam_variables;
+#else
+	ShmemVariableCache = &transam_variables;
+#endif
+	transam_variables.oldestClogXid = FirstNormalTransactionId;
 	MainLWLockArray = locks;
 	my_wait_event_info = &wait_event_info;
 	wtc_shmem_init();
@@ -567,10 +595,18 @@ s_lock(volatile slock_t *lock, const char *file, int line, const char *func)
 		proc_wait(WAIT_OVER, 0);
 }
 
+#if PG_VERSION_NUM >= 160000
+bool
+ConditionVariableCancelSleep(void)
+{
+	return false;
+}
+#else
 void
 ConditionVariableCancelSleep(void)
 {
 }
+#endif
 
 void
 XLogResetInsertion(void)
@@ -597,11 +633,18 @@ SignalHandlerForShutdownRequest(SIGNAL_ARGS)
 {
 }
 
+#if PG_VERSION_NUM >= 180000
+void
+pqsignal(int signo, pqsigfunc func)
+{
+}
+#else
 pqsigfunc
 pqsignal(int signo, pqsigfunc func)
 {
 	return NULL;
 }
+#endif
 
 void
 InitProcessPhase2(void)
@@ -706,8 +749,13 @@ GetXLogInsertRecPtr(void)
 }
 
 XLogRecPtr
+#if PG_VERSION_NUM >= 170000
+LogLogicalMessage(const char *prefix, const char *message, size_t size,
+				  bool transactional, bool flush)
+#else
 LogLogicalMessage(const char *prefix, const char *message, size_t size,
 				  bool transactional)
+#endif
 {
 	preempt();
 	return pg_append(message, size, transactional);

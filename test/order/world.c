@@ -59,6 +59,7 @@
 #include "shared/outbox.h"
 #include "shared/slots.h"
 #include "shared/state.h"
+#include "shared/wake.h"
 #include "utils/memutils.h"
 #include "worker/order.h"
 #include "worker/slot.h"
