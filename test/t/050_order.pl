@@ -78,9 +78,14 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 	my $token = token();
 
 	$bad->mode('hold', count => 1, who => 'backend');
-	my $s = begin('late', 2, 'wtcache.push_timeout' => '300ms');
-	ok($bad->wait_held, 'late: held');
-	is(counted('pushes_failed', sub { done($s) }), 1, 'late: given up');
+	is(counted(
+			'pushes_failed',
+			sub {
+				my $s = begin('late', 2, 'wtcache.push_timeout' => '300ms');
+
+				ok($bad->wait_held, 'late: held');
+				done($s);
+			}), 1, 'late: given up');
 	$node->safe_psql('postgres', "UPDATE items SET v = 'newer' WHERE id = 2");
 	is(value(2), 'newer', 'late: another push');
 	isnt(token(), $token, 'late: there is a new token');
@@ -107,8 +112,9 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 	$bad->mode('hold', count => 1, who => 'backend');
 	my $first = begin('under way', 4);
 	ok($bad->wait_held, 'waiting: the key is under way');
-	my $second = begin('waits', 4, 'wtcache.push_timeout' => '300ms');
-	is(counted('pushes_failed', sub { done($second) }),
+	is(counted(
+			'pushes_failed',
+			sub { done(begin('waits', 4, 'wtcache.push_timeout' => '300ms')) }),
 		1, 'waiting: no longer than it may');
 	is(token(), $token, 'waiting: the token has stayed');
 	$bad->release;
@@ -139,9 +145,10 @@ like(token(), qr/^\d+ 1 \d+ \d+$/, 'the token');
 # until there is a new token, and then its own.
 {
 	$bad->mode('hold', count => 1, who => 'backend');
-	my $first = begin('times out', 7, 'wtcache.push_timeout' => '500ms');
+	my $second = $node->session;
+	my $first = begin('times out', 7, 'wtcache.push_timeout' => '3s');
 	ok($bad->wait_held, 'handed on: held');
-	my $second = begin('next', 7);
+	$node->begin_query($second, "UPDATE items SET v = 'next' WHERE id = 7");
 	ok($node->poll_query_until('postgres',
 			'SELECT in_flight = 2 FROM wtcache.status'),
 		'handed on: the second is committed');
