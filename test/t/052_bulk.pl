@@ -77,8 +77,8 @@ sub run_beside
 	  qw(pushes_failed pushes_skipped deleted_instead stored);
 
 	is($gone{pushes_failed} + $gone{pushes_skipped}, 0, 'no push failed');
-	note("degraded $gone{degraded}, stored $gone{stored}");
-	return $gone{degraded};
+	note("deleted instead $gone{deleted_instead}, stored $gone{stored}");
+	return $gone{deleted_instead};
 }
 
 cmp_ok(run_beside(hot => [ 4, 500 ], one => [ 1, 5 ]), '<', 1000,

@@ -70,7 +70,7 @@ $redis->resume;
 is(seen(q{SELECT count(*) FROM wtcache.stat s, jsonb_each_text(to_jsonb(s)) j
 	 WHERE j.key <> 'stats_reset' AND j.value <> '0'}), '0', 'nothing is counted');
 is(seen('SELECT relation, sets, deletes, invalidations, bytes, last_change FROM wtcache.stat_attachment'),
-	'public|items|0|0|0|0|', 'nor for its tables');
+	'items|0|0|0|0|', 'nor for its tables');
 is(seen('SELECT outcome, pushes, max_time FROM wtcache.stat_latency ORDER BY 1'),
 	"failed|0|\nok|0|", 'nor how long it took');
 my $before = seen('SELECT stats_reset FROM wtcache.stat');

@@ -185,7 +185,7 @@ sub status
 
 	$self->{watermark} = $watermark if $watermark;
 	return if $ok;
-	return [ 'STATUS', "watermark|in_flight|replay_from|parked|state: $is" ];
+	return [ 'STATUS', "watermark|in_flight|replay_from|uncommitted_batches|state: $is" ];
 }
 
 # Another server has taken the place, and stands further back in WAL.
