@@ -24,6 +24,7 @@
 #include "funcapi.h"
 #include "guc.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "schema/shape.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -108,10 +109,15 @@ describe(Oid relid, Description *d)
 	error = wtc_attempt(describe_condition, d);
 	if (error == NULL)
 		return true;
-	/* it goes together with what it names */
+
+	/*
+	 * it goes together with what it names; then there is another state to
+	 * read
+	 */
 	if (OidIsValid(wtc_trigger_row(d->condition_trigger->tgoid, NULL).relid))
 		ReThrowError(error);
-	return false;
+	CHECK_FOR_INTERRUPTS();
+	return describe(relid, d);
 }
 
 static void
