@@ -47,6 +47,7 @@
 #include "shared/waits.h"
 #include "shared/wake.h"
 #include "storage/pmsignal.h"
+#include "tcop/tcopprot.h"
 #include "txn/pending.h"
 #include "txn/twophase.h"
 #include "txn/xact.h"
@@ -483,6 +484,25 @@ push_and_settle(void)
 }
 
 /*
+ * Was the transaction to be pushed before its end is told, and is not?  Without
+ * the postmaster there is no worker that will, nor does this process go on: then
+ * its client is told nothing, as where a commit waits for a standby.
+ */
+static void
+keep_quiet_without_server(void)
+{
+	bool		missed = last_outcome == WTC_PUSH_SKIPPED ||
+		last_outcome == WTC_PUSH_FAILED ||
+		(last_outcome == WTC_PUSH_DEFERRED &&
+		 xact.carrier == CARRIER_WORKER_AWAITED);
+
+	if (!missed || PostmasterIsAlive())
+		return;
+	ProcDiePending = true;
+	whereToSendOutput = DestNone;
+}
+
+/*
  * Called for every resource owner in every phase, children first and with
  * the same flags, so it asks for the one call it is meant for.
  */
@@ -510,6 +530,7 @@ release_callback(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
 	pgstat_report_wait_end();
 	CurrentResourceOwner = owner;
 
+	keep_quiet_without_server();
 	wtc_pending_reset();
 	forget();
 }

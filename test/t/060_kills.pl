@@ -144,6 +144,7 @@ sub gone
 # kill -9 of the postmaster, and a new one once the orphans have left
 sub kill_postmaster
 {
+	my ($meanwhile) = @_;
 	my $postmaster = $node->{_pid};
 	my @orphans = map { /^(\d+)$/ ? $1 : () } split /\n/,
 	  $node->safe_psql('postgres',
@@ -151,6 +152,7 @@ sub kill_postmaster
 	my $deadline = time + $timeout;
 
 	$node->kill9;
+	$meanwhile->() if $meanwhile;
 	sleep 0.02
 	  while grep({ !gone($_) } $postmaster, @orphans) && time < $deadline;
 	# A container may have nobody to collect it; pg_ctl would believe it alive.
@@ -165,7 +167,7 @@ sub kill_postmaster
 
 my %kill = (
 	'backend' => sub { kill 'KILL', some_backend(); return; },
-	'postmaster' => \&kill_postmaster,
+	'postmaster' => sub { kill_postmaster(); return; },
 	'immediate stop' => sub { $node->stop('immediate'); $node->start; return; });
 
 foreach my $victim (
@@ -243,6 +245,39 @@ note("$samples samples");
 		$node->safe_psql('postgres',
 			'SELECT row_to_json(i) FROM items i WHERE id = 1'),
 		'... and the next one is');
+}
+
+# The postmaster is killed while a commit waits for the worker, which is then gone
+# as well: the client must not hear of what Redis does not have.
+{
+	my ($out, $err) = ('', '');
+
+	$node->pause_worker;
+	my $h = IPC::Run::start(
+		[
+			'psql', '-X', '-d', $node->connstr('postgres'),
+			'-c', q{SET wtcache.batch_memory = '64kB'},
+			'-c', q{UPDATE items SET seq = seq + 1, v = repeat('good', 4000)}
+		],
+		'<', \undef, '>', \$out, '2>', \$err);
+	ok($node->poll_query_until('postgres', q{
+			SELECT count(*) = 1 FROM pg_stat_activity
+			WHERE backend_type = 'client backend' AND wait_event_type = 'Extension'}),
+		'a commit waits for the worker');
+	kill_postmaster(
+		sub {
+			eval { $h->finish };
+			$node->resume_worker;
+		});
+	unlike($out, qr/UPDATE/, '... and is not acknowledged by a server that is gone');
+	like($err, qr/server closed the connection/, '... whose connection ends');
+	is($node->safe_psql('postgres', "SELECT wtcache.wait('${timeout}s')"),
+		't', '... and replayed');
+	is( $redis->cli('get', 'items:1'),
+		$node->safe_psql('postgres',
+			'SELECT row_to_json(i) FROM items i WHERE id = 1'),
+		'... to what is committed');
+	$node->safe_psql('postgres', q{UPDATE items SET v = 'good'});
 }
 
 # --- told to stop during a push ----------------------------------------------
