@@ -167,9 +167,9 @@ define_replay(void)
 
 	DefineCustomStringVariable("wtcache.cold_pattern",
 							   "Sets which keys are deleted when the cache has to be emptied.",
-							   "A glob pattern of Redis; keys without a time to live are never deleted.",
+							   "A glob pattern of Redis; empty means what wtcache has stored. Keys without a time to live are never deleted.",
 							   &wtc_cold_pattern,
-							   "*",
+							   "",
 							   PGC_SIGHUP,
 							   0,
 							   NULL, NULL, NULL);

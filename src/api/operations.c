@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "read/ask.h"
 #include "read/answer.h"
+#include "redis/keys.h"
 #include "shared/debug.h"
 #include "sql.h"
 #include "txn/pending.h"
@@ -138,6 +139,23 @@ tag_list(ArrayType *array)
 	return list;
 }
 
+/*
+ * No template tells that a key is ours, so that is noted for each, in a set that
+ * is kept like those of tags.
+ */
+static void
+list_value(WtcList *tags)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendBinaryStringInfo(&buf, tags->bytes.data, tags->bytes.len);
+	wtc_put_string(&buf, WTC_KEY_VALUES, strlen(WTC_KEY_VALUES));
+	tags->count++;
+	tags->bytes.data = buf.data;
+	tags->bytes.len = buf.len;
+}
+
 /* What of the arguments is the same for all types of value. */
 static void
 check_set(FunctionCallInfo fcinfo)
@@ -171,6 +189,8 @@ set(FunctionCallInfo fcinfo, WtcSpan value)
 		change.op.ttl_ms = wtc_interval_ms(PG_GETARG_INTERVAL_P(2));
 	if (!PG_ARGISNULL(3))
 		change.op.tags = tag_list(PG_GETARG_ARRAYTYPE_P(3));
+	wtc_render_patterns(NULL, &change.op);
+	list_value(&change.op.tags);
 	if (!wtc_enabled)
 		change.op.kind = WTC_OP_DELETE;
 	wtc_pending_add(&change);

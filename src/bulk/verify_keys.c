@@ -16,40 +16,6 @@
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
-static void
-append_escaped(StringInfo buf, const char *text)
-{
-	for (const char *c = text; *c; c++)
-	{
-		if (strchr("*?[]\\", *c) != NULL)
-			appendStringInfoChar(buf, '\\');
-		appendStringInfoChar(buf, *c);
-	}
-}
-
-char *
-wtc_key_glob(const WtcTemplate *tpl)
-{
-	StringInfoData buf;
-	WtcSpan		pattern;
-
-	initStringInfo(&buf);
-	append_escaped(&buf, wtc_key_prefix);
-	for (int i = 0; i < tpl->nparts; i++)
-	{
-		if (tpl->parts[i].attno == 0)
-			append_escaped(&buf, tpl->parts[i].literal);
-		else
-			appendStringInfoChar(&buf, '*');
-	}
-	if (!wtc_to_utf8(buf.data, buf.len, &pattern))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-				 errmsg("key template \"%s\" cannot be written in UTF-8",
-						tpl->text)));
-	return pnstrdup(pattern.data, pattern.len);
-}
-
 static int
 hex_digit(char c)
 {

@@ -25,9 +25,6 @@ typedef struct WtcKeyForm
 
 extern void wtc_key_form_init(WtcKeyForm *form, const WtcTemplate *tpl);
 
-/* A pattern for SCAN that matches every name of the template. */
-extern char *wtc_key_glob(const WtcTemplate *tpl);
-
 /* The text of a name; NULL: it is none that wtcache could have made. */
 extern char *wtc_key_text(WtcSpan name);
 

@@ -25,6 +25,7 @@
 
 #include "capture/settings.h"
 #include "capture/template.h"
+#include "change/batch.h"
 #include "executor/execdesc.h"
 #include "nodes/execnodes.h"
 #include "utils/rel.h"
@@ -56,6 +57,12 @@ typedef struct WtcAttachment
 	AttrNumber *columns;
 	TupleDesc	image_desc;		/* of the columns; NULL when all */
 	FmgrInfo   *outputs;		/* by attribute number - 1 */
+
+	/* what keys and sets are called, with these prefixes; see image.c */
+	char	   *key_prefix;
+	char	   *tag_prefix;
+	WtcSpan		keys;
+	WtcSpan		sets;
 
 	/* no image can be made: rows are deleted from the cache, and why */
 	const char *no_images;

@@ -400,3 +400,115 @@ wtc_spread_ttl(WtcOperation *op)
 	op->ttl_ms -= op->ttl_ms * wtc_ttl_jitter * (hash >> 16) /
 		(UINT64CONST(100) << 16);
 }
+
+/*
+ * Patterns
+ */
+
+static void
+append_escaped(StringInfo buf, const char *text)
+{
+	for (const char *c = text; *c; c++)
+	{
+		if (strchr("*?[]\\", *c) != NULL)
+			appendStringInfoChar(buf, '\\');
+		appendStringInfoChar(buf, *c);
+	}
+}
+
+static void
+append_glob(StringInfo buf, const WtcTemplate *tpl)
+{
+	append_escaped(buf, wtc_key_prefix);
+	for (int i = 0; i < tpl->nparts; i++)
+	{
+		if (tpl->parts[i].attno == 0)
+			append_escaped(buf, tpl->parts[i].literal);
+		else
+			appendStringInfoChar(buf, '*');
+	}
+}
+
+char *
+wtc_key_glob(const WtcTemplate *tpl)
+{
+	StringInfoData buf;
+	WtcSpan		pattern;
+
+	initStringInfo(&buf);
+	append_glob(&buf, tpl);
+	if (!wtc_to_utf8(buf.data, buf.len, &pattern))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+				 errmsg("key template \"%s\" cannot be written in UTF-8",
+						tpl->text)));
+	return pnstrdup(pattern.data, pattern.len);
+}
+
+/* The pattern of the sets of all tags. */
+static WtcSpan
+sets_glob(void)
+{
+	StringInfoData buf;
+	WtcSpan		pattern;
+
+	initStringInfo(&buf);
+	append_escaped(&buf, wtc_key_prefix);
+	append_escaped(&buf, wtc_tag_prefix);
+	appendStringInfoChar(&buf, '*');
+	/* then there is no tag, either */
+	if (!wtc_to_utf8(buf.data, buf.len, &pattern))
+		pattern = (WtcSpan)
+	{
+		"*", 1
+	};
+	return pattern;
+}
+
+static void
+make_patterns(WtcAttachment *att)
+{
+	MemoryContext old;
+	char	   *keys;
+
+	if (att->key_prefix != NULL &&
+		strcmp(att->key_prefix, wtc_key_prefix) == 0 &&
+		strcmp(att->tag_prefix, wtc_tag_prefix) == 0)
+		return;
+	att->key_prefix = NULL;
+	old = MemoryContextSwitchTo(att->cxt);
+	keys = wtc_key_glob(att->key);
+	att->keys.data = keys;
+	att->keys.len = strlen(keys);
+	att->sets = sets_glob();
+	att->tag_prefix = pstrdup(wtc_tag_prefix);
+	att->key_prefix = pstrdup(wtc_key_prefix);
+	MemoryContextSwitchTo(old);
+}
+
+/* The pattern, as what it does not share with a string that it matches. */
+static WtcPattern
+pattern_beside(WtcSpan pattern, WtcSpan string)
+{
+	WtcPattern	result = {0};
+
+	while (result.shared < Min(pattern.len, string.len) &&
+		   pattern.data[result.shared] == string.data[result.shared])
+		result.shared++;
+	result.rest.data = pattern.data + result.shared;
+	result.rest.len = pattern.len - result.shared;
+	return result;
+}
+
+void
+wtc_render_patterns(WtcAttachment *att, WtcOperation *op)
+{
+	if (att != NULL)
+	{
+		make_patterns(att);
+		op->keys = pattern_beside(att->keys, op->key);
+	}
+	if (op->tags.count > 0)
+		op->sets = pattern_beside(att != NULL ? att->sets : sets_glob(),
+								  wtc_list_first(&op->tags));
+}

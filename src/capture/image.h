@@ -45,6 +45,15 @@ extern WtcImage wtc_render_image(WtcAttachment *att, TupleTableSlot *slot,
  */
 extern void wtc_spread_ttl(WtcOperation *op);
 
+/* A pattern for SCAN that matches every name of the template. */
+extern char *wtc_key_glob(const WtcTemplate *tpl);
+
+/*
+ * Fills in the patterns of an operation that stores a row, or (NULL) something
+ * else, which has none for its key.
+ */
+extern void wtc_render_patterns(WtcAttachment *att, WtcOperation *op);
+
 /* The tags that a row invalidates, complete; rendered one by one. */
 extern bool wtc_render_invalidated(WtcAttachment *att, int i,
 								   TupleTableSlot *slot, WtcSpan *tag);

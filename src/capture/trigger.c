@@ -131,6 +131,7 @@ store_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
 	{
 		wtc_spread_ttl(&change.op);
 		change.op.tags = row->tags;
+		wtc_render_patterns(att, &change.op);
 	}
 	else
 	{

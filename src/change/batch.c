@@ -91,6 +91,26 @@ get_list(WtcCursor *cursor, WtcList *list)
 	return true;
 }
 
+static bool
+get_pattern(WtcCursor *cursor, uint32 len, WtcPattern * pattern)
+{
+	uint64		shared;
+
+	if (!wtc_get_number(cursor, &shared) || shared > len)
+		return false;
+	pattern->shared = (uint32) shared;
+	return wtc_get_string(cursor, &pattern->rest);
+}
+
+/* What all operations that store something end with. */
+static bool
+get_stored(WtcCursor *cursor, WtcOperation *op)
+{
+	return get_list(cursor, &op->tags) && get_list(cursor, &op->removed) &&
+		get_pattern(cursor, op->key.len, &op->keys) &&
+		get_pattern(cursor, wtc_list_first(&op->tags).len, &op->sets);
+}
+
 bool
 wtc_batch_open(WtcCursor *cursor, const char *data, size_t len)
 {
@@ -121,15 +141,13 @@ wtc_get_operation(WtcCursor *cursor, WtcOperation *op)
 		case WTC_OP_SET:
 			if (!wtc_get_number(cursor, &op->ttl_ms) ||
 				!wtc_get_string(cursor, &op->value) ||
-				!get_list(cursor, &op->tags) ||
-				!get_list(cursor, &op->removed))
+				!get_stored(cursor, op))
 				return false;
 			break;
 		case WTC_OP_HASH:
 			if (!wtc_get_number(cursor, &op->ttl_ms) ||
 				!get_list(cursor, &op->fields) ||
-				!get_list(cursor, &op->tags) ||
-				!get_list(cursor, &op->removed))
+				!get_stored(cursor, op))
 				return false;
 			break;
 		default:
@@ -137,6 +155,22 @@ wtc_get_operation(WtcCursor *cursor, WtcOperation *op)
 	}
 	op->whole.len = (uint32) (cursor->p - op->whole.data);
 	return true;
+}
+
+static void
+put_pattern(StringInfo buf, const WtcPattern * pattern)
+{
+	wtc_put_number(buf, pattern->shared);
+	wtc_put_string(buf, pattern->rest.data, pattern->rest.len);
+}
+
+static void
+put_stored(StringInfo buf, const WtcOperation *op)
+{
+	wtc_put_list(buf, &op->tags);
+	wtc_put_list(buf, &op->removed);
+	put_pattern(buf, &op->keys);
+	put_pattern(buf, &op->sets);
 }
 
 void
@@ -154,14 +188,12 @@ wtc_put_operation(StringInfo buf, const WtcOperation *op)
 		case WTC_OP_SET:
 			wtc_put_number(buf, op->ttl_ms);
 			wtc_put_string(buf, op->value.data, op->value.len);
-			wtc_put_list(buf, &op->tags);
-			wtc_put_list(buf, &op->removed);
+			put_stored(buf, op);
 			break;
 		case WTC_OP_HASH:
 			wtc_put_number(buf, op->ttl_ms);
 			wtc_put_list(buf, &op->fields);
-			wtc_put_list(buf, &op->tags);
-			wtc_put_list(buf, &op->removed);
+			put_stored(buf, op);
 			break;
 	}
 }
@@ -182,6 +214,17 @@ wtc_put_deletion(StringInfo buf, const char *op, size_t len)
 	appendStringInfoCharMacro(buf, (char) WTC_OP_DELETE);
 	wtc_put_string(buf, parts.key.data, parts.key.len);
 	wtc_put_list(buf, &parts.removed);
+}
+
+WtcSpan
+wtc_list_first(const WtcList *list)
+{
+	WtcCursor	cursor = wtc_list_cursor(list);
+	WtcSpan		first = {0};
+
+	if (list->count > 0)
+		(void) wtc_get_string(&cursor, &first);
+	return first;
 }
 
 bool

@@ -9,17 +9,21 @@
  *
  *	  batch     := '2' operation*
  *	  operation := 'd' key                      list(removed)
- *	             | 's' key ttl string           list(tags) list(removed)
- *	             | 'h' key ttl list(f, v, ...)  list(tags) list(removed)
+ *	             | 's' key ttl string           stored
+ *	             | 'h' key ttl list(f, v, ...)  stored
  *	             | 't' tag
+ *	  stored    := list(tags) list(removed) pattern(keys) pattern(sets)
+ *	  pattern   := shared string
  *	  string, key, tag := length bytes
  *	  list      := count string*
- *	  length, count, ttl := number, five bits a digit, low ones first: the
+ *	  length, count, ttl, shared := number, five bits a digit, low ones first: the
  *		characters from '0' to 'O', and from 'P' to 'o' where another follows
  *
  * 'd' deletes, 's' stores a string, 'h' a hash, 't' invalidates a tag.  ttl is
  * in milliseconds.  removed names the tags that the key has left.  Keys and
- * tags are complete names in Redis, in UTF-8.  All the 't' come first.
+ * tags are complete names in Redis, in UTF-8.  All the 't' come first.  The
+ * patterns are those that the key was made by, and that the sets of all tags have;
+ * shared bytes are not repeated: they are those of the key, and of the first tag.
  *
  * Writing appends to a StringInfo and may raise an error (out of memory).
  * Reading allocates nothing, raises nothing, and never looks past the end,
@@ -62,6 +66,16 @@ typedef struct WtcList
 	WtcSpan		bytes;
 } WtcList;
 
+/*
+ * A glob pattern as Redis has them: what it begins with like another string, and
+ * what follows.  Nothing of either: there is none.
+ */
+typedef struct WtcPattern
+{
+	uint32		shared;
+	WtcSpan		rest;
+}			WtcPattern;
+
 /* An operation, taken apart; points into the batch. */
 typedef struct WtcOperation
 {
@@ -72,6 +86,8 @@ typedef struct WtcOperation
 	WtcList		fields;			/* 'h': names and values by turns */
 	WtcList		tags;
 	WtcList		removed;
+	WtcPattern	keys;			/* matches key, and those made like it */
+	WtcPattern	sets;			/* matches the sets of all tags */
 	WtcSpan		whole;			/* all its bytes */
 } WtcOperation;
 
@@ -130,6 +146,9 @@ wtc_operation_stores(const WtcOperation *op)
 {
 	return op->kind == WTC_OP_SET || op->kind == WTC_OP_HASH;
 }
+
+/* The first string of a list; empty if there is none. */
+extern WtcSpan wtc_list_first(const WtcList *list);
 
 /* Does the list hold this string? */
 extern bool wtc_list_has(const WtcList *list, WtcSpan string);

@@ -12,6 +12,7 @@
 #include "guc.h"
 #include "push/exchange.h"
 #include "push/link.h"
+#include "push/patterns.h"
 #include "push/request.h"
 #include "redis/resp.h"
 #include "redis/script.h"
@@ -385,6 +386,11 @@ wtc_exchange_chunk(WtcChunk *chunk, const char *token, int64 deadline_us,
 			.chunk = chunk
 		};
 		said->status = exchange(&x, len, deadline_us, &sent);
+		if (said->status != WTC_OK || x.refused || x.denied != WTC_OK ||
+			x.failed != WTC_OK)
+			wtc_patterns_forget();
+		else
+			wtc_patterns_keep();
 		if (said->status != WTC_OK)
 			return sent ? WTC_TURN_DOUBT : WTC_TURN_FAILED;
 		if (!x.noscript)

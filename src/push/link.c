@@ -17,6 +17,7 @@
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "push/link.h"
+#include "push/patterns.h"
 #include "redis/words.h"
 #include "shared/breaker.h"
 #include "shared/failures.h"
@@ -158,6 +159,7 @@ open_connection(void)
 		on_proc_exit(close_at_exit, (Datum) 0);
 		exit_registered = true;
 	}
+	wtc_patterns_forget();
 	pgstat_report_wait_start(wtc_wait_connect);
 	status = wtc_conn_open(&wtc_link, &ep, password,
 						   wtc_am_worker() ? "wtcache-worker" : "wtcache",

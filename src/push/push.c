@@ -31,6 +31,7 @@
 #include "miscadmin.h"
 #include "push/exchange.h"
 #include "push/link.h"
+#include "push/patterns.h"
 #include "push/push.h"
 #include "push/token.h"
 #include "redis/words.h"
@@ -172,6 +173,8 @@ get_token(int64 deadline_us, uint64 *token, bool *strange, WtcStatus *status)
 		wtc_token_doubt(*token);
 		return WTC_TURN_FAILED;
 	}
+	/* what Redis has lost before this WATCH is not known */
+	wtc_patterns_forget();
 	*status = wtc_conn_watch(&wtc_link, deadline_us, wtc_link_told_to_stop);
 	if (*status != WTC_OK)
 		return WTC_TURN_FAILED;

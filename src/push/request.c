@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "push/patterns.h"
 #include "push/prune.h"
 #include "push/request.h"
 #include "push/token.h"
@@ -25,6 +26,11 @@
 /* "timeline lsn " before a key in the journal */
 #define JOURNAL_ROOM	40
 
+/* SADD and the name of the set before a pattern, and what goes with that */
+#define PATTERN_ROOM	(WTC_RESP_HEAD + WTC_RESP_BOUND(4) + \
+						 WTC_RESP_BOUND(sizeof(WTC_KEY_PATTERNS)) + \
+						 WTC_RESP_BOUND(0))
+
 /* Argument that is a literal. */
 #define PUT(p, literal) wtc_resp_arg((p), (literal), sizeof(literal) - 1)
 
@@ -39,6 +45,12 @@ wtc_request_bytes(const WtcOperation *op)
 {
 	uint32		uses = op->tags.count + op->removed.count;
 	size_t		key = WTC_RESP_BOUND(op->key.len);
+	size_t		patterns = 0;
+
+	if (wtc_operation_stores(op))
+		patterns += PATTERN_ROOM + op->keys.shared + op->keys.rest.len;
+	if (op->tags.count > 0)
+		patterns += PATTERN_ROOM + op->sets.shared + op->sets.rest.len;
 
 	/*
 	 * The key stands in UNLINK, SET or HSET, PEXPIRE, the journal and once
@@ -48,6 +60,7 @@ wtc_request_bytes(const WtcOperation *op)
 	return (4 + uses) * key + JOURNAL_ROOM +
 		WTC_RESP_BOUND(op->value.len) +
 		op->fields.bytes.len + op->fields.count * WTC_RESP_BOUND(0) +
+		patterns +
 		4 * (op->tags.bytes.len + op->removed.bytes.len) +
 		4 * uses * WTC_RESP_BOUND(0) +
 		(3 + 4 * uses) * (WTC_RESP_HEAD + NAME_ROOM + 2 * NUMBER_ROOM);
@@ -57,10 +70,10 @@ int
 wtc_request_commands(int items, int uses)
 {
 	/*
-	 * SET or HSET, PEXPIRE; SADD, two PEXPIRE, prune.lua; the others are one
-	 * of each
+	 * SET or HSET, PEXPIRE, two patterns; SADD, two PEXPIRE, prune.lua; the
+	 * others are one of each
 	 */
-	return 2 * items + 4 * uses + 4;
+	return 4 * items + 4 * uses + 4;
 }
 
 /* Begins a command, and remembers what it is about. */
@@ -198,6 +211,7 @@ write_tag(Writer *w, int t)
 {
 	WtcChunk   *chunk = w->chunk;
 	WtcTag	   *tag = &chunk->tags[t];
+	WtcSpan		values = {WTC_KEY_VALUES, sizeof(WTC_KEY_VALUES) - 1};
 	uint64		life_ms = 0;
 	int			n = 0;
 
@@ -226,11 +240,37 @@ write_tag(Writer *w, int t)
 		if (takes_part(tag, item))
 			put_span(w, item->op.key);
 	}
-	if (tag->left)
+	/* what has no time to live is not evicted before what it is about */
+	if (tag->left || wtc_span_equal(tag->name, values))
 		return;
 	/* a set that has no time to live gets one; one that has, only a longer */
 	write_expiry(w, t, life_ms, "NX", 2);
 	write_expiry(w, t, life_ms, "GT", 2);
+}
+
+static void
+write_pattern(Writer *w, const WtcPattern * pattern, WtcSpan string)
+{
+	if (!wtc_pattern_is_new(pattern, string))
+		return;
+	begin(w, WTC_COMMAND_PLAIN, 0, 3);
+	w->p = PUT(w->p, "SADD");
+	w->p = PUT(w->p, WTC_KEY_PATTERNS);
+	w->p = wtc_resp_prefix(w->p, '$', pattern->shared + pattern->rest.len);
+	memcpy(w->p, string.data, pattern->shared);
+	w->p += pattern->shared;
+	memcpy(w->p, pattern->rest.data, pattern->rest.len);
+	w->p += pattern->rest.len;
+	*w->p++ = '\r';
+	*w->p++ = '\n';
+}
+
+/* How to find what the item stores, if all of the cache is to be emptied. */
+static void
+write_patterns(Writer *w, const WtcOperation *op)
+{
+	write_pattern(w, &op->keys, op->key);
+	write_pattern(w, &op->sets, wtc_list_first(&op->tags));
 }
 
 static void
@@ -315,6 +355,7 @@ wtc_request_write(WtcChunk *chunk, const char *token, bool journal)
 	Writer		w = {.chunk = chunk,.p = chunk->request};
 
 	chunk->ncommands = 0;
+	wtc_patterns_begin(token);
 	w.p = wtc_resp_begin(w.p, 1);
 	w.p = PUT(w.p, "MULTI");
 	write_invalidations(&w, token);
@@ -331,8 +372,10 @@ wtc_request_write(WtcChunk *chunk, const char *token, bool journal)
 	}
 	for (int i = 0; i < chunk->nitems; i++)
 	{
-		if (is_live_store(&chunk->items[i]))
-			write_value(&w, i);
+		if (!is_live_store(&chunk->items[i]))
+			continue;
+		write_patterns(&w, &chunk->items[i].op);
+		write_value(&w, i);
 	}
 	for (int t = 0; t < chunk->ntags; t++)
 	{

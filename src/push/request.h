@@ -7,7 +7,7 @@
  *	  EVALSHA forget.lua				the tags to invalidate
  *	  UNLINK							keys to delete, and hashes to replace
  *	  SREM, SADD, PEXPIRE				tags that keys leave, and are put under
- *	  SET, HSET, PEXPIRE				values
+ *	  SADD, SET, HSET, PEXPIRE			values; patterns, before the first of each
  *	  EVALSHA prune.lua					now and then
  *	  RPUSH								the journal, where there is one
  *	  EXEC

@@ -2,7 +2,10 @@
 --
 --   ARGV[1]  cursor, 0 to begin with
 --   ARGV[2]  the token that must hold
---   ARGV[3]  glob pattern of the keys that may be wtcache's
+--   ARGV[3]  glob pattern of the keys that may be wtcache's; empty: those of what
+--            wtcache.set() has stored
+--
+-- A pattern is forgotten once it is done, and so are those keys.
 --
 -- What wtcache stores has a time to live, so what has none belongs to another
 -- application and stays; so do the keys by which wtcache keeps order, but for
@@ -13,7 +16,13 @@
 if redis.call('GET', 'wtcache:token') ~= ARGV[2] then
   return {-1, 0}
 end
-local r = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[3], 'COUNT', 500)
+local r
+if ARGV[3] == '' then
+  local keys = redis.call('SPOP', 'wtcache:values', 500)
+  r = {#keys > 0 and '1' or '0', keys}
+else
+  r = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[3], 'COUNT', 500)
+end
 local gone = {}
 for _, key in ipairs(r[2]) do
   if string.sub(key, 1, 8) == 'wtcache:' then
@@ -29,5 +38,8 @@ for _, key in ipairs(r[2]) do
 end
 if #gone > 0 then
   redis.call('UNLINK', unpack(gone))
+end
+if r[1] == '0' and ARGV[3] ~= '' then
+  redis.call('SREM', 'wtcache:patterns', ARGV[3])
 end
 return {r[1], #gone}

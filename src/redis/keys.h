@@ -24,4 +24,12 @@
  */
 #define WTC_KEY_JOURNAL		"wtcache:journal"
 
+/*
+ * Sets of what has been stored, for emptying the cache: the glob patterns of the
+ * keys of rows and of the sets of tags, and the keys that wtcache.set() has
+ * stored.  An empty pattern says that the patterns are complete.
+ */
+#define WTC_KEY_PATTERNS	"wtcache:patterns"
+#define WTC_KEY_VALUES		"wtcache:values"
+
 #endif							/* WTC_REDIS_KEYS_H */

@@ -1,7 +1,7 @@
 -- take.lua: sets this server's token and, in the same step, looks how far Redis
 -- has come.  From then on no older request can take effect.
 --
---   KEYS[1..3]  token, position, journal
+--   KEYS[1..5]  token, position, journal, patterns, values
 --   ARGV[1]  system identifier of the PostgreSQL server
 --   ARGV[2]  its timeline
 --   ARGV[3]  when it began to write
@@ -50,6 +50,11 @@ end
 if type(try('LLEN', KEYS[3])) == 'table' then
   redis.call('UNLINK', KEYS[3])
   position[4] = false
+end
+for _, set in ipairs({KEYS[4], KEYS[5]}) do
+  if type(try('SCARD', set)) == 'table' then
+    redis.call('UNLINK', set)
+  end
 end
 
 -- INFO may be forbidden to us

@@ -38,6 +38,9 @@
 #include "worker/wal.h"
 #include "worker/worker.h"
 
+/* How many keys take.lua is given. */
+#define TAKE_KEYS	5
+
 /* What take.lua answers. */
 enum
 {
@@ -275,6 +278,85 @@ delete_matching(const char *pattern, uint64 *deleted)
 }
 
 /*
+ * The patterns that are kept in Redis are complete from now on: nothing is there, or
+ * nothing that would have to be found.
+ */
+static WtcStatus
+begin_patterns(void)
+{
+	const char *args[] = {"SADD", WTC_KEY_PATTERNS, ""};
+	WtcAnswer	answer;
+
+	return wtc_command(lengthof(args), args, &answer);
+}
+
+/* Have all patterns been kept? */
+static WtcStatus
+know_patterns(bool *known)
+{
+	const char *args[] = {"SISMEMBER", WTC_KEY_PATTERNS, ""};
+	WtcAnswer	answer;
+	WtcStatus	status = wtc_command(lengthof(args), args, &answer);
+
+	*known = status == WTC_OK && answer.n == 1 &&
+		strcmp(answer.text[0], "1") == 0;
+	return status;
+}
+
+/* Deletes what each pattern matches, and the pattern. */
+static WtcStatus
+delete_patterns(uint64 *deleted)
+{
+	const char *args[] = {"SRANDMEMBER", WTC_KEY_PATTERNS, "2"};
+	WtcStatus	status = WTC_OK;
+
+	while (status == WTC_OK)
+	{
+		WtcAnswer	answer;
+		const char *pattern = NULL;
+
+		status = wtc_command(lengthof(args), args, &answer);
+		for (int i = 0; status == WTC_OK && i < answer.n; i++)
+		{
+			if (answer.text[i][0] != '\0')
+				pattern = answer.text[i];
+		}
+		if (pattern == NULL)
+			break;
+		status = delete_matching(pattern, deleted);
+	}
+	return status;
+}
+
+/*
+ * Deletes what wtcache has stored, and what of its own is not kept.  Where it is
+ * not known what that is, anything may be.
+ */
+static WtcStatus
+delete_stored(uint64 *deleted)
+{
+	bool		known = false;
+	WtcStatus	status = WTC_OK;
+
+	if (wtc_cold_pattern[0] != '\0')
+		status = delete_matching(wtc_cold_pattern, deleted);
+	else
+	{
+		status = know_patterns(&known);
+		if (status == WTC_OK)
+			status = known ? delete_patterns(deleted) :
+				delete_matching("*", deleted);
+		if (status == WTC_OK && !known)
+			status = begin_patterns();
+	}
+	if (status == WTC_OK)
+		status = delete_matching("", deleted);
+	if (status == WTC_OK)
+		status = delete_matching("wtcache:*", deleted);
+	return status;
+}
+
+/*
  * Redis is closed to the backends meanwhile, so what they commit is replayed,
  * and opened again under another token: a push that is in doubt by then could
  * be executed later under the former one.  The position is that of before until
@@ -299,9 +381,7 @@ go_cold(WtcColdReason reason)
 	else
 		stranded = mark < lsn;
 	wtc_wal_flush(lsn);
-	status = delete_matching(wtc_cold_pattern, &deleted);
-	if (status == WTC_OK)
-		status = delete_matching("wtcache:*", &deleted);
+	status = delete_stored(&deleted);
 	if (status == WTC_OK)
 		status = wtc_journal_begin(false);
 	if (status != WTC_OK)
@@ -377,7 +457,8 @@ set_token(bool fresh, WtcAnswer *answer, bool *kept)
 	bool		watched = !fresh && number != 0 &&
 	strcmp(wtc_link.watched, token) == 0;
 	const char *args[] = {
-		WTC_KEY_TOKEN, WTC_KEY_POSITION, WTC_KEY_JOURNAL,
+		WTC_KEY_TOKEN, WTC_KEY_POSITION, WTC_KEY_JOURNAL, WTC_KEY_PATTERNS,
+		WTC_KEY_VALUES,
 		text_of(GetSystemIdentifier()), text_of(GetWALInsertionTimeLine()),
 		NULL, token, told ? "2" : wtc_token_was_set() ? "0" : "1"
 	};
@@ -386,7 +467,7 @@ set_token(bool fresh, WtcAnswer *answer, bool *kept)
 	/* the server that has Redis so far must find that this one has come later */
 	if (told || !wtc_token_was_set())
 		wtc_token_start();
-	args[5] = text_of(wtc_token_started());
+	args[TAKE_KEYS + 2] = text_of(wtc_token_started());
 	do
 	{
 		if (!pg_strong_random(&number, sizeof(number)))
@@ -399,7 +480,7 @@ set_token(bool fresh, WtcAnswer *answer, bool *kept)
 	{
 		WtcFencedAnswer fenced;
 
-		status = wtc_eval_fenced(wtc_take_text, 3, lengthof(args), args,
+		status = wtc_eval_fenced(wtc_take_text, TAKE_KEYS, lengthof(args), args,
 								 &fenced);
 		if (status != WTC_OK && status != WTC_FAIL_OOM)
 			return status;
@@ -407,7 +488,7 @@ set_token(bool fresh, WtcAnswer *answer, bool *kept)
 		*answer = fenced.answer;
 	}
 	if (!*kept)
-		status = wtc_eval(wtc_take_text, 3, lengthof(args), args, answer);
+		status = wtc_eval(wtc_take_text, TAKE_KEYS, lengthof(args), args, answer);
 	if (status == WTC_OK && answer->n != SAYS_COUNT && answer->n != 2)
 		return WTC_FAIL_PROTOCOL;
 	return status;
@@ -435,6 +516,8 @@ adopt(const Position *p, XLogRecPtr start)
 	wtc_wal_flush(start);
 	if (status == WTC_OK)
 		status = wtc_journal_begin(p->journaled);
+	if (status == WTC_OK && !p->any)
+		status = begin_patterns();
 	if (status == WTC_OK)
 		status = store(start, &refused);
 	if (status == WTC_OK && refused)

@@ -86,6 +86,17 @@ wtc_prune_note(WtcSpan tag, uint64 hash, uint64 added, uint64 ttl_ms)
 {
 }
 
+void
+wtc_patterns_begin(const char *token)
+{
+}
+
+bool
+wtc_pattern_is_new(const WtcPattern *pattern, WtcSpan string)
+{
+	return pattern->shared + pattern->rest.len > 0;
+}
+
 /* comparing all members with all is dear in a long list */
 #define FEW		32
 
@@ -123,6 +134,19 @@ check_list(const WtcList *list, bool belongs, const char *begin,
 	CHECK(n == list->count);
 }
 
+static void
+check_pattern(const WtcPattern *pattern, bool belongs, WtcSpan string,
+			  const char *begin, const char *end)
+{
+	if (!belongs)
+	{
+		CHECK(pattern->shared == 0 && pattern->rest.len == 0);
+		return;
+	}
+	CHECK(pattern->shared <= string.len);
+	check_inside(pattern->rest, begin, end);
+}
+
 /* Everything in an operation lies in it, and what it has not is empty. */
 static void
 check_operation(const WtcOperation *op, const char *begin, const char *end)
@@ -146,6 +170,9 @@ check_operation(const WtcOperation *op, const char *begin, const char *end)
 	check_list(&op->fields, is_hash, begin, end);
 	check_list(&op->tags, is_set || is_hash, begin, end);
 	check_list(&op->removed, !is_tag, begin, end);
+	check_pattern(&op->keys, is_set || is_hash, op->key, begin, end);
+	check_pattern(&op->sets, is_set || is_hash, wtc_list_first(&op->tags),
+				  begin, end);
 }
 
 static bool
@@ -153,6 +180,13 @@ same_list(const WtcList *a, const WtcList *b)
 {
 	return a->count == b->count &&
 		(a->bytes.len == 0 || wtc_span_equal(a->bytes, b->bytes));
+}
+
+static bool
+same_pattern(const WtcPattern *a, const WtcPattern *b)
+{
+	return a->shared == b->shared && a->rest.len == b->rest.len &&
+		(a->rest.len == 0 || wtc_span_equal(a->rest, b->rest));
 }
 
 static void
@@ -166,6 +200,15 @@ check_same(const WtcOperation *a, const WtcOperation *b)
 	CHECK(same_list(&a->fields, &b->fields));
 	CHECK(same_list(&a->tags, &b->tags));
 	CHECK(same_list(&a->removed, &b->removed));
+	CHECK(same_pattern(&a->keys, &b->keys));
+	CHECK(same_pattern(&a->sets, &b->sets));
+}
+
+static void
+put_pattern(StringInfo buf, const WtcPattern *pattern)
+{
+	wtc_put_number(buf, pattern->shared);
+	wtc_put_string(buf, pattern->rest.data, pattern->rest.len);
 }
 
 /* As pending.c writes it. */
@@ -186,6 +229,10 @@ put_operation(StringInfo buf, const WtcOperation *op)
 		wtc_put_list(buf, &op->tags);
 	}
 	wtc_put_list(buf, &op->removed);
+	if (op->kind == WTC_OP_DELETE)
+		return;
+	put_pattern(buf, &op->keys);
+	put_pattern(buf, &op->sets);
 }
 
 static void

@@ -65,18 +65,23 @@ sub named
 	return $code . 'n' . number($xid) . number($lsn) . escaped($batch);
 }
 
+# what the pattern shares, and what not
+sub pattern { return number($_[0]) . text($_[1]); }
+
+my $none = pattern(0, '') x 2;
 my $tag = 't' . text('tag:products');
 my $delete = 'd' . text('products:1') . list();
 my $delete_tagged = 'd' . text('products:1') . list('tag:a', 'tag:b');
 my $image =
   '{"id":1,"name":"Product 1","price":1.99,"description":"' . 'x' x 200 . '"}';
 my $set = 's' . text('products:1') . number(3_600_000) . text($image)
-  . list('tag:products', 'tag:shop:7') . list('tag:shop:6');
-my $set_plain = 's' . text('k') . number(0) . text('') . list() . list();
+  . list('tag:products', 'tag:shop:7') . list('tag:shop:6')
+  . pattern(9, '*') . pattern(4, '*');
+my $set_plain = 's' . text('k') . number(0) . text('') . list() . list() . $none;
 my $hash = 'h' . text('products:2') . number(60_000)
-  . list('id', '2', 'name', "\xc3\xa9", 'note', '') . list('t') . list();
+  . list('id', '2', 'name', "\xc3\xa9", 'note', '') . list('t') . list() . pattern(10, '') . pattern(1, '\\**');
 my $utf8 = 's' . text("\xe6\x97\xa5\xe6\x9c\xac:~1") . number(1) . text("~\xc3\xa9 \0 ~~")
-  . list("t~\xff") . list();
+  . list("t~\xff") . list() . pattern(3, "\\[*") . pattern(0, '*');
 my %message = (
 	'good-empty' => own('2'),
 	'good-tag' => own("2$tag"),
@@ -89,17 +94,17 @@ my %message = (
 	'good-all' => own("2$tag$delete$set$hash$set_plain$delete_tagged"),
 	'good-many' => own('2' . join '',
 		map { 's' . text("k:$_") . number($_ * 1000) . text("v$_")
-			  . list("t:$_") . list() } 1 .. 120),
+			  . list("t:$_") . list() . pattern(2, '*') . pattern(2, '*') } 1 .. 120),
 	'good-many-large' => own('2' . join '',
-		map { 's' . text("k$_") . number(~0 - 100_000) . text('') . list() . list() }
+		map { 's' . text("k$_") . number(~0 - 100_000) . text('') . list() . list() . $none }
 		  1 .. 120),
 	'good-tags' => own('2s' . text('k') . number(1) . text('v')
-		  . list(map { "t:$_" } 1 .. 256) . list(map { "r:$_" } 1 .. 200)),
+		  . list(map { "t:$_" } 1 .. 256) . list(map { "r:$_" } 1 .. 200) . $none),
 	'good-named' => named(741, 0x1_2345_6789, "2$set"),
 	'good-carried' => named(741, 0x1_2345_9999, "2$tag"),
 	'good-spilled' => named(3, 1, "2$tag$delete"),
 	'good-limits' => named(0xffffffff, ~0, '2s' . text('k') . number(~0) . text('v')
-		  . list() . list()),
+		  . list() . list() . $none),
 	'bad-nothing' => '',
 	'bad-code' => 'x' x 21,
 	'bad-code-only' => $code,
@@ -122,6 +127,13 @@ my %message = (
 	'bad-kind' => own('2x' . text('k')),
 	'bad-cut' => own('2' . substr($set, 0, -1)),
 	'bad-cut-key' => own('2s' . number(100) . 'short'),
+	'bad-shared' => own('2s' . text('k') . number(1) . text('v') . list() . list()
+		  . pattern(2, '*') . pattern(0, '')),
+	'bad-shared-tag' => own('2s' . text('k') . number(1) . text('v') . list('t') . list()
+		  . pattern(1, '*') . pattern(2, '')),
+	'bad-shared-none' => own('2s' . text('k') . number(1) . text('v') . list() . list()
+		  . pattern(1, '*') . pattern(1, '')),
+	'bad-patterns' => own('2s' . text('k') . number(1) . text('v') . list() . list()),
 	'bad-length' => own('2d' . number(~0) . 'k' . list()),
 	'bad-length-32' => own('2d' . number(0x1_0000_0001) . 'k' . list()),
 	'bad-count' => own('2d' . text('k') . number(~0)),

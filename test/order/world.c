@@ -83,7 +83,7 @@
 int			wtc_batch_memory = 1024;
 int			wtc_breaker_cooldown = 1000;
 int			wtc_breaker_failures = 0;
-char	   *wtc_cold_pattern = "*";
+char	   *wtc_cold_pattern = "";
 int			wtc_connect_timeout = 50;
 bool		wtc_debug_hold_push = false;
 int			wtc_default_ttl = 3600;
@@ -1611,6 +1611,10 @@ encode(const Txn *t, StringInfo buf)
 		snprintf(value, sizeof(value), "%d", o->write);
 		op.value.data = value;
 		op.value.len = strlen(value);
+		if (o->kind == 's' || o->kind == 'h')
+			op.keys = (WtcPattern) {4, {"*", 1}};
+		if (op.tags.count > 0)
+			op.sets = (WtcPattern) {4, {"*", 1}};
 		if (o->kind == 'h')
 		{
 			char		field[8];

@@ -587,6 +587,7 @@ $node->safe_psql('postgres', q{
 	SELECT wtcache.attach('hashes', format => 'hash', tags => '{all}');
 	INSERT INTO hashes SELECT i, 'x' FROM generate_series(1, 1200) i;
 	SELECT wtcache.invalidate_tags('nothing');
+	SELECT wtcache.set('alone', '1');
 	SELECT wtcache.get('hashes:1');
 	SELECT wtcache.wait();
 	CALL wtcache.warm('hashes', batch_size => 500)});
@@ -615,7 +616,7 @@ is($node->stat('cold_starts'), 0, 'nothing was emptied');
 		'the token begins with system and timeline');
 	is(scalar split(/ /, $token), scalar @token, 'the token has the words that are documented');
 	is($redis->cli('pttl', $_), -1, "$_ has no time to live")
-	  foreach qw(wtcache:token wtcache:position wtcache:journal);
+	  foreach qw(wtcache:token wtcache:position wtcache:journal wtcache:patterns wtcache:values);
 	is_deeply([ sort split /\n/, $redis->cli('hkeys', 'wtcache:position') ],
 		[ sort keys %position ], 'the position has the fields that are documented');
 	is($redis->cli('hget', 'wtcache:position', 'system'), $word{system}, '... of this system');
@@ -656,7 +657,7 @@ is($node->stat('cold_starts'), 0, 'nothing was emptied');
 	is_deeply(\@strange, [],
 		'what Redis holds is in doc/reference.md, "Keys"');
 	foreach my $key (qw(hashes:1 tag:category:shoes wtcache:token wtcache:position
-		wtcache:journal wtcache:drains wtcache:drain:unique:tag:all))
+		wtcache:journal wtcache:patterns wtcache:values wtcache:drains wtcache:drain:unique:tag:all))
 	{
 		ok($all{$key}, "$key was among it");
 	}
@@ -675,8 +676,15 @@ is($node->stat('cold_starts'), 0, 'nothing was emptied');
 		'cold.lua: not under another token');
 	is(@{ $call->('cold.lua', 0, 0, $token, 'nothing') },
 		@{ reply_of('cold.lua') }, 'cold.lua: called as documented');
+	my $values = $redis->cli('scard', 'wtcache:values');
+	is_deeply($call->('cold.lua', 0, 0, $token, ''), [ 1, $values ],
+		'cold.lua: what wtcache.set() has stored');
+	is_deeply($call->('cold.lua', 0, 1, $token, ''), [ 0, 0 ], 'cold.lua: nothing more');
+	is($redis->cli('exists', 'alone', 'wtcache:values'), 0, 'cold.lua: it is gone');
 	is_deeply($call->('expel.lua', 2, 'none', 'either', 1, 2), [ 0, 0 ],
 		'expel.lua: called as documented');
+
+	$redis->cli('set', 'wtcache:values', 'no set');
 
 	my $entries = $redis->cli('llen', 'wtcache:journal');
 	my @trim = (2, 'wtcache:journal', 'wtcache:position');
@@ -686,12 +694,15 @@ is($node->stat('cold_starts'), 0, 'nothing was emptied');
 	is_deeply($call->('trim.lua', @trim, $token, 0, $entries - 1), [1],
 		'trim.lua: called as documented');
 
-	my @take = (3, qw(wtcache:token wtcache:position wtcache:journal), @word{@token[ 0 .. 2 ]});
+	my @take = (5, qw(wtcache:token wtcache:position wtcache:journal wtcache:patterns wtcache:values),
+		@word{@token[ 0 .. 2 ]});
 	$redis->cli('mset', map { $_, 'x' } @old);
 	$reply = $call->('take.lua', @take, $token, 0);
 	is(@$reply, @{ reply_of('take.lua') }, 'take.lua: called as documented');
 	is_deeply([ @$reply[ 0 .. 4 ] ], [ 'taken', $token, scalar @old, @word{qw(system timeline)} ],
 		'take.lua: what it has found');
+	is($redis->cli('exists', 'wtcache:values'), 0, 'take.lua: deletes what is no set');
+	is($redis->cli('scard', 'wtcache:patterns') > 1, 1, 'take.lua: keeps the patterns');
 	my $promoted = join ' ', $word{system}, $word{timeline} + 1, @word{@token[ 2, 3 ]};
 	my $later = join ' ', 1, 1, $word{ $token[2] } + 1, 1;
 	foreach ([ $promoted, 0, 'superseded' ], [ $promoted, 1, 'superseded' ], [ $promoted, 2, 'taken' ],
