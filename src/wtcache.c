@@ -164,7 +164,7 @@ _PG_init(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("wtcache must be loaded via \"shared_preload_libraries\""),
-				 errhint("Add wtcache to \"shared_preload_libraries\" in postgresql.conf and restart the server.")));
+				 errhint("Add wtcache to \"shared_preload_libraries\" in postgresql.conf and restart the server.  To do without it, DROP EXTENSION wtcache CASCADE, and SELECT pg_drop_replication_slot('wtcache'), which keeps WAL.")));
 
 	wtc_guc_init();
 	wtc_shmem_init();

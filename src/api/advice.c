@@ -187,7 +187,7 @@ about_wal(StringInfo buf)
 
 	if (wtc_worker_retained() == InvalidXLogRecPtr)
 	{
-		if (wtc_worker_pid() != 0)
+		if (wtc_worker_pid() != 0 && wtc_slot_wanted())
 			appendStringInfoString(line(buf), "There is no replication slot \"wtcache\", so the server may remove WAL that has not been replayed, and the cache would be emptied. Set \"wal_level\" to replica or logical, raise \"max_replication_slots\", and restart the server.");
 		return;
 	}

@@ -38,7 +38,10 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_cast.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
 #include "catalog/pg_trigger.h"
+#include "commands/extension.h"
 #include "schema/alter.h"
 #include "schema/ddl.h"
 #include "schema/drop.h"
@@ -53,6 +56,16 @@
 static ProcessUtility_hook_type prev_utility = NULL;
 static object_access_hook_type prev_object_access = NULL;
 
+/* Does a database lose the extension by this drop? */
+static bool
+takes_wtcache(Oid class, Oid object)
+{
+	if (class == DatabaseRelationId)
+		return wtc_prefix_claimed(object);
+	return class == ExtensionRelationId &&
+		object == get_extension_oid("wtcache", true);
+}
+
 static void
 object_access(ObjectAccessType access, Oid class, Oid object, int sub,
 			  void *arg)
@@ -64,6 +77,8 @@ object_access(ObjectAccessType access, Oid class, Oid object, int sub,
 	if (access == OAT_POST_CREATE && class == TriggerRelationId &&
 		OidIsValid(wtc_capture_function()))
 		wtc_trigger_created(object, st != NULL && st->own);
+	if (access == OAT_DROP && takes_wtcache(class, object))
+		wtc_xact_leaves();
 	if (access != OAT_DROP || (st != NULL && st->own) ||
 		(class != TriggerRelationId && class != RelationRelationId &&
 		 class != CastRelationId) ||

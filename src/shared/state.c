@@ -19,6 +19,7 @@ typedef struct State
 	pg_atomic_uint32 mode;		/* WtcMode */
 	pg_atomic_uint32 parked;
 	pg_atomic_uint64 retained;
+	pg_atomic_uint32 slot_wanted;	/* bool; written by any backend */
 	pg_atomic_uint32 link;		/* WtcStatus */
 	pg_atomic_uint64 link_since;	/* TimestampTz */
 	pg_atomic_uint64 cold_at;	/* TimestampTz */
@@ -47,6 +48,7 @@ wtc_state_attach(void *place, bool initialise)
 	pg_atomic_init_u32(&state->mode, wtc_mode);
 	pg_atomic_init_u32(&state->parked, 0);
 	pg_atomic_init_u64(&state->retained, 0);
+	pg_atomic_init_u32(&state->slot_wanted, true);
 	pg_atomic_init_u32(&state->link, 0);
 	pg_atomic_init_u64(&state->link_since, 0);
 	pg_atomic_init_u64(&state->cold_at, 0);
@@ -113,6 +115,18 @@ void
 wtc_worker_set_retained(XLogRecPtr lsn)
 {
 	pg_atomic_write_u64(&state->retained, lsn);
+}
+
+bool
+wtc_slot_wanted(void)
+{
+	return pg_atomic_read_u32(&state->slot_wanted) != 0;
+}
+
+void
+wtc_slot_set_wanted(bool wanted)
+{
+	pg_atomic_write_u32(&state->slot_wanted, wanted);
 }
 
 int

@@ -68,6 +68,14 @@ extern void wtc_worker_set_parked(int n);
 extern XLogRecPtr wtc_worker_retained(void);
 extern void wtc_worker_set_retained(XLogRecPtr lsn);
 
+/*
+ * Is a replication slot to keep WAL?  A database that wtcache leaves may be the
+ * last one that had it: then not, until there is something to push again.
+ * Callable on either side of the commit record.
+ */
+extern bool wtc_slot_wanted(void);
+extern void wtc_slot_set_wanted(bool wanted);
+
 /* How its last talk with Redis ended, a WtcStatus, and since when it has. */
 extern int	wtc_worker_link(TimestampTz *since);
 extern void wtc_worker_set_link(int status);

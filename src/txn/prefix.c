@@ -146,6 +146,27 @@ find_longer(const char *prefix)
 	return longer;
 }
 
+bool
+wtc_prefix_claimed(Oid database)
+{
+	Relation	settings = table_open(DbRoleSettingRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(settings, InvalidOid, false, NULL,
+										  0, NULL);
+	HeapTuple	tuple;
+	bool		claimed = false;
+
+	while (!claimed && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Oid			other;
+
+		claimed = prefix_of(settings, tuple, &other) != NULL &&
+			other == database;
+	}
+	systable_endscan(scan);
+	table_close(settings, AccessShareLock);
+	return claimed;
+}
+
 char *
 wtc_prefix_taken(void)
 {

@@ -35,6 +35,9 @@ extern bool wtc_key_of_other_database(const char *key);
  */
 extern void wtc_claim_prefix(void);
 
+/* Does a database have the keys with some prefix?  Then it has had tables. */
+extern bool wtc_prefix_claimed(Oid database);
+
 /*
  * An error if the statement gives a database a prefix that another one has; and
  * afterwards, that sessions look again.

@@ -72,6 +72,7 @@ typedef struct Xact
 	bool		marked;			/* the in-flight mark is published */
 	bool		spilled;		/* messages were written on the way */
 	bool		resolved;		/* COMMIT PREPARED has been run */
+	bool		leaves;			/* a database is without wtcache from here on */
 	bool		committed;		/* there is something to do after the commit */
 	uint64		messages;		/* how many have been written */
 	MemoryContext batch_cxt;	/* of what follows, or NULL */
@@ -104,6 +105,11 @@ mark_in_flight(void)
 {
 	if (!xact.marked)
 		wtc_inflight_publish(GetXLogInsertRecPtr());
+	if (!wtc_slot_wanted())
+	{
+		wtc_slot_set_wanted(true);
+		wtc_worker_wake();
+	}
 	xact.marked = true;
 	xact.messages++;
 }
@@ -200,6 +206,21 @@ flush_commit(void)
 		ForceSyncCommit();
 }
 
+/* The slot can go only once what is left has been pushed. */
+static void
+warn_of_slot(void)
+{
+	TimestampTz since;
+
+	if (wtc_worker_is_there() && wtc_worker_link(&since) == WTC_OK)
+		return;
+	ereport(WARNING,
+			(errcode(ERRCODE_OBJECT_IN_USE),
+			 errmsg("replication slot \"wtcache\" stays until Redis has been reached"),
+			 errdetail("It keeps WAL, without limit once wtcache is not in \"shared_preload_libraries\" any more."),
+			 errhint("Before you take it out see to it that the slot is gone; or drop it afterwards, by SELECT pg_drop_replication_slot('wtcache').")));
+}
+
 static void
 write_batches(void)
 {
@@ -258,6 +279,8 @@ pre_commit(void)
 	if (wtc_pending_any())
 		write_batches();
 	wtc_pending_seal(late_change);
+	if (xact.leaves)
+		warn_of_slot();
 }
 
 /*
@@ -311,6 +334,11 @@ hand_over_prepared(void)
 static void
 note_commit(void)
 {
+	if (xact.leaves)
+	{
+		wtc_slot_set_wanted(false);
+		wtc_worker_wake();
+	}
 	/* late changes may have come to nothing, in a subtransaction */
 	xact.committed = xact.resolved || xact.push != NULL ||
 		(leave() && xact.marked);
@@ -545,6 +573,12 @@ void
 wtc_xact_resolved(void)
 {
 	xact.resolved = true;
+}
+
+void
+wtc_xact_leaves(void)
+{
+	xact.leaves = true;
 }
 
 void

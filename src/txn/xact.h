@@ -25,4 +25,12 @@ extern WtcPushOutcome wtc_xact_outcome(void);
  */
 extern void wtc_xact_resolved(void);
 
+/*
+ * The current transaction takes wtcache from a database: by DROP EXTENSION or DROP
+ * DATABASE.  It may be the last one that had it, which no database can know of
+ * the others: the worker lets go of its slot until there is something to push
+ * again.
+ */
+extern void wtc_xact_leaves(void);
+
 #endif							/* WTC_TXN_XACT_H */

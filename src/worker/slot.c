@@ -108,6 +108,20 @@ wtc_slot_open(void)
 	publish();
 }
 
+void
+wtc_slot_drop(void)
+{
+	if (MyReplicationSlot == NULL)
+		return;
+	ReplicationSlotRelease();
+	ReplicationSlotDrop(SLOT_NAME, true);
+	publish();
+	ereport(LOG,
+			(errmsg("wtcache: replication slot \"%s\" dropped", SLOT_NAME),
+			 errdetail("The extension was dropped, and everything committed is in Redis."),
+			 errhint("It is made again with the next change to the cache of any database.")));
+}
+
 XLogRecPtr
 wtc_slot_position(void)
 {

@@ -19,6 +19,9 @@
  */
 extern void wtc_slot_open(void);
 
+/* Drops the slot that this process has, if it has one. */
+extern void wtc_slot_drop(void);
+
 /* Is there a slot, left from an earlier time perhaps? */
 extern bool wtc_slot_exists(void);
 

@@ -75,6 +75,7 @@
 #define NAP_MS			1
 
 static bool slot_opened = false;
+static bool slot_spared = false;	/* let go of since */
 static bool broken = false;		/* Redis has closed the connection */
 static bool lost = false;		/* ... during a round: it may be away, or not
 								 * take what it was sent */
@@ -244,6 +245,27 @@ reason_to_talk(int64 now)
 		wtc_replay_wanted() || wtc_round_wanted() || look_wanted(now);
 }
 
+/*
+ * Lets go of the slot when it is not wanted any more, and all is done; takes it
+ * again when there is something to push.  A backend says so when it has published
+ * its in-flight mark.
+ */
+static void
+mind_slot(void)
+{
+	if (slot_spared && wtc_slot_wanted())
+	{
+		slot_spared = false;
+		wtc_slot_open();
+	}
+	else if (!slot_spared && !wtc_slot_wanted() && !wtc_replay_wanted() &&
+			 wtc_worker_parked() == 0 && wtc_inflight_min() == PG_UINT64_MAX)
+	{
+		wtc_slot_drop();
+		slot_spared = true;
+	}
+}
+
 /* One turn; returns for how many milliseconds there is nothing to do, or -1. */
 static long
 turn(void)
@@ -259,6 +281,7 @@ turn(void)
 			return (long) ((retry_due - now) / 1000) + 1;
 		begin();
 	}
+	mind_slot();
 	if (now >= retry_due && !standing_back() &&
 		(retry_due > 0 || now >= beat_due || reason_to_talk(now)))
 		note_status(talk(now), now);

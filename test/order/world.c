@@ -1485,6 +1485,12 @@ wtc_slot_open(void)
 		me->pg->slot = me->pg->insert;
 }
 
+void
+wtc_slot_drop(void)
+{
+	me->pg->slot = InvalidXLogRecPtr;
+}
+
 bool
 wtc_slot_exists(void)
 {
