@@ -92,7 +92,7 @@ get_list(WtcCursor *cursor, WtcList *list)
 }
 
 static bool
-get_pattern(WtcCursor *cursor, uint32 len, WtcPattern * pattern)
+get_pattern(WtcCursor *cursor, uint32 len, WtcPattern *pattern)
 {
 	uint64		shared;
 
@@ -158,7 +158,7 @@ wtc_get_operation(WtcCursor *cursor, WtcOperation *op)
 }
 
 static void
-put_pattern(StringInfo buf, const WtcPattern * pattern)
+put_pattern(StringInfo buf, const WtcPattern *pattern)
 {
 	wtc_put_number(buf, pattern->shared);
 	wtc_put_string(buf, pattern->rest.data, pattern->rest.len);

@@ -74,7 +74,7 @@ typedef struct WtcPattern
 {
 	uint32		shared;
 	WtcSpan		rest;
-}			WtcPattern;
+} WtcPattern;
 
 /* An operation, taken apart; points into the batch. */
 typedef struct WtcOperation

@@ -30,7 +30,7 @@ wtc_patterns_begin(const char *token)
 }
 
 bool
-wtc_pattern_is_new(const WtcPattern * pattern, WtcSpan string)
+wtc_pattern_is_new(const WtcPattern *pattern, WtcSpan string)
 {
 	uint64		hash;
 

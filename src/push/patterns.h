@@ -25,7 +25,7 @@ extern void wtc_patterns_begin(const char *token);
  * Is the pattern, which begins like a string, one that Redis has yet to be told?
  * The request does so then.
  */
-extern bool wtc_pattern_is_new(const WtcPattern * pattern, WtcSpan string);
+extern bool wtc_pattern_is_new(const WtcPattern *pattern, WtcSpan string);
 
 /* The request has been executed. */
 extern void wtc_patterns_keep(void);

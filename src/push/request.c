@@ -249,7 +249,7 @@ write_tag(Writer *w, int t)
 }
 
 static void
-write_pattern(Writer *w, const WtcPattern * pattern, WtcSpan string)
+write_pattern(Writer *w, const WtcPattern *pattern, WtcSpan string)
 {
 	if (!wtc_pattern_is_new(pattern, string))
 		return;
