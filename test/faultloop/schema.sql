@@ -33,7 +33,8 @@ INSERT INTO probe VALUES (1, 0);
 
 CREATE ROLE writer LOGIN;
 GRANT ALL ON items, hot, bulk, section TO writer;
-GRANT EXECUTE ON FUNCTION wtcache.set TO writer;
+GRANT EXECUTE ON FUNCTION wtcache.set(text, jsonb, interval, text[]),
+	wtcache.set(text, text, interval, text[]) TO writer;
 
 -- Operators own the tables.  Differences are planted in plant and nowhere else,
 -- and the schema is changed of what shape.c creates.

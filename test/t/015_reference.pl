@@ -676,8 +676,10 @@ is($node->stat('cold_starts'), 0, 'nothing was emptied');
 		'cold.lua: not under another token');
 	is(@{ $call->('cold.lua', 0, 0, $token, 'nothing') },
 		@{ reply_of('cold.lua') }, 'cold.lua: called as documented');
+	# some of those that are listed have been deleted since
 	my $values = $redis->cli('scard', 'wtcache:values');
-	is_deeply($call->('cold.lua', 0, 0, $token, ''), [ 1, $values ],
+	my ($more, $deleted) = @{ $call->('cold.lua', 0, 0, $token, '') };
+	ok($more == 1 && $deleted > 0 && $deleted <= $values,
 		'cold.lua: what wtcache.set() has stored');
 	is_deeply($call->('cold.lua', 0, 1, $token, ''), [ 0, 0 ], 'cold.lua: nothing more');
 	is($redis->cli('exists', 'alone', 'wtcache:values'), 0, 'cold.lua: it is gone');
