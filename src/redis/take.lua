@@ -15,9 +15,9 @@
 --
 -- Keys of the first format (fences and watermark) stay until cold.lua deletes them.
 --
--- Returns { verdict, token found, first format, system, timeline, lsn, journal, key,
--- maxmemory_policy }; verdict is taken, superseded or stranger.  What is not
--- there is empty.
+-- Returns { verdict, token found, first format, something stored, system, timeline,
+-- lsn, journal, key, maxmemory_policy }; verdict is taken, superseded or stranger.
+-- What is not there is empty.
 
 local try, how = redis.pcall, ARGV[5]
 
@@ -62,6 +62,6 @@ local info = try('INFO', 'memory')
 if type(info) == 'table' and info.ok then
   info = info.ok
 end
-return {'taken', found, old, text(position[1]), text(position[2]),
+return {'taken', found, old, redis.call('EXISTS', KEYS[4]), text(position[1]), text(position[2]),
   text(position[3]), text(position[4]), text(position[5]),
   string.match(text(info), 'maxmemory_policy:([^\r\n]*)') or ''}

@@ -47,6 +47,7 @@ enum
 	SAYS_VERDICT,
 	SAYS_FOUND,
 	SAYS_FIRST_FORMAT,
+	SAYS_STORED,
 	SAYS_SYSTEM,
 	SAYS_TIMELINE,
 	SAYS_LSN,
@@ -602,8 +603,13 @@ wtc_position_meet(bool fresh)
 	parse_position(&answer, &p);
 	if (!kept || !p.any)
 	{
-		/* a token without a position may be of a state that was put back */
-		if (p.any || p.first_format || answer.text[SAYS_FOUND][0] != '\0')
+
+		/*
+		 * Without a position, a token may be of a state that was put back,
+		 * and what has been stored is of an unknown time.
+		 */
+		if (p.any || p.first_format || answer.text[SAYS_FOUND][0] != '\0' ||
+			strcmp(answer.text[SAYS_STORED], "0") != 0)
 			reason = find_start(&p, &start);
 		else
 			start = start_anew();

@@ -2136,17 +2136,12 @@ redis_fault(void)
 	}
 	else if (x < 30)
 	{
-		/* without both of them Redis would seem to be empty */
-		if (is_there("HEXISTS wtcache:position system"))
-		{
-			admin("UNLINK wtcache:token");
-			forget_token();
-		}
+		admin("UNLINK wtcache:token");
+		forget_token();
 	}
 	else if (x < 33)
 	{
-		if (is_there("EXISTS wtcache:token"))
-			admin("UNLINK wtcache:position");
+		admin("UNLINK wtcache:position");
 	}
 	else if (x < 36)
 	{

@@ -701,7 +701,8 @@ is($node->stat('cold_starts'), 0, 'nothing was emptied');
 	$redis->cli('mset', map { $_, 'x' } @old);
 	$reply = $call->('take.lua', @take, $token, 0);
 	is(@$reply, @{ reply_of('take.lua') }, 'take.lua: called as documented');
-	is_deeply([ @$reply[ 0 .. 4 ] ], [ 'taken', $token, scalar @old, @word{qw(system timeline)} ],
+	is_deeply([ @$reply[ 0 .. 5 ] ],
+		[ 'taken', $token, scalar @old, 1, @word{qw(system timeline)} ],
 		'take.lua: what it has found');
 	is($redis->cli('exists', 'wtcache:values'), 0, 'take.lua: deletes what is no set');
 	is($redis->cli('scard', 'wtcache:patterns') > 1, 1, 'take.lua: keeps the patterns');

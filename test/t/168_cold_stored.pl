@@ -126,12 +126,12 @@ emptied('pushed');
 unstore();
 $node->reconfigure('wtcache.mode' => 'async');
 store();
-sql('SELECT wtcache.flush()');
+sql('SELECT wtcache.wait()');
 stored('replayed');
 emptied('replayed');
 $node->reconfigure('wtcache.mode' => 'write_through');
 
-sql(q{CALL wtcache.warm('item'); CALL wtcache.warm('users'); SELECT wtcache.flush()});
+sql(q{CALL wtcache.warm('item'); CALL wtcache.warm('users'); SELECT wtcache.wait()});
 is($redis->cli('exists', 'item:1', 'user:1:profile'), 2, 'warmed: stored');
 emptied('warmed');
 
@@ -203,7 +203,7 @@ doubt('it has been begun anew', sub {
 });
 $redis->cli('set', 'wtcache:patterns', 'x');
 $redis->cli('set', 'wtcache:values', 'x');
-sql(q{SELECT wtcache.set('bare', '1'); UPDATE users SET v = v; SELECT wtcache.flush()});
+sql(q{SELECT wtcache.set('bare', '1'); UPDATE users SET v = v; SELECT wtcache.wait()});
 doubt('something else', sub { });
 sql(q{SELECT wtcache.set('bare', '1'); UPDATE users SET v = v});
 add_foreign();
