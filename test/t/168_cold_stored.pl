@@ -222,6 +222,19 @@ sql(q{
 is(scalar(split / /, patterns()), 100, 'many: a pattern for each');
 emptied('many');
 
+# A Redis that has lost token and position is not one that was emptied: the server
+# may have been killed before it pushed its last commits.
+sql(q{UPDATE users SET v = 'last'});
+add_foreign();
+$redis->wait_for_beat($node);
+$node->stop('immediate');
+$redis->cli('del', 'wtcache:token', 'wtcache:position');
+$node->start;
+ok($node->poll_query_until('postgres', q{
+		SELECT cold_starts = 1 AND redis_open AND cold_reason ~ 'lost the position'
+		  FROM wtcache.stat, wtcache.status}), 'both are gone: emptied');
+is(keys_but(qr/^wtcache:/), join(' ', sort @foreign, 'session:2'), 'both are gone: nothing else');
+
 # What is named is deleted instead
 sql(q{UPDATE users SET v = v; SELECT wtcache.set('bare', '1')});
 $node->reconfigure('wtcache.cold_pattern' => 's*');
