@@ -254,7 +254,10 @@ sub pg_stop
 {
 	my ($self, $mode) = @_;
 
-	return !$self->postmaster || $self->pg_ctl('-m', $mode, 'stop');
+	return 1 if !$self->postmaster || $self->pg_ctl('-m', $mode, 'stop');
+	# A fast shutdown that comes while PostgreSQL recovers from the crash of one of its
+	# processes waits for the checkpointer, which is not told to end.
+	return $mode ne 'immediate' && $self->pg_ctl('-m', 'immediate', 'stop');
 }
 
 sub primary
