@@ -252,8 +252,12 @@ sub end_fault
 	my ($pid, $status) = @_;
 	my $name = delete($running{$pid})->{name};
 
-	$control->make_odd('LOSS', 0) if $faults{$name}{loss};
-	$control->make_odd('SWITCH', 0) if $faults{$name}{switch};
+	# not while another one that is under way does the same
+	foreach my $what (qw(loss switch))
+	{
+		$control->make_odd(uc $what, 0)
+		  if $faults{$name}{$what} && !grep { $faults{ $_->{name} }{$what} } values %running;
+	}
 	$quiet->switched if $faults{$name}{switch};
 	$done{$name}++ if $status == 0;
 	say_at("end $name" . ($status == 0 ? '' : ': nothing done'));
