@@ -21,7 +21,9 @@ my %conf = (
 	'autovacuum' => 'off',
 	'log_autovacuum_min_duration' => -1,
 	'wtcache.heal_window' => '1h',
-	'wtcache.journal' => 'on');
+	'wtcache.journal' => 'on',
+	# one TTL, by whose first byte the end of a key is found
+	'wtcache.ttl_jitter' => 0);
 my $node = Wtcache::Node->start_new(
 	'main',
 	url => $redis->url,

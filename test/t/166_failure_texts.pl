@@ -18,6 +18,7 @@ use Wtcache::Redis;
 
 my $redis = Wtcache::Redis->new(tcp => 1);
 my $node = Wtcache::Node->start_new('main', url => $redis->url,
+	init => { extra => [ '--encoding=UTF8', '--no-locale' ] },
 	conf => { 'wtcache.breaker_cooldown' => '100ms', 'wtcache.connect_timeout' => '10s' });
 
 $node->safe_psql('postgres', q{
