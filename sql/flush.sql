@@ -113,6 +113,7 @@ SELECT pushes_ok, pushes_failed FROM wtcache.stat \gset m_
 UPDATE fl SET v = 'reconnected' WHERE id = 2;
 \! $REDIS get fl:2
 SELECT pushes_ok - :m_pushes_ok AS pushes, pushes_failed - :m_pushes_failed AS failed FROM wtcache.stat;
+-- without both, what else is there is of an unknown time
 \! $REDIS del wtcache:position wtcache:token
 UPDATE fl SET v = 'neither' WHERE id = 2;
 \! $REDIS mget fl:1 fl:2
