@@ -60,15 +60,16 @@ CREATE FUNCTION wtcache.attach(
     ttl interval DEFAULT NULL,
     tags text[] DEFAULT '{}',
     invalidates text[] DEFAULT '{}',
-    columns name[] DEFAULT NULL,
+    columns text[] DEFAULT NULL,
     condition text DEFAULT NULL,
     format text DEFAULT 'json',
+    shape text[] DEFAULT '{}',
     always boolean DEFAULT false,
     replace boolean DEFAULT false)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
 AS 'MODULE_PATHNAME', 'wtcache_attach';
-COMMENT ON FUNCTION wtcache.attach(regclass, text, interval, text[], text[], name[], text, text, boolean, boolean) IS
+COMMENT ON FUNCTION wtcache.attach(regclass, text, interval, text[], text[], text[], text, text, text[], boolean, boolean) IS
 'attaches a table: from now on its committed rows are in the cache';
 
 CREATE FUNCTION wtcache.alter(
@@ -77,15 +78,16 @@ CREATE FUNCTION wtcache.alter(
     ttl interval DEFAULT NULL,
     tags text[] DEFAULT NULL,
     invalidates text[] DEFAULT NULL,
-    columns name[] DEFAULT NULL,
+    columns text[] DEFAULT NULL,
     condition text DEFAULT NULL,
     format text DEFAULT NULL,
+    shape text[] DEFAULT NULL,
     always boolean DEFAULT NULL,
     reset text[] DEFAULT '{}')
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
 AS 'MODULE_PATHNAME', 'wtcache_alter';
-COMMENT ON FUNCTION wtcache.alter(regclass, text, interval, text[], text[], name[], text, text, boolean, text[]) IS
+COMMENT ON FUNCTION wtcache.alter(regclass, text, interval, text[], text[], text[], text, text, text[], boolean, text[]) IS
 'changes what is given of how a table is attached, and sets back to its default what is named in reset';
 
 CREATE FUNCTION wtcache.definition(relation regclass)
@@ -118,6 +120,7 @@ CREATE FUNCTION wtcache.attachments(
     OUT columns text[],
     OUT condition text,
     OUT format text,
+    OUT shape text[],
     OUT enabled boolean,
     OUT always boolean,
     OUT definition text)
@@ -594,8 +597,8 @@ COMMENT ON FUNCTION wtcache.stat_reset() IS
 --
 
 REVOKE ALL ON FUNCTION wtcache.cover_partitions(),
-    wtcache.attach(regclass, text, interval, text[], text[], name[], text, text, boolean, boolean),
-    wtcache.alter(regclass, text, interval, text[], text[], name[], text, text, boolean, text[]),
+    wtcache.attach(regclass, text, interval, text[], text[], text[], text, text, text[], boolean, boolean),
+    wtcache.alter(regclass, text, interval, text[], text[], text[], text, text, text[], boolean, text[]),
     wtcache.detach(regclass, boolean),
     wtcache.clear(regclass),
     wtcache.set(text, jsonb, interval, text[]), wtcache.set(text, text, interval, text[]),

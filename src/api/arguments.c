@@ -15,6 +15,7 @@
 #include "capture/attached.h"
 #include "capture/attachment.h"
 #include "capture/condition.h"
+#include "capture/field.h"
 #include "capture/template.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -38,6 +39,7 @@ typedef enum Parameter
 	PARAM_COLUMNS,
 	PARAM_CONDITION,
 	PARAM_FORMAT,
+	PARAM_SHAPE,
 	PARAM_ALWAYS,
 	PARAM_RESET
 } Parameter;
@@ -54,6 +56,7 @@ static const struct
 	[PARAM_COLUMNS] = {"columns", "column"},
 	[PARAM_CONDITION] = {"condition", "condition"},
 	[PARAM_FORMAT] = {"format", "format"},
+	[PARAM_SHAPE] = {"shape", "shape"},
 	[PARAM_ALWAYS] = {"always", "always"},
 };
 
@@ -128,44 +131,82 @@ add_argument(WtcArguments *args, Parameter param, const char *value)
 	args->arg[args->n++] = psprintf("%s=%s", settings[param].argument, value);
 }
 
+/* Adds a field of the image, if its name is a new one. */
+static void
+add_field(WtcArguments *args, int first, const char *text)
+{
+	WtcFieldText parts;
+	WtcFieldText other;
+
+	if (!wtc_field_parse(text, &parts))
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("invalid column \"%s\" for wtcache", text),
+				 errhint("Write the name of a column, or \"name=column\" to give it another name; put a name that has an equals sign in double quotes.")));
+	if (strlen(parts.name) >= NAMEDATALEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG),
+				 errmsg("name \"%s\" is too long", parts.name)));
+	for (int i = first; i < args->n; i++)
+	{
+		if (wtc_field_parse(strchr(args->arg[i], '=') + 1, &other) &&
+			strcmp(parts.name, other.name) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_COLUMN),
+					 errmsg("column \"%s\" is listed twice", parts.name)));
+	}
+	add_argument(args, PARAM_COLUMNS, wtc_field_text(&parts));
+}
+
 /* An empty list would mean all columns, which cannot be what was meant. */
 static void
-check_columns(const WtcArguments *args, int first, bool altering)
+add_columns(WtcArguments *args, char **fields, int n, bool altering)
 {
-	if (first == args->n)
+	int			first = args->n;
+
+	if (n == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("columns must not be empty"),
 				 altering ?
 				 errhint("For all columns, call it with reset => '{columns}'.") :
 				 errhint("Leave it out, or give NULL, for all columns.")));
-	for (int i = first; i < args->n; i++)
+	for (int i = 0; i < n; i++)
+		add_field(args, first, fields[i]);
+}
+
+/* Each word counts once, and they have one order. */
+static void
+add_shape(WtcArguments *args, char **words, int n)
+{
+	const char *word;
+	int			shape = 0;
+
+	for (int i = 0; i < n; i++)
 	{
-		for (int j = first; j < i; j++)
-		{
-			if (strcmp(args->arg[i], args->arg[j]) == 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_DUPLICATE_COLUMN),
-						 errmsg("column \"%s\" is listed twice",
-								args->arg[i] + strlen("column="))));
-		}
+		if (wtc_shape_bit(words[i]) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("shape \"%s\" is not known", words[i]),
+					 errhint("The words of shape are utc_timestamps, text_numbers and word_booleans.")));
+		shape |= wtc_shape_bit(words[i]);
+	}
+	for (int i = 0; (word = wtc_shape_word(i)) != NULL; i++)
+	{
+		if (shape & wtc_shape_bit(word))
+			add_argument(args, PARAM_SHAPE, word);
 	}
 }
 
-/* The elements of a text[] or name[]. */
+/* The elements of a text[]. */
 static char **
 array_strings(ArrayType *array, const char *name, int *n)
 {
-	Oid			type = ARR_ELEMTYPE(array);
 	Datum	   *elems;
 	bool	   *nulls;
 	char	  **strings;
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
 
-	get_typlenbyvalalign(type, &typlen, &typbyval, &typalign);
-	deconstruct_array(array, type, typlen, typbyval, typalign,
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
 					  &elems, &nulls, n);
 	strings = palloc(sizeof(char *) * (*n + 1));
 	for (int i = 0; i < *n; i++)
@@ -174,9 +215,7 @@ array_strings(ArrayType *array, const char *name, int *n)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("%s must not be null", name)));
-		strings[i] = type == NAMEOID ?
-			pstrdup(NameStr(*DatumGetName(elems[i]))) :
-			TextDatumGetCString(elems[i]);
+		strings[i] = TextDatumGetCString(elems[i]);
 	}
 	return strings;
 }
@@ -196,7 +235,6 @@ static void
 add_given(WtcArguments *args, FunctionCallInfo fcinfo, Relation rel,
 		  Parameter param, bool altering)
 {
-	int			first = args->n;
 	char	   *given = NULL;
 	char	  **strings;
 	int			n;
@@ -215,13 +253,20 @@ add_given(WtcArguments *args, FunctionCallInfo fcinfo, Relation rel,
 			break;
 		case PARAM_TAGS:
 		case PARAM_INVALIDATES:
-		case PARAM_COLUMNS:
 			strings = array_strings(PG_GETARG_ARRAYTYPE_P(param),
 									settings[param].argument, &n);
 			for (int i = 0; i < n; i++)
 				add_argument(args, param, strings[i]);
-			if (param == PARAM_COLUMNS)
-				check_columns(args, first, altering);
+			break;
+		case PARAM_COLUMNS:
+			strings = array_strings(PG_GETARG_ARRAYTYPE_P(param),
+									settings[param].argument, &n);
+			add_columns(args, strings, n, altering);
+			break;
+		case PARAM_SHAPE:
+			strings = array_strings(PG_GETARG_ARRAYTYPE_P(param),
+									settings[param].argument, &n);
+			add_shape(args, strings, n);
 			break;
 		case PARAM_CONDITION:
 			args->condition = wtc_condition_parse(rel, given);
@@ -270,7 +315,7 @@ find_reset(FunctionCallInfo fcinfo, bool *reset)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("\"%s\" cannot be reset", names[i]),
-					 errhint("What can be reset is key, ttl, tags, invalidates, columns, condition, format and always.")));
+					 errhint("What can be reset is key, ttl, tags, invalidates, columns, condition, format, shape and always.")));
 		if (!PG_ARGISNULL(param))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -357,6 +402,7 @@ parameter_text(Parameter param, char **values, int n, const char *condition)
 		case PARAM_TAGS:
 		case PARAM_INVALIDATES:
 		case PARAM_COLUMNS:
+		case PARAM_SHAPE:
 			return quote_literal_cstr(array_text(values, n));
 		case PARAM_TTL:
 			return wtc_ttl_decode(values[0], &ms) ?

@@ -124,8 +124,8 @@ static void
 put_attachment(ReturnSetInfo *rsinfo, const Description *d)
 {
 	const Trigger *trigger = d->trigger;
-	Datum		values[11];
-	bool		nulls[11] = {0};
+	Datum		values[12];
+	bool		nulls[12] = {0};
 	char	   *definition = wtc_definition(d->table, trigger, d->condition);
 	char	  **v;
 	uint64		ttl_ms = 0;
@@ -151,6 +151,8 @@ put_attachment(ReturnSetInfo *rsinfo, const Description *d)
 		CStringGetTextDatum(d->condition);
 	v = wtc_argument_values(trigger, "format", &n);
 	values[col++] = CStringGetTextDatum(n > 0 ? v[0] : "json");
+	v = wtc_argument_values(trigger, "shape", &n);
+	values[col++] = text_array(v, n);
 	values[col++] = BoolGetDatum(trigger->tgenabled != TRIGGER_DISABLED);
 	values[col++] = BoolGetDatum(wtc_attachment_mode(trigger) == TRIGGER_FIRES_ALWAYS);
 	nulls[col] = definition == NULL;

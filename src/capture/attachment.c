@@ -123,16 +123,71 @@ column_number(Relation rel, const char *name)
 	return attno;
 }
 
-/* The row type of an image of some of the columns. */
+static void
+add_field(WtcAttachment *att, AttrNumber attno, const char *name)
+{
+	WtcField   *field = &att->fields[att->nfields++];
+
+	field->attno = attno;
+	field->name = name;
+	field->type = TupleDescAttr(att->desc, attno - 1)->atttypid;
+}
+
+static void
+add_all_columns(WtcAttachment *att)
+{
+	att->all_columns = true;
+	att->fields = palloc0(sizeof(WtcField) * (att->desc->natts + 1));
+	for (int i = 0; i < att->desc->natts; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(att->desc, i);
+
+		if (!attr->attisdropped)
+			add_field(att, attr->attnum, NameStr(attr->attname));
+	}
+}
+
+/* The row type of an image that is not just the row. */
 static void
 make_image_desc(WtcAttachment *att)
 {
-	if (att->ncolumns == 0)
-		return;
-	att->image_desc = CreateTemplateTupleDesc(att->ncolumns);
-	for (int i = 0; i < att->ncolumns; i++)
-		TupleDescCopyEntry(att->image_desc, i + 1, att->desc, att->columns[i]);
+	att->image_desc = CreateTemplateTupleDesc(att->nfields);
+	for (int i = 0; i < att->nfields; i++)
+	{
+		WtcField   *field = &att->fields[i];
+
+		TupleDescInitEntry(att->image_desc, i + 1, field->name,
+						   wtc_field_type(field), -1, 0);
+	}
 	att->image_desc = BlessTupleDesc(att->image_desc);
+}
+
+static void
+prepare_fields(WtcAttachment *att)
+{
+	bool		as_is = true;
+
+	for (int i = 0; i < att->nfields; i++)
+	{
+		wtc_field_prepare(&att->fields[i],
+						  att->format == WTC_FORMAT_HASH ?
+						  att->shape & ~WTC_TEXT_NUMBERS :
+						  att->shape & ~WTC_WORD_BOOLEANS);
+		as_is &= att->fields[i].writing == WTC_AS_IS;
+	}
+	if (!att->all_columns || !as_is)
+		make_image_desc(att);
+}
+
+bool
+wtc_attachment_shows(const WtcAttachment *att, AttrNumber attno)
+{
+	for (int i = 0; i < att->nfields; i++)
+	{
+		if (att->fields[i].attno == attno)
+			return true;
+	}
+	return false;
 }
 
 static bool
@@ -153,8 +208,6 @@ template_uses(WtcTemplate *const *templates, int n, AttrNumber attno)
 static void
 inspect_virtual(WtcAttachment *att, Form_pg_attribute attr)
 {
-	bool		listed = att->ncolumns == 0;
-
 	if (template_uses(&att->key, 1, attr->attnum) ||
 		template_uses(att->tags, att->ntags, attr->attnum) ||
 		template_uses(att->invalidates, att->ninvalidates, attr->attnum))
@@ -162,9 +215,7 @@ inspect_virtual(WtcAttachment *att, Form_pg_attribute attr)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("virtual generated column \"%s\" cannot be used in a wtcache template",
 						NameStr(attr->attname))));
-	for (int i = 0; i < att->ncolumns; i++)
-		listed |= att->columns[i] == attr->attnum;
-	if (listed)
+	if (wtc_attachment_shows(att, attr->attnum))
 		att->no_images = "the image would have a virtual generated column";
 }
 
@@ -258,6 +309,23 @@ is_repeated(char *const *args, int i, int namelen)
 	return false;
 }
 
+/* A trigger's argument for a field of the image. */
+static void
+decode_field(WtcAttachment *att, Relation rel, const char *arg,
+			 const char *text)
+{
+	WtcFieldText parts;
+
+	if (!wtc_field_parse(text, &parts) || strlen(parts.name) >= NAMEDATALEN)
+		bad_argument(arg);
+	for (int i = 0; i < att->nfields; i++)
+	{
+		if (strcmp(att->fields[i].name, parts.name) == 0)
+			bad_argument(arg);
+	}
+	add_field(att, column_number(rel, parts.column), parts.name);
+}
+
 static void
 decode_argument(WtcAttachment *att, Relation rel, char *const *args, int i)
 {
@@ -270,7 +338,7 @@ decode_argument(WtcAttachment *att, Relation rel, char *const *args, int i)
 	value++;
 
 #define IS(name) (len == sizeof(name) - 1 && strncmp(arg, name, len) == 0)
-	if (!IS("tag") && !IS("invalidate") && !IS("column") &&
+	if (!IS("tag") && !IS("invalidate") && !IS("column") && !IS("shape") &&
 		is_repeated(args, i, len))
 		bad_argument(arg);
 	if (IS("key"))
@@ -281,16 +349,10 @@ decode_argument(WtcAttachment *att, Relation rel, char *const *args, int i)
 		att->invalidates[att->ninvalidates++] =
 			wtc_template_parse(value, att->desc, false);
 	else if (IS("column"))
-	{
-		AttrNumber	attno = column_number(rel, value);
-
-		for (int j = 0; j < att->ncolumns; j++)
-		{
-			if (att->columns[j] == attno)
-				bad_argument(arg);
-		}
-		att->columns[att->ncolumns++] = attno;
-	}
+		decode_field(att, rel, arg, value);
+	else if (IS("shape") && wtc_shape_bit(value) != 0 &&
+			 (att->shape & wtc_shape_bit(value)) == 0)
+		att->shape |= wtc_shape_bit(value);
 	else if (IS("condition") && strcmp(value, "when") == 0)
 		att->conditional = true;
 	else if (IS("ttl"))
@@ -408,7 +470,7 @@ wtc_attachment_build(Relation rel, int nargs, char *const *args,
 	att->desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
 	att->tags = palloc0(sizeof(WtcTemplate *) * (nargs + 1));
 	att->invalidates = palloc0(sizeof(WtcTemplate *) * (nargs + 1));
-	att->columns = palloc0(sizeof(AttrNumber) * (nargs + 1));
+	att->fields = palloc0(sizeof(WtcField) * (nargs + 1));
 
 	for (int i = 0; i < nargs; i++)
 		decode_argument(att, rel, args, i);
@@ -419,8 +481,10 @@ wtc_attachment_build(Relation rel, int nargs, char *const *args,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("a row cannot carry more than %d tags", WTC_MAX_TAGS)));
 
+	if (att->nfields == 0)
+		add_all_columns(att);
 	inspect_columns(att);
-	make_image_desc(att);
+	prepare_fields(att);
 	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
 		att->no_images = "a crash empties the table";
 	if (rel->rd_rel->relkind == RELKIND_RELATION &&

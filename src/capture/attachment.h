@@ -9,9 +9,10 @@
  *	  ttl=MILLISECONDS        at most once; else wtcache.default_ttl
  *	  tag=TEMPLATE            any number
  *	  invalidate=TEMPLATE     any number
- *	  column=NAME             any number; none means all columns
+ *	  column=FIELD            any number; none means all columns; see field.h
  *	  condition=when          at most once: it is kept as condition.c says
  *	  format=json|hash        at most once
+ *	  shape=WORD              any number, each once; see field.c
  *	  always=true             at most once; fires for replicated changes, too
  *
  * A trigger can be made by hand, so nothing of this is relied on unseen.
@@ -23,6 +24,7 @@
 #ifndef WTC_CAPTURE_ATTACHMENT_H
 #define WTC_CAPTURE_ATTACHMENT_H
 
+#include "capture/field.h"
 #include "capture/settings.h"
 #include "capture/template.h"
 #include "change/batch.h"
@@ -53,10 +55,12 @@ typedef struct WtcAttachment
 	ExprContext *econtext;
 
 	TupleDesc	desc;			/* of the table */
-	int			ncolumns;		/* 0: all */
-	AttrNumber *columns;
-	TupleDesc	image_desc;		/* of the columns; NULL when all */
 	FmgrInfo   *outputs;		/* by attribute number - 1 */
+	bool		all_columns;	/* none is listed */
+	int			shape;			/* bits of WtcShape */
+	int			nfields;
+	WtcField   *fields;
+	TupleDesc	image_desc;		/* of the fields; NULL: the row as it is */
 
 	/* what keys and sets are called, with these prefixes; see image.c */
 	char	   *key_prefix;
@@ -122,6 +126,9 @@ extern void wtc_enter_as_owner(Oid relid, WtcEntered *entered);
  * columns given cover one: unique, valid, and on plain columns of all rows.
  */
 extern bool wtc_covers_unique_index(Relation rel, const Bitmapset *columns);
+
+/* Is a column a field of the image? */
+extern bool wtc_attachment_shows(const WtcAttachment *att, AttrNumber attno);
 
 /* A column in its output form. */
 extern char *wtc_attachment_output(void *att, AttrNumber attno, Datum value);

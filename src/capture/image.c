@@ -20,6 +20,7 @@
 #include "mb/pg_wchar.h"
 #include "txn/prefix.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
@@ -195,7 +196,17 @@ wtc_render_invalidated(WtcAttachment *att, int i, TupleTableSlot *slot,
 		wtc_complete_tag(text, tag);
 }
 
-/* The row, or the columns of it that are wanted, as a composite value. */
+/* What is written of a field, of the type of that. */
+static Datum
+field_value(WtcAttachment *att, TupleTableSlot *slot, WtcField *field,
+			bool *isnull)
+{
+	Datum		value = slot_getattr(slot, field->attno, isnull);
+
+	return *isnull ? value : wtc_field_value(field, value);
+}
+
+/* The row, or the fields that are wanted of it, as a composite value. */
 static Datum
 row_datum(WtcAttachment *att, TupleTableSlot *slot)
 {
@@ -204,16 +215,16 @@ row_datum(WtcAttachment *att, TupleTableSlot *slot)
 	Datum	   *values;
 	bool	   *nulls;
 
-	if (att->ncolumns == 0)
+	if (att->image_desc == NULL)
 	{
 		tuple = ExecFetchSlotHeapTuple(slot, false, &mine);
 		return heap_copy_tuple_as_datum(tuple, att->desc);
 	}
 
-	values = palloc(sizeof(Datum) * att->ncolumns);
-	nulls = palloc(sizeof(bool) * att->ncolumns);
-	for (int i = 0; i < att->ncolumns; i++)
-		values[i] = slot_getattr(slot, att->columns[i], &nulls[i]);
+	values = palloc(sizeof(Datum) * att->nfields);
+	nulls = palloc(sizeof(bool) * att->nfields);
+	for (int i = 0; i < att->nfields; i++)
+		values[i] = field_value(att, slot, &att->fields[i], &nulls[i]);
 	tuple = heap_form_tuple(att->image_desc, values, nulls);
 	return heap_copy_tuple_as_datum(tuple, att->image_desc);
 }
@@ -239,29 +250,35 @@ put_utf8(StringInfo buf, const char *string)
 	return true;
 }
 
-/* Name and output form of every column that is not NULL. */
+/* A field's value in its output form. */
+static char *
+field_output(WtcAttachment *att, WtcField *field, Datum value)
+{
+	if (field->writing == WTC_AS_IS)
+		return wtc_attachment_output(att, field->attno, value);
+	if (OidIsValid(field->element))
+		return OidOutputFunctionCall(F_ARRAY_OUT, value);
+	return TextDatumGetCString(value);
+}
+
+/* Name and output form of every field that is not NULL. */
 static bool
 hash_image(WtcAttachment *att, TupleTableSlot *slot, WtcList *fields)
 {
-	int			n = att->ncolumns > 0 ? att->ncolumns : att->desc->natts;
 	StringInfoData buf;
 
 	initStringInfo(&buf);
 	fields->count = 0;
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < att->nfields; i++)
 	{
-		AttrNumber	attno = att->ncolumns > 0 ? att->columns[i] : i + 1;
-		Form_pg_attribute attr = TupleDescAttr(att->desc, attno - 1);
+		WtcField   *field = &att->fields[i];
 		bool		isnull;
-		Datum		value;
+		Datum		value = field_value(att, slot, field, &isnull);
 
-		if (attr->attisdropped)
-			continue;
-		value = slot_getattr(slot, attno, &isnull);
 		if (isnull)
 			continue;
-		if (!put_utf8(&buf, NameStr(attr->attname)) ||
-			!put_utf8(&buf, wtc_attachment_output(att, attno, value)))
+		if (!put_utf8(&buf, field->name) ||
+			!put_utf8(&buf, field_output(att, field, value)))
 			return false;
 		fields->count += 2;
 	}
@@ -283,16 +300,15 @@ sum_values(WtcAttachment *att, TupleTableSlot *slot, uint64 limit,
 		   uint64 (*measure) (Oid type, Datum value, uint64 limit))
 {
 	uint64		sum = 0;
-	int			n = att->ncolumns > 0 ? att->ncolumns : att->desc->natts;
 
-	for (int i = 0; i < n && sum <= limit; i++)
+	for (int i = 0; i < att->nfields && sum <= limit; i++)
 	{
-		AttrNumber	attno = att->ncolumns > 0 ? att->columns[i] : i + 1;
+		AttrNumber	attno = att->fields[i].attno;
 		Form_pg_attribute attr = TupleDescAttr(att->desc, attno - 1);
 		bool		isnull;
 		Datum		value;
 
-		if (attr->attisdropped || attr->attlen != -1)
+		if (attr->attlen != -1)
 			continue;
 		value = slot_getattr(slot, attno, &isnull);
 		if (!isnull)

@@ -478,7 +478,7 @@ before_rename_column(WtcStatement *st, RenameStmt *stmt)
 		if (trigger != NULL)
 		{
 			/* keys and tags are made of values and stay what they are */
-			if (wtc_column_use(rel, trigger, stmt->subname).shown)
+			if (wtc_column_use(rel, trigger, stmt->subname).named)
 				wtc_forget(rel);
 			old = MemoryContextSwitchTo(st->cxt);
 			renaming = palloc(sizeof(WtcRenaming));

@@ -388,16 +388,19 @@ wtc_column_use(Relation rel, const Trigger *trigger, const char *column)
 	use_in_templates(&use, "tag", att->tags, att->ntags, attno);
 	use_in_templates(&use, "invalidated tag", att->invalidates,
 					 att->ninvalidates, attno);
-	use.shown = att->ncolumns == 0;
-	for (int i = 0; i < att->ncolumns; i++)
-		use.shown |= att->columns[i] == attno;
+	for (int i = 0; i < att->nfields; i++)
+	{
+		use.shown |= att->fields[i].attno == attno;
+		use.named |= att->fields[i].attno == attno &&
+			strcmp(att->fields[i].name, column) == 0;
+	}
 	if (use.text == NULL && wtc_condition_uses(rel, attno))
 	{
 		use.name = "condition";
 		use.text = wtc_condition_text(RelationGetRelid(rel),
 									  wtc_condition_stored(rel));
 	}
-	if (use.text == NULL && use.shown && att->ncolumns > 0)
+	if (use.text == NULL && use.shown && !att->all_columns)
 	{
 		use.name = "list of columns";
 		use.text = pstrdup(column);

@@ -49,7 +49,8 @@ extern List *wtc_lock_tables_with_type(Oid type);
 /* What of an attachment uses a column. */
 typedef struct WtcColumnUse
 {
-	bool		shown;			/* it is in the image */
+	bool		shown;			/* it is in the image ... */
+	bool		named;			/* ... under its own name */
 	const char *name;			/* it is named by this, such as "key" ... */
 	const char *text;			/* ... whose text this is; NULL: not named */
 } WtcColumnUse;
