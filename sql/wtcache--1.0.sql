@@ -64,12 +64,14 @@ CREATE FUNCTION wtcache.attach(
     condition text DEFAULT NULL,
     format text DEFAULT 'json',
     shape text[] DEFAULT '{}',
+    version text DEFAULT NULL,
+    envelope text DEFAULT NULL,
     always boolean DEFAULT false,
     replace boolean DEFAULT false)
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
 AS 'MODULE_PATHNAME', 'wtcache_attach';
-COMMENT ON FUNCTION wtcache.attach(regclass, text, interval, text[], text[], text[], text, text, text[], boolean, boolean) IS
+COMMENT ON FUNCTION wtcache.attach(regclass, text, interval, text[], text[], text[], text, text, text[], text, text, boolean, boolean) IS
 'attaches a table: from now on its committed rows are in the cache';
 
 CREATE FUNCTION wtcache.alter(
@@ -82,12 +84,14 @@ CREATE FUNCTION wtcache.alter(
     condition text DEFAULT NULL,
     format text DEFAULT NULL,
     shape text[] DEFAULT NULL,
+    version text DEFAULT NULL,
+    envelope text DEFAULT NULL,
     always boolean DEFAULT NULL,
     reset text[] DEFAULT '{}')
 RETURNS void
 LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
 AS 'MODULE_PATHNAME', 'wtcache_alter';
-COMMENT ON FUNCTION wtcache.alter(regclass, text, interval, text[], text[], text[], text, text, text[], boolean, text[]) IS
+COMMENT ON FUNCTION wtcache.alter(regclass, text, interval, text[], text[], text[], text, text, text[], text, text, boolean, text[]) IS
 'changes what is given of how a table is attached, and sets back to its default what is named in reset';
 
 CREATE FUNCTION wtcache.definition(relation regclass)
@@ -121,6 +125,8 @@ CREATE FUNCTION wtcache.attachments(
     OUT condition text,
     OUT format text,
     OUT shape text[],
+    OUT version text,
+    OUT envelope text,
     OUT enabled boolean,
     OUT always boolean,
     OUT definition text)
@@ -148,6 +154,22 @@ LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'wtcache_preview';
 COMMENT ON FUNCTION wtcache.preview(regclass, record) IS
 'what would be written for a row of an attached table';
+
+--
+-- Changing a row that has not been changed meanwhile: by an UPDATE, with the rights
+-- of the caller
+--
+
+CREATE FUNCTION wtcache.compare_and_set(
+    relation regclass,
+    pk jsonb,
+    expected jsonb,
+    changes jsonb)
+RETURNS jsonb
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'wtcache_compare_and_set';
+COMMENT ON FUNCTION wtcache.compare_and_set(regclass, jsonb, jsonb, jsonb) IS
+'updates a row of an attached table if its version is the expected one; returns the new version';
 
 --
 -- Explicit operations
@@ -597,8 +619,8 @@ COMMENT ON FUNCTION wtcache.stat_reset() IS
 --
 
 REVOKE ALL ON FUNCTION wtcache.cover_partitions(),
-    wtcache.attach(regclass, text, interval, text[], text[], text[], text, text, text[], boolean, boolean),
-    wtcache.alter(regclass, text, interval, text[], text[], text[], text, text, text[], boolean, text[]),
+    wtcache.attach(regclass, text, interval, text[], text[], text[], text, text, text[], text, text, boolean, boolean),
+    wtcache.alter(regclass, text, interval, text[], text[], text[], text, text, text[], text, text, boolean, text[]),
     wtcache.detach(regclass, boolean),
     wtcache.clear(regclass),
     wtcache.set(text, jsonb, interval, text[]), wtcache.set(text, text, interval, text[]),

@@ -40,6 +40,8 @@ typedef enum Parameter
 	PARAM_CONDITION,
 	PARAM_FORMAT,
 	PARAM_SHAPE,
+	PARAM_VERSION,
+	PARAM_ENVELOPE,
 	PARAM_ALWAYS,
 	PARAM_RESET
 } Parameter;
@@ -57,6 +59,8 @@ static const struct
 	[PARAM_CONDITION] = {"condition", "condition"},
 	[PARAM_FORMAT] = {"format", "format"},
 	[PARAM_SHAPE] = {"shape", "shape"},
+	[PARAM_VERSION] = {"version", "version"},
+	[PARAM_ENVELOPE] = {"envelope", "envelope"},
 	[PARAM_ALWAYS] = {"always", "always"},
 };
 
@@ -230,6 +234,16 @@ check_format(const char *format)
 				 errhint("The formats are json and hash.")));
 }
 
+static void
+check_envelope(const char *envelope)
+{
+	if (strcmp(envelope, "versioned") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("envelope \"%s\" is not known", envelope),
+				 errhint("The only envelope is versioned; leave it out for none.")));
+}
+
 /* As it is given; altering tells alter() from attach(). */
 static void
 add_given(WtcArguments *args, FunctionCallInfo fcinfo, Relation rel,
@@ -239,11 +253,14 @@ add_given(WtcArguments *args, FunctionCallInfo fcinfo, Relation rel,
 	char	  **strings;
 	int			n;
 
-	if (param == PARAM_KEY || param == PARAM_CONDITION || param == PARAM_FORMAT)
+	if (param == PARAM_KEY || param == PARAM_CONDITION ||
+		param == PARAM_FORMAT || param == PARAM_VERSION ||
+		param == PARAM_ENVELOPE)
 		given = text_to_cstring(PG_GETARG_TEXT_PP(param));
 	switch (param)
 	{
 		case PARAM_KEY:
+		case PARAM_VERSION:
 			add_argument(args, param, given);
 			break;
 		case PARAM_TTL:
@@ -274,6 +291,10 @@ add_given(WtcArguments *args, FunctionCallInfo fcinfo, Relation rel,
 			break;
 		case PARAM_FORMAT:
 			check_format(given);
+			add_argument(args, param, given);
+			break;
+		case PARAM_ENVELOPE:
+			check_envelope(given);
 			add_argument(args, param, given);
 			break;
 		case PARAM_ALWAYS:
@@ -315,7 +336,7 @@ find_reset(FunctionCallInfo fcinfo, bool *reset)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("\"%s\" cannot be reset", names[i]),
-					 errhint("What can be reset is key, ttl, tags, invalidates, columns, condition, format, shape and always.")));
+					 errhint("What can be reset is key, ttl, tags, invalidates, columns, condition, format, shape, version, envelope and always.")));
 		if (!PG_ARGISNULL(param))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -415,6 +436,8 @@ parameter_text(Parameter param, char **values, int n, const char *condition)
 		case PARAM_CONDITION:
 			return quote_literal_cstr(condition);
 		case PARAM_KEY:
+		case PARAM_VERSION:
+		case PARAM_ENVELOPE:
 		case PARAM_RESET:
 			break;
 	}

@@ -316,8 +316,8 @@ wtcache_attach(PG_FUNCTION_ARGS)
 {
 	Relation	rel = open_own_table(fcinfo);
 	Oid			relid = RelationGetRelid(rel);
-	bool		replace = !PG_ARGISNULL(10) && PG_GETARG_BOOL(10);
-	char		enabled = !PG_ARGISNULL(9) && PG_GETARG_BOOL(9) ?
+	bool		replace = !PG_ARGISNULL(12) && PG_GETARG_BOOL(12);
+	char		enabled = !PG_ARGISNULL(11) && PG_GETARG_BOOL(11) ?
 	TRIGGER_FIRES_ALWAYS : TRIGGER_FIRES_ON_ORIGIN;
 	WtcArguments args;
 	List	   *tables;

@@ -124,8 +124,8 @@ static void
 put_attachment(ReturnSetInfo *rsinfo, const Description *d)
 {
 	const Trigger *trigger = d->trigger;
-	Datum		values[12];
-	bool		nulls[12] = {0};
+	Datum		values[14];
+	bool		nulls[14] = {0};
 	char	   *definition = wtc_definition(d->table, trigger, d->condition);
 	char	  **v;
 	uint64		ttl_ms = 0;
@@ -153,6 +153,12 @@ put_attachment(ReturnSetInfo *rsinfo, const Description *d)
 	values[col++] = CStringGetTextDatum(n > 0 ? v[0] : "json");
 	v = wtc_argument_values(trigger, "shape", &n);
 	values[col++] = text_array(v, n);
+	v = wtc_argument_values(trigger, "version", &n);
+	nulls[col] = n == 0;
+	values[col++] = n > 0 ? CStringGetTextDatum(v[0]) : (Datum) 0;
+	v = wtc_argument_values(trigger, "envelope", &n);
+	nulls[col] = n == 0;
+	values[col++] = n > 0 ? CStringGetTextDatum(v[0]) : (Datum) 0;
 	values[col++] = BoolGetDatum(trigger->tgenabled != TRIGGER_DISABLED);
 	values[col++] = BoolGetDatum(wtc_attachment_mode(trigger) == TRIGGER_FIRES_ALWAYS);
 	nulls[col] = definition == NULL;

@@ -124,10 +124,9 @@ column_number(Relation rel, const char *name)
 }
 
 static void
-add_field(WtcAttachment *att, AttrNumber attno, const char *name)
+set_field(WtcAttachment *att, WtcField *field, AttrNumber attno,
+		  const char *name)
 {
-	WtcField   *field = &att->fields[att->nfields++];
-
 	field->attno = attno;
 	field->name = name;
 	field->type = TupleDescAttr(att->desc, attno - 1)->atttypid;
@@ -143,40 +142,56 @@ add_all_columns(WtcAttachment *att)
 		Form_pg_attribute attr = TupleDescAttr(att->desc, i);
 
 		if (!attr->attisdropped)
-			add_field(att, attr->attnum, NameStr(attr->attname));
+			set_field(att, &att->fields[att->nfields++], attr->attnum,
+					  NameStr(attr->attname));
 	}
 }
 
-/* The row type of an image that is not just the row. */
-static void
-make_image_desc(WtcAttachment *att)
+/* The row type that these fields make. */
+static TupleDesc
+make_desc(const WtcField *fields, int n)
 {
-	att->image_desc = CreateTemplateTupleDesc(att->nfields);
-	for (int i = 0; i < att->nfields; i++)
-	{
-		WtcField   *field = &att->fields[i];
+	TupleDesc	desc = CreateTemplateTupleDesc(n);
 
-		TupleDescInitEntry(att->image_desc, i + 1, field->name,
-						   wtc_field_type(field), -1, 0);
-	}
-	att->image_desc = BlessTupleDesc(att->image_desc);
+	for (int i = 0; i < n; i++)
+		TupleDescInitEntry(desc, i + 1, fields[i].name,
+						   wtc_field_type(&fields[i]), -1, 0);
+	return BlessTupleDesc(desc);
 }
 
 static void
 prepare_fields(WtcAttachment *att)
 {
+	int			shape = att->shape & (att->format == WTC_FORMAT_HASH ?
+									  ~WTC_TEXT_NUMBERS : ~WTC_WORD_BOOLEANS);
 	bool		as_is = true;
 
 	for (int i = 0; i < att->nfields; i++)
 	{
-		wtc_field_prepare(&att->fields[i],
-						  att->format == WTC_FORMAT_HASH ?
-						  att->shape & ~WTC_TEXT_NUMBERS :
-						  att->shape & ~WTC_WORD_BOOLEANS);
+		wtc_field_prepare(&att->fields[i], shape);
 		as_is &= att->fields[i].writing == WTC_AS_IS;
 	}
 	if (!att->all_columns || !as_is)
-		make_image_desc(att);
+		att->image_desc = make_desc(att->fields, att->nfields);
+}
+
+static void
+prepare_version(WtcAttachment *att)
+{
+	if (att->enveloped &&
+		(att->version == NULL || att->format != WTC_FORMAT_JSON))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a wtcache envelope needs a version and the format json")));
+	if (att->version == NULL)
+		return;
+	if (wtc_is_virtual(TupleDescAttr(att->desc,
+									 att->version->attno - 1)->attgenerated))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a virtual generated column cannot be the version for wtcache")));
+	wtc_field_prepare(att->version, att->shape & ~WTC_WORD_BOOLEANS);
+	att->version_desc = make_desc(att->version, 1);
 }
 
 bool
@@ -323,7 +338,9 @@ decode_field(WtcAttachment *att, Relation rel, const char *arg,
 		if (strcmp(att->fields[i].name, parts.name) == 0)
 			bad_argument(arg);
 	}
-	add_field(att, column_number(rel, parts.column), parts.name);
+	set_field(att, &att->fields[att->nfields],
+			  column_number(rel, parts.column), parts.name);
+	att->nfields++;
 }
 
 static void
@@ -355,6 +372,13 @@ decode_argument(WtcAttachment *att, Relation rel, char *const *args, int i)
 		att->shape |= wtc_shape_bit(value);
 	else if (IS("condition") && strcmp(value, "when") == 0)
 		att->conditional = true;
+	else if (IS("version"))
+	{
+		att->version = palloc0(sizeof(WtcField));
+		set_field(att, att->version, column_number(rel, value), "version");
+	}
+	else if (IS("envelope") && strcmp(value, "versioned") == 0)
+		att->enveloped = true;
 	else if (IS("ttl"))
 	{
 		if (!wtc_ttl_decode(value, &att->ttl_ms))
@@ -485,6 +509,7 @@ wtc_attachment_build(Relation rel, int nargs, char *const *args,
 		add_all_columns(att);
 	inspect_columns(att);
 	prepare_fields(att);
+	prepare_version(att);
 	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
 		att->no_images = "a crash empties the table";
 	if (rel->rd_rel->relkind == RELKIND_RELATION &&

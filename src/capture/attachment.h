@@ -13,6 +13,8 @@
  *	  condition=when          at most once: it is kept as condition.c says
  *	  format=json|hash        at most once
  *	  shape=WORD              any number, each once; see field.c
+ *	  version=COLUMN          at most once: the column that tells versions of a row
+ *	  envelope=versioned      at most once: the image has the version beside it
  *	  always=true             at most once; fires for replicated changes, too
  *
  * A trigger can be made by hand, so nothing of this is relied on unseen.
@@ -67,6 +69,10 @@ typedef struct WtcAttachment
 	char	   *tag_prefix;
 	WtcSpan		keys;
 	WtcSpan		sets;
+
+	WtcField   *version;		/* NULL: none */
+	TupleDesc	version_desc;	/* a row of it alone */
+	bool		enveloped;
 
 	/* no image can be made: rows are deleted from the cache, and why */
 	const char *no_images;

@@ -229,12 +229,55 @@ row_datum(WtcAttachment *att, TupleTableSlot *slot)
 	return heap_copy_tuple_as_datum(tuple, att->image_desc);
 }
 
+/* {"version":7 without the brace that closes it. */
+static text *
+version_head(WtcAttachment *att, Datum version, bool isnull)
+{
+	HeapTuple	tuple;
+	text	   *json;
+
+	if (!isnull)
+		version = wtc_field_value(att->version, version);
+	tuple = heap_form_tuple(att->version_desc, &version, &isnull);
+	json = DatumGetTextP(DirectFunctionCall1(row_to_json,
+											 heap_copy_tuple_as_datum(tuple,
+																	  att->version_desc)));
+	SET_VARSIZE(json, VARSIZE(json) - 1);
+	return json;
+}
+
+char *
+wtc_render_version(WtcAttachment *att, Datum version, bool isnull)
+{
+	return text_to_cstring(version_head(att, version, isnull)) +
+		strlen("{\"version\":");
+}
+
+/* Puts the version beside the image. */
+static text *
+envelope(WtcAttachment *att, TupleTableSlot *slot, text * json)
+{
+	bool		isnull;
+	Datum		version = slot_getattr(slot, att->version->attno, &isnull);
+	text	   *head = version_head(att, version, isnull);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendBinaryStringInfo(&buf, VARDATA_ANY(head), VARSIZE_ANY_EXHDR(head));
+	appendStringInfoString(&buf, ",\"data\":");
+	appendBinaryStringInfo(&buf, VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json));
+	appendStringInfoChar(&buf, '}');
+	return cstring_to_text_with_len(buf.data, buf.len);
+}
+
 static bool
 json_image(WtcAttachment *att, TupleTableSlot *slot, WtcSpan *image)
 {
 	text	   *json = DatumGetTextPP(DirectFunctionCall1(row_to_json,
 														  row_datum(att, slot)));
 
+	if (att->enveloped)
+		json = envelope(att, slot, json);
 	return wtc_to_utf8(VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json), image);
 }
 

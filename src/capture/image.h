@@ -35,6 +35,10 @@ typedef enum WtcImage
 	WTC_IMAGE_TOO_LARGE			/* see wtcache.max_image_size */
 } WtcImage;
 
+/* The version of a row, of the column that has it, as JSON. */
+extern char *wtc_render_version(WtcAttachment *att, Datum version,
+								bool isnull);
+
 /* Fills in the storing of a row: kind, ttl and image, if one is made. */
 extern WtcImage wtc_render_image(WtcAttachment *att, TupleTableSlot *slot,
 								 WtcOperation *op);

@@ -51,6 +51,8 @@ renamed_argument(const WtcRenaming *renaming, const char *arg)
 						wtc_template_rename(value, renaming->from, renaming->to));
 	if (strcmp(name, "column=") == 0)
 		return psprintf("%s%s", name, renamed_field(renaming, value));
+	if (strcmp(name, "version=") == 0 && strcmp(value, renaming->from) == 0)
+		return psprintf("%s%s", name, renaming->to);
 	return pstrdup(arg);
 }
 

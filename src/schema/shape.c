@@ -400,6 +400,12 @@ wtc_column_use(Relation rel, const Trigger *trigger, const char *column)
 		use.text = wtc_condition_text(RelationGetRelid(rel),
 									  wtc_condition_stored(rel));
 	}
+	if (use.text == NULL && att->version != NULL &&
+		att->version->attno == attno)
+	{
+		use.name = "version";
+		use.text = pstrdup(column);
+	}
 	if (use.text == NULL && use.shown && !att->all_columns)
 	{
 		use.name = "list of columns";
