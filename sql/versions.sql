@@ -151,5 +151,62 @@ SELECT wtcache.attach('ve_parts', version => 'v', envelope => 'versioned');
 INSERT INTO ve_parts VALUES (1, 9007199254740992);
 SELECT wtcache.compare_and_set('ve_parts', '1', '9007199254740992', '{"w": 1}');
 \! $REDIS get ve_parts:1
-DROP TABLE ve_parts, ve;
+DROP TABLE ve_parts;
+
+-- the place in WAL as version: it grows with every change, whoever pushes it
+CREATE TABLE ve_lsn (id int PRIMARY KEY, lsn int, w int);
+CREATE FUNCTION ve_version(key text) RETURNS pg_lsn LANGUAGE sql AS
+    $$ SELECT '0/0'::pg_lsn + (wtcache.get(key) ->> 'version')::numeric $$;
+SELECT wtcache.attach('ve_lsn', version => 'lsn', envelope => 'versioned', tags => '{all}');
+SELECT version, definition FROM wtcache.attachments WHERE relation = 've_lsn'::regclass;
+SELECT pg_current_wal_lsn() AS l0 \gset
+INSERT INTO ve_lsn VALUES (1, 1, 1);
+SELECT ve_version('ve_lsn:1') AS v1, pg_current_wal_lsn() AS l1 \gset
+SELECT :'v1'::pg_lsn > :'l0' AND :'v1'::pg_lsn < :'l1' AS between, wtcache.get('ve_lsn:1') -> 'data' AS data;
+\! $REDIS get ve_lsn:1 | sed 's/[0-9][0-9]*/N/'
+UPDATE ve_lsn SET w = 2;
+SELECT ve_version('ve_lsn:1') > :'l1' AS later \gset
+\echo :later
+SELECT * FROM wtcache.verify('ve_lsn');
+\! $REDIS set ve_lsn:1 '{"version":1,"data":{"id":1,"lsn":1,"w":3}}' px 10000
+\! $REDIS set ve_lsn:2 '{"version":"data":{}}' px 10000
+SELECT kind, key, repaired FROM wtcache.verify('ve_lsn', repair => true);
+SELECT ve_version('ve_lsn:1') > :'l1' AS later, wtcache.get('ve_lsn:1') -> 'data' AS data;
+-- not known before the commit
+BEGIN;
+UPDATE ve_lsn SET w = 4;
+SELECT wtcache.get('ve_lsn:1');
+SELECT value FROM ve_lsn t, wtcache.preview('ve_lsn', t);
+ROLLBACK;
+-- by the worker; of a transaction that spills; filled from the table
+SELECT pg_current_wal_lsn() AS l2 \gset
+SET wtcache.mode = async;
+UPDATE ve_lsn SET w = 5;
+SELECT wtcache.wait();
+RESET wtcache.mode;
+SELECT ve_version('ve_lsn:1') > :'l2' AS later, wtcache.get('ve_lsn:1') -> 'data' AS data;
+SELECT pg_current_wal_lsn() AS l3 \gset
+SET wtcache.batch_memory = '64kB';
+INSERT INTO ve_lsn SELECT i, 0, 0 FROM generate_series(2, 2000) i;
+RESET wtcache.batch_memory;
+SELECT wtcache.wait();
+SELECT id, ve_version('ve_lsn:' || id) > :'l3' AS later FROM ve_lsn WHERE id IN (1, 2, 1000, 2000) ORDER BY id;
+SELECT pg_current_wal_lsn() AS l4 \gset
+\! $REDIS del ve_lsn:1 ve_lsn:2
+CALL wtcache.warm('ve_lsn');
+SELECT ve_version('ve_lsn:1') > :'l4' AS later, ve_version('ve_lsn:2') > :'l4' AS later2;
+SELECT * FROM wtcache.verify('ve_lsn');
+-- not for compare_and_set(), as it is not in the row
+SELECT ve_set('ve_lsn', '1', '5', '{"w": 1}');
+SELECT wtcache.alter('ve_lsn', reset => '{envelope}');
+-- a column of that name is quoted
+SELECT wtcache.alter('ve_lsn', version => '"lsn"', reset => '{envelope}');
+SELECT wtcache.compare_and_set('ve_lsn', '1', '1', '{"w": 6}');
+ALTER TABLE ve_lsn RENAME lsn TO "=";
+SELECT version FROM wtcache.attachments WHERE relation = 've_lsn'::regclass;
+ALTER TABLE ve_lsn RENAME "=" TO lsn;
+SELECT version FROM wtcache.attachments WHERE relation = 've_lsn'::regclass;
+SELECT wtcache.alter('ve_lsn', version => 'a=b');
+DROP TABLE ve_lsn, ve;
+DROP FUNCTION ve_version;
 DROP FUNCTION ve_set;

@@ -235,6 +235,21 @@ check_format(const char *format)
 }
 
 static void
+add_version(WtcArguments *args, const char *version)
+{
+	char	   *column = wtc_version_column(version);
+
+	if (column == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("invalid version \"%s\" for wtcache", version),
+				 errhint("Write the name of a column, or lsn; put a column of this name, and one with an equals sign, in double quotes.")));
+	add_argument(args, PARAM_VERSION,
+				 strcmp(version, WTC_VERSION_LSN) == 0 ? version :
+				 wtc_version_text(column));
+}
+
+static void
 check_envelope(const char *envelope)
 {
 	if (strcmp(envelope, "versioned") != 0)
@@ -260,8 +275,10 @@ add_given(WtcArguments *args, FunctionCallInfo fcinfo, Relation rel,
 	switch (param)
 	{
 		case PARAM_KEY:
-		case PARAM_VERSION:
 			add_argument(args, param, given);
+			break;
+		case PARAM_VERSION:
+			add_version(args, given);
 			break;
 		case PARAM_TTL:
 			add_argument(args, param,

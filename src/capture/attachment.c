@@ -179,10 +179,16 @@ static void
 prepare_version(WtcAttachment *att)
 {
 	if (att->enveloped &&
-		(att->version == NULL || att->format != WTC_FORMAT_JSON))
+		((att->version == NULL && !att->version_is_lsn) ||
+		 att->format != WTC_FORMAT_JSON))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a wtcache envelope needs a version and the format json")));
+	if (att->version_is_lsn && !att->enveloped)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the wtcache version \"lsn\" needs the envelope \"versioned\""),
+				 errdetail("It is in no column of the row.")));
 	if (att->version == NULL)
 		return;
 	if (wtc_is_virtual(TupleDescAttr(att->desc,
@@ -344,6 +350,18 @@ decode_field(WtcAttachment *att, Relation rel, const char *arg,
 }
 
 static void
+decode_version(WtcAttachment *att, Relation rel, const char *arg,
+			   const char *text)
+{
+	char	   *column = wtc_version_column(text);
+
+	if (column == NULL)
+		bad_argument(arg);
+	att->version = palloc0(sizeof(WtcField));
+	set_field(att, att->version, column_number(rel, column), "version");
+}
+
+static void
 decode_argument(WtcAttachment *att, Relation rel, char *const *args, int i)
 {
 	const char *arg = args[i];
@@ -372,11 +390,10 @@ decode_argument(WtcAttachment *att, Relation rel, char *const *args, int i)
 		att->shape |= wtc_shape_bit(value);
 	else if (IS("condition") && strcmp(value, "when") == 0)
 		att->conditional = true;
+	else if (IS("version") && strcmp(value, WTC_VERSION_LSN) == 0)
+		att->version_is_lsn = true;
 	else if (IS("version"))
-	{
-		att->version = palloc0(sizeof(WtcField));
-		set_field(att, att->version, column_number(rel, value), "version");
-	}
+		decode_version(att, rel, arg, value);
 	else if (IS("envelope") && strcmp(value, "versioned") == 0)
 		att->enveloped = true;
 	else if (IS("ttl"))

@@ -13,7 +13,7 @@
  *	  condition=when          at most once: it is kept as condition.c says
  *	  format=json|hash        at most once
  *	  shape=WORD              any number, each once; see field.c
- *	  version=COLUMN          at most once: the column that tells versions of a row
+ *	  version=COLUMN|lsn      at most once: what tells versions of a row; see field.h
  *	  envelope=versioned      at most once: the image has the version beside it
  *	  always=true             at most once; fires for replicated changes, too
  *
@@ -70,7 +70,8 @@ typedef struct WtcAttachment
 	WtcSpan		keys;
 	WtcSpan		sets;
 
-	WtcField   *version;		/* NULL: none */
+	bool		version_is_lsn;
+	WtcField   *version;		/* the column; NULL: none */
 	TupleDesc	version_desc;	/* a row of it alone */
 	bool		enveloped;
 

@@ -107,6 +107,23 @@ wtc_field_text(const WtcFieldText *parts)
 	return buf.data;
 }
 
+char *
+wtc_version_column(const char *text)
+{
+	WtcFieldText parts;
+
+	return wtc_field_parse(text, &parts) && !parts.renamed ? parts.column : NULL;
+}
+
+char *
+wtc_version_text(const char *column)
+{
+	WtcFieldText parts = {.column = pstrdup(column)};
+
+	return strcmp(column, WTC_VERSION_LSN) == 0 ?
+		psprintf("\"%s\"", column) : wtc_field_text(&parts);
+}
+
 /*
  * Values
  */

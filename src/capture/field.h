@@ -37,6 +37,16 @@ extern bool wtc_field_parse(const char *text, WtcFieldText *parts);
 /* The text for these parts, quoted where it has to be. */
 extern char *wtc_field_text(const WtcFieldText *parts);
 
+/*
+ * What tells versions of a row: a column, whose name is bare or quoted, or the
+ * word WTC_VERSION_LSN.  NULL: it is not of that form.
+ */
+#define WTC_VERSION_LSN		"lsn"
+extern char *wtc_version_column(const char *text);
+
+/* The text for a column. */
+extern char *wtc_version_text(const char *column);
+
 /* What is to be written otherwise than PostgreSQL does; bits. */
 typedef enum WtcShape
 {

@@ -250,20 +250,27 @@ char *
 wtc_render_version(WtcAttachment *att, Datum version, bool isnull)
 {
 	return text_to_cstring(version_head(att, version, isnull)) +
-		strlen("{\"version\":");
+		strlen(WTC_VERSION_HEAD);
 }
 
 /* Puts the version beside the image. */
 static text *
 envelope(WtcAttachment *att, TupleTableSlot *slot, text * json)
 {
-	bool		isnull;
-	Datum		version = slot_getattr(slot, att->version->attno, &isnull);
-	text	   *head = version_head(att, version, isnull);
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	appendBinaryStringInfo(&buf, VARDATA_ANY(head), VARSIZE_ANY_EXHDR(head));
+	if (att->version_is_lsn)
+		appendStringInfoString(&buf, WTC_VERSION_NONE);
+	else
+	{
+		bool		isnull;
+		Datum		version = slot_getattr(slot, att->version->attno, &isnull);
+		text	   *head = version_head(att, version, isnull);
+
+		appendBinaryStringInfo(&buf, VARDATA_ANY(head),
+							   VARSIZE_ANY_EXHDR(head));
+	}
 	appendStringInfoString(&buf, ",\"data\":");
 	appendBinaryStringInfo(&buf, VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json));
 	appendStringInfoChar(&buf, '}');
@@ -385,6 +392,7 @@ is_too_large(WtcAttachment *att, TupleTableSlot *slot, uint64 *extent)
 static bool
 make_image(WtcAttachment *att, TupleTableSlot *slot, WtcOperation *op)
 {
+	op->versioned = att->version_is_lsn;
 	return op->kind == WTC_OP_HASH ? hash_image(att, slot, &op->fields) :
 		json_image(att, slot, &op->value);
 }

@@ -9,6 +9,9 @@
 
 #include "change/batch.h"
 
+/* the letter of a WTC_OP_SET that is versioned */
+#define VERSIONED	'v'
+
 /* a digit has five bits; the last one begins here, the others behind it */
 #define LAST_DIGIT		'0'
 #define DIGIT			(LAST_DIGIT + 0x20)
@@ -119,6 +122,13 @@ wtc_batch_open(WtcCursor *cursor, const char *data, size_t len)
 	return len > 0 && *cursor->p++ == WTC_BATCH_FORMAT;
 }
 
+static bool
+begins_unversioned(WtcSpan value)
+{
+	return value.len >= strlen(WTC_VERSION_NONE) &&
+		memcmp(value.data, WTC_VERSION_NONE, strlen(WTC_VERSION_NONE)) == 0;
+}
+
 bool
 wtc_get_operation(WtcCursor *cursor, WtcOperation *op)
 {
@@ -127,6 +137,11 @@ wtc_get_operation(WtcCursor *cursor, WtcOperation *op)
 		return false;
 	op->whole.data = cursor->p;
 	op->kind = (WtcOpKind) *cursor->p++;
+	if (op->kind == (WtcOpKind) VERSIONED)
+	{
+		op->kind = WTC_OP_SET;
+		op->versioned = true;
+	}
 	if (!wtc_get_string(cursor, &op->key))
 		return false;
 
@@ -141,6 +156,7 @@ wtc_get_operation(WtcCursor *cursor, WtcOperation *op)
 		case WTC_OP_SET:
 			if (!wtc_get_number(cursor, &op->ttl_ms) ||
 				!wtc_get_string(cursor, &op->value) ||
+				(op->versioned && !begins_unversioned(op->value)) ||
 				!get_stored(cursor, op))
 				return false;
 			break;
@@ -176,7 +192,8 @@ put_stored(StringInfo buf, const WtcOperation *op)
 void
 wtc_put_operation(StringInfo buf, const WtcOperation *op)
 {
-	appendStringInfoCharMacro(buf, (char) op->kind);
+	appendStringInfoCharMacro(buf, op->versioned ? VERSIONED :
+							  (char) op->kind);
 	wtc_put_string(buf, op->key.data, op->key.len);
 	switch (op->kind)
 	{

@@ -10,6 +10,7 @@
  *	  batch     := '2' operation*
  *	  operation := 'd' key                      list(removed)
  *	             | 's' key ttl string           stored
+ *	             | 'v' key ttl string           stored
  *	             | 'h' key ttl list(f, v, ...)  stored
  *	             | 't' tag
  *	  stored    := list(tags) list(removed) pattern(keys) pattern(sets)
@@ -19,11 +20,13 @@
  *	  length, count, ttl, shared := number, five bits a digit, low ones first: the
  *		characters from '0' to 'O', and from 'P' to 'o' where another follows
  *
- * 'd' deletes, 's' stores a string, 'h' a hash, 't' invalidates a tag.  ttl is
- * in milliseconds.  removed names the tags that the key has left.  Keys and
- * tags are complete names in Redis, in UTF-8.  All the 't' come first.  The
- * patterns are those that the key was made by, and that the sets of all tags have;
- * shared bytes are not repeated: they are those of the key, and of the first tag.
+ * 'd' deletes, 's' stores a string, 'h' a hash, 't' invalidates a tag.  'v' is an
+ * 's' whose string begins with WTC_VERSION_NONE, in place of which the version of
+ * the operation is stored.  ttl is in milliseconds.  removed names the tags that
+ * the key has left.  Keys and tags are complete names in Redis, in UTF-8.  All the
+ * 't' come first.  The patterns are those that the key was made by, and that the
+ * sets of all tags have; shared bytes are not repeated: they are those of the key,
+ * and of the first tag.
  *
  * Writing appends to a StringInfo and may raise an error (out of memory).
  * Reading allocates nothing, raises nothing, and never looks past the end,
@@ -51,6 +54,10 @@ typedef enum WtcOpKind
 	WTC_OP_HASH = 'h',
 	WTC_OP_INVALIDATE = 't'
 } WtcOpKind;
+
+/* How a string begins in which the version is to stand. */
+#define WTC_VERSION_HEAD	"{\"version\":"
+#define WTC_VERSION_NONE	WTC_VERSION_HEAD "null"
 
 /* A stretch of bytes inside a batch. */
 typedef struct WtcSpan
@@ -82,7 +89,8 @@ typedef struct WtcOperation
 	WtcOpKind	kind;
 	WtcSpan		key;			/* or the tag */
 	uint64		ttl_ms;
-	WtcSpan		value;			/* 's' */
+	bool		versioned;		/* a WTC_OP_SET that is a 'v' */
+	WtcSpan		value;			/* 's', 'v' */
 	WtcList		fields;			/* 'h': names and values by turns */
 	WtcList		tags;
 	WtcList		removed;

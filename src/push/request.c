@@ -58,7 +58,7 @@ wtc_request_bytes(const WtcOperation *op)
 	 * prune.lua.
 	 */
 	return (4 + uses) * key + JOURNAL_ROOM +
-		WTC_RESP_BOUND(op->value.len) +
+		WTC_RESP_BOUND(op->value.len) + (op->versioned ? NUMBER_ROOM : 0) +
 		op->fields.bytes.len + op->fields.count * WTC_RESP_BOUND(0) +
 		patterns +
 		4 * (op->tags.bytes.len + op->removed.bytes.len) +
@@ -248,6 +248,32 @@ write_tag(Writer *w, int t)
 	write_expiry(w, t, life_ms, "GT", 2);
 }
 
+/* The value of an item, with its version in it where that is wanted. */
+static void
+put_value(Writer *w, const WtcItem *item)
+{
+	WtcSpan		value = item->op.value;
+	size_t		head = strlen(WTC_VERSION_HEAD);
+	char		digits[20];
+	size_t		len;
+
+	if (!item->op.versioned)
+	{
+		put_span(w, value);
+		return;
+	}
+	len = wtc_resp_digits(digits, item->version) - digits;
+	value.data += strlen(WTC_VERSION_NONE);
+	value.len -= strlen(WTC_VERSION_NONE);
+	w->p = wtc_resp_prefix(w->p, '$', head + len + value.len);
+	memcpy(w->p, WTC_VERSION_HEAD, head);
+	memcpy(w->p + head, digits, len);
+	memcpy(w->p + head + len, value.data, value.len);
+	w->p += head + len + value.len;
+	*w->p++ = '\r';
+	*w->p++ = '\n';
+}
+
 static void
 write_pattern(Writer *w, const WtcPattern *pattern, WtcSpan string)
 {
@@ -285,7 +311,7 @@ write_value(Writer *w, int i)
 		begin(w, WTC_COMMAND_VALUE, i, 5);
 		w->p = PUT(w->p, "SET");
 		put_span(w, op->key);
-		put_span(w, op->value);
+		put_value(w, &w->chunk->items[i]);
 		w->p = PUT(w->p, "PX");
 		w->p = wtc_resp_number(w->p, op->ttl_ms);
 		return;

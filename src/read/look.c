@@ -143,13 +143,39 @@ next_piece(void *arg, const char **data, size_t *len)
 	return replies;
 }
 
+/* How much of a string is the version: a row's is not known afterwards. */
+static size_t
+version_len(const WtcOperation *op, const redisReply *reply)
+{
+	size_t		head = strlen(WTC_VERSION_HEAD);
+
+	if (!op->versioned || reply->len < head ||
+		memcmp(reply->str, WTC_VERSION_HEAD, head) != 0)
+		return 0;
+	return head + strspn(reply->str + head, "0123456789");
+}
+
 static void
 compare_string(WtcLook *look, const redisReply *reply)
 {
-	look->held = reply->type == REDIS_REPLY_STRING ? reply->len : 0;
-	look->other_value = reply->type != REDIS_REPLY_STRING ||
-		reply->len != look->op.value.len ||
-		memcmp(reply->str, look->op.value.data, reply->len) != 0;
+	WtcSpan		expected = look->op.value;
+	size_t		skipped = 0;
+
+	look->held = 0;
+	look->other_value = true;
+	if (reply->type != REDIS_REPLY_STRING)
+		return;
+	look->held = reply->len;
+	skipped = version_len(&look->op, reply);
+	if (skipped > strlen(WTC_VERSION_HEAD))
+	{
+		expected.data += strlen(WTC_VERSION_NONE);
+		expected.len -= strlen(WTC_VERSION_NONE);
+	}
+	else
+		skipped = 0;
+	look->other_value = reply->len - skipped != expected.len ||
+		memcmp(reply->str + skipped, expected.data, expected.len) != 0;
 }
 
 static void

@@ -38,6 +38,17 @@ renamed_field(const WtcRenaming *renaming, const char *text)
 	return wtc_field_text(&parts);
 }
 
+static char *
+renamed_version(const WtcRenaming *renaming, const char *text)
+{
+	char	   *column = wtc_version_column(text);
+
+	if (strcmp(text, WTC_VERSION_LSN) == 0 || column == NULL ||
+		strcmp(column, renaming->from) != 0)
+		return pstrdup(text);
+	return wtc_version_text(renaming->to);
+}
+
 /* An argument as it is to be from now on. */
 static char *
 renamed_argument(const WtcRenaming *renaming, const char *arg)
@@ -51,8 +62,8 @@ renamed_argument(const WtcRenaming *renaming, const char *arg)
 						wtc_template_rename(value, renaming->from, renaming->to));
 	if (strcmp(name, "column=") == 0)
 		return psprintf("%s%s", name, renamed_field(renaming, value));
-	if (strcmp(name, "version=") == 0 && strcmp(value, renaming->from) == 0)
-		return psprintf("%s%s", name, renaming->to);
+	if (strcmp(name, "version=") == 0)
+		return psprintf("%s%s", name, renamed_version(renaming, value));
 	return pstrdup(arg);
 }
 

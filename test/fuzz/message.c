@@ -161,6 +161,7 @@ check_operation(const WtcOperation *op, const char *begin, const char *end)
 	begin = op->whole.data;
 
 	check_inside(op->key, begin, end);
+	CHECK(!op->versioned || (is_set && op->value.len >= strlen(WTC_VERSION_NONE)));
 	if (is_set)
 		check_inside(op->value, begin, end);
 	else
@@ -193,6 +194,7 @@ static void
 check_same(const WtcOperation *a, const WtcOperation *b)
 {
 	CHECK(a->kind == b->kind);
+	CHECK(a->versioned == b->versioned);
 	CHECK(wtc_span_equal(a->key, b->key));
 	CHECK(a->ttl_ms == b->ttl_ms);
 	CHECK(a->value.len == b->value.len);
@@ -215,7 +217,7 @@ put_pattern(StringInfo buf, const WtcPattern *pattern)
 static void
 put_operation(StringInfo buf, const WtcOperation *op)
 {
-	appendStringInfoCharMacro(buf, (char) op->kind);
+	appendStringInfoCharMacro(buf, op->versioned ? 'v' : (char) op->kind);
 	wtc_put_string(buf, op->key.data, op->key.len);
 	if (op->kind == WTC_OP_INVALIDATE)
 		return;

@@ -78,6 +78,8 @@ my $set = 's' . text('products:1') . number(3_600_000) . text($image)
   . list('tag:products', 'tag:shop:7') . list('tag:shop:6')
   . pattern(9, '*') . pattern(4, '*');
 my $set_plain = 's' . text('k') . number(0) . text('') . list() . list() . $none;
+my $versioned = 'v' . text('products:1') . number(1) . text('{"version":null,"data":{}}')
+  . list() . list() . $none;
 my $hash = 'h' . text('products:2') . number(60_000)
   . list('id', '2', 'name', "\xc3\xa9", 'note', '') . list('t') . list() . pattern(10, '') . pattern(1, '\\**');
 my $utf8 = 's' . text("\xe6\x97\xa5\xe6\x9c\xac:~1") . number(1) . text("~\xc3\xa9 \0 ~~")
@@ -88,6 +90,7 @@ my %message = (
 	'good-delete' => own("2$delete$delete_tagged"),
 	'good-set' => own("2$set"),
 	'good-set-plain' => own("2$set_plain"),
+	'good-versioned' => own("2$versioned"),
 	'good-hash' => own("2$hash"),
 	'good-utf8' => own("2$utf8"),
 	'good-utf8-once' => $code . 'o~' . bits("2$utf8") . '~',
@@ -124,6 +127,7 @@ my %message = (
 	'bad-escape-low' => $code . 'o2~0/~',
 	'bad-escape-short' => $code . 'o2~0~',
 	'bad-escape-tail' => own('2d' . text('k') . list()) . '~',
+	'bad-versioned' => own('2v' . text('k') . number(1) . text('{"version":1}') . list() . list() . $none),
 	'bad-kind' => own('2x' . text('k')),
 	'bad-cut' => own('2' . substr($set, 0, -1)),
 	'bad-cut-key' => own('2s' . number(100) . 'short'),
