@@ -20,6 +20,7 @@
 #include "access/relation.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
+#include "capture/attachment_cache.h"
 #include "capture/image.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"

@@ -16,6 +16,7 @@
 #include "attempt.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
+#include "capture/attachment_cache.h"
 #include "capture/catalog.h"
 #include "capture/condition.h"
 #include "capture/image.h"

@@ -17,7 +17,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "capture/attached.h"
-#include "capture/attachment.h"
+#include "capture/attachment_cache.h"
 #include "capture/trigger.h"
 #include "fmgr.h"
 #include "miscadmin.h"

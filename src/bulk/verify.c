@@ -24,6 +24,7 @@
 #include "bulk/verify_run.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
+#include "capture/attachment_cache.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"

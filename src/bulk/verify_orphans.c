@@ -37,6 +37,7 @@
 #include "bulk/verify_orphans.h"
 #include "bulk/verify_rows.h"
 #include "capture/attached.h"
+#include "capture/attachment_cache.h"
 #include "capture/image.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"

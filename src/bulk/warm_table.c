@@ -14,6 +14,7 @@
 #include "access/table.h"
 #include "bulk/warm_table.h"
 #include "capture/attached.h"
+#include "capture/attachment_cache.h"
 #include "miscadmin.h"
 #include "optimizer/plancat.h"
 #include "storage/bufmgr.h"

@@ -111,9 +111,6 @@ extern WtcAttachment *wtc_attachment_build(Relation rel, int nargs,
 										   char *const *args, Node *condition,
 										   MemoryContext parent);
 
-/* The same, from the cache of this backend. */
-extern WtcAttachment *wtc_attachment_get(Relation rel, const Trigger *trigger);
-
 /*
  * Around all that looks at values of rows: evaluates the condition, writes keys,
  * tags and images.  That runs functions of conditions, types and casts to json,

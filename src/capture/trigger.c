@@ -15,6 +15,7 @@
 #include "access/xact.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
+#include "capture/attachment_cache.h"
 #include "capture/image.h"
 #include "capture/trigger.h"
 #include "commands/trigger.h"
