@@ -196,6 +196,13 @@ SELECT pg_current_wal_lsn() AS l4 \gset
 CALL wtcache.warm('ve_lsn');
 SELECT ve_version('ve_lsn:1') > :'l4' AS later, ve_version('ve_lsn:2') > :'l4' AS later2;
 SELECT * FROM wtcache.verify('ve_lsn');
+-- prepared
+SELECT pg_current_wal_lsn() AS l5 \gset
+BEGIN;
+UPDATE ve_lsn SET w = 7 WHERE id = 1;
+PREPARE TRANSACTION 've';
+COMMIT PREPARED 've';
+SELECT ve_version('ve_lsn:1') > :'l5' AS later, wtcache.get('ve_lsn:1') -> 'data' AS data;
 -- not for compare_and_set(), as it is not in the row
 SELECT ve_set('ve_lsn', '1', '5', '{"w": 1}');
 SELECT wtcache.alter('ve_lsn', reset => '{envelope}');
