@@ -137,7 +137,7 @@ add_argument(WtcArguments *args, Parameter param, const char *value)
 
 /* Adds a field of the image, if its name is a new one. */
 static void
-add_field(WtcArguments *args, int first, const char *text)
+add_field(WtcArguments *args, Relation rel, int first, const char *text)
 {
 	WtcFieldText parts;
 	WtcFieldText other;
@@ -146,7 +146,7 @@ add_field(WtcArguments *args, int first, const char *text)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("invalid column \"%s\" for wtcache", text),
-				 errhint("Write the name of a column, or \"name=column\" to give it another name; put a name that has an equals sign in double quotes.")));
+				 errhint("Write the name of a column, \"name=column\" to give it another name, or \"name=(expression)\"; put a name that has an equals sign in double quotes.")));
 	if (strlen(parts.name) >= NAMEDATALEN)
 		ereport(ERROR,
 				(errcode(ERRCODE_NAME_TOO_LONG),
@@ -159,12 +159,43 @@ add_field(WtcArguments *args, int first, const char *text)
 					(errcode(ERRCODE_DUPLICATE_COLUMN),
 					 errmsg("column \"%s\" is listed twice", parts.name)));
 	}
+	if (parts.column == NULL)
+	{
+		args->expressions = lappend(args->expressions,
+									wtc_expression_parse(rel, parts.expression));
+		parts.expression = "";
+	}
 	add_argument(args, PARAM_COLUMNS, wtc_field_text(&parts));
+}
+
+/* What stands in a trigger's argument, with its expression; *n counts them. */
+static char *
+shown_field(const WtcKeptText *kept, int *n, char *text)
+{
+	WtcFieldText parts;
+
+	if (!wtc_field_parse(text, &parts) || parts.column != NULL ||
+		*n >= list_length(kept->expressions))
+		return text;
+	parts.expression = list_nth(kept->expressions, (*n)++);
+	return wtc_field_text(&parts);
+}
+
+char	  **
+wtc_columns_shown(const Trigger *trigger, const WtcKeptText *kept, int *n)
+{
+	char	  **values = wtc_argument_values(trigger, "column", n);
+	int			e = 0;
+
+	for (int i = 0; i < *n; i++)
+		values[i] = shown_field(kept, &e, values[i]);
+	return values;
 }
 
 /* An empty list would mean all columns, which cannot be what was meant. */
 static void
-add_columns(WtcArguments *args, char **fields, int n, bool altering)
+add_columns(WtcArguments *args, Relation rel, char **fields, int n,
+			bool altering)
 {
 	int			first = args->n;
 
@@ -176,7 +207,7 @@ add_columns(WtcArguments *args, char **fields, int n, bool altering)
 				 errhint("For all columns, call it with reset => '{columns}'.") :
 				 errhint("Leave it out, or give NULL, for all columns.")));
 	for (int i = 0; i < n; i++)
-		add_field(args, first, fields[i]);
+		add_field(args, rel, first, fields[i]);
 }
 
 /* Each word counts once, and they have one order. */
@@ -295,7 +326,7 @@ add_given(WtcArguments *args, FunctionCallInfo fcinfo, Relation rel,
 		case PARAM_COLUMNS:
 			strings = array_strings(PG_GETARG_ARRAYTYPE_P(param),
 									settings[param].argument, &n);
-			add_columns(args, strings, n, altering);
+			add_columns(args, rel, strings, n, altering);
 			break;
 		case PARAM_SHAPE:
 			strings = array_strings(PG_GETARG_ARRAYTYPE_P(param),
@@ -387,9 +418,12 @@ wtc_arguments_collect(FunctionCallInfo fcinfo, Relation rel,
 			for (int i = 0; i < n; i++)
 				add_argument(&args, param, values[i]);
 			if (param == PARAM_CONDITION && n > 0)
-				args.condition = wtc_condition_stored(rel);
+				args.condition = wtc_kept_condition(wtc_condition_stored(rel));
+			if (param == PARAM_COLUMNS && n > 0)
+				args.expressions = wtc_kept_expressions(wtc_condition_stored(rel));
 		}
 	}
+	args.condition = wtc_kept(args.condition, args.expressions);
 	return args;
 }
 
@@ -431,7 +465,7 @@ array_text(char **strings, int n)
 
 /* Of a parameter that has values; NULL: they are the default. */
 static char *
-parameter_text(Parameter param, char **values, int n, const char *condition)
+parameter_text(Parameter param, char **values, int n, const WtcKeptText *kept)
 {
 	uint64		ms;
 
@@ -451,7 +485,7 @@ parameter_text(Parameter param, char **values, int n, const char *condition)
 		case PARAM_ALWAYS:
 			return pstrdup("true");
 		case PARAM_CONDITION:
-			return quote_literal_cstr(condition);
+			return quote_literal_cstr(kept->condition);
 		case PARAM_KEY:
 		case PARAM_VERSION:
 		case PARAM_ENVELOPE:
@@ -462,7 +496,7 @@ parameter_text(Parameter param, char **values, int n, const char *condition)
 }
 
 char *
-wtc_definition(const char *table, const Trigger *trigger, const char *condition)
+wtc_definition(const char *table, const Trigger *trigger, const WtcKeptText *kept)
 {
 	StringInfoData sql;
 	int			n;
@@ -470,8 +504,9 @@ wtc_definition(const char *table, const Trigger *trigger, const char *condition)
 	if (wtc_attachment_argument(trigger, "key") == NULL)
 		return NULL;
 	/* without it more rows would be cached */
-	if (wtc_attachment_argument(trigger, "condition") != NULL &&
-		condition == NULL)
+	if ((wtc_attachment_argument(trigger, "condition") != NULL &&
+		 kept->condition == NULL) ||
+		wtc_attachment_expressions(trigger) != list_length(kept->expressions))
 		return NULL;
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT wtcache.attach(%s", quote_literal_cstr(table));
@@ -479,8 +514,11 @@ wtc_definition(const char *table, const Trigger *trigger, const char *condition)
 	{
 		char	  **values = wtc_argument_values(trigger,
 												 settings[param].argument, &n);
-		char	   *text = n > 0 ? parameter_text(param, values, n, condition) : NULL;
+		char	   *text;
 
+		if (param == PARAM_COLUMNS)
+			values = wtc_columns_shown(trigger, kept, &n);
+		text = n > 0 ? parameter_text(param, values, n, kept) : NULL;
 		if (text != NULL)
 			appendStringInfo(&sql, ", %s => %s", settings[param].parameter,
 							 text);

@@ -21,7 +21,8 @@ typedef struct WtcArguments
 {
 	int			n;
 	char	  **arg;
-	Node	   *condition;		/* NULL: none, or it is missing */
+	Node	   *condition;		/* and expressions, as wtc_kept() has them */
+	List	   *expressions;
 } WtcArguments;
 
 /*
@@ -35,11 +36,22 @@ extern WtcArguments wtc_arguments_collect(FunctionCallInfo fcinfo, Relation rel,
 extern char **wtc_argument_values(const Trigger *trigger, const char *name,
 								  int *n);
 
+/* What another trigger keeps of an attachment, as texts. */
+typedef struct WtcKeptText
+{
+	char	   *condition;		/* NULL: none, or it is missing */
+	List	   *expressions;	/* of fields, in their order */
+} WtcKeptText;
+
+/* The values of its arguments for columns, with the expressions in them. */
+extern char **wtc_columns_shown(const Trigger *trigger, const WtcKeptText *kept,
+								int *n);
+
 /*
  * The statement that makes the attachment of a table, by its qualified name;
- * NULL if attach() cannot have, or the condition has been dropped.
+ * NULL if attach() cannot have, or if what is kept has been dropped.
  */
 extern char *wtc_definition(const char *table, const Trigger *trigger,
-							const char *condition);
+							const WtcKeptText *kept);
 
 #endif							/* WTC_API_ARGUMENTS_H */

@@ -94,7 +94,7 @@ check_arguments(Relation rel, const WtcArguments *args)
 											  CurrentMemoryContext);
 
 	wtc_check_prefix();
-	if (att->conditional && att->condition == NULL)
+	if (wtc_attachment_is_broken(att))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("rows of \"%s\" cannot be cached",

@@ -68,24 +68,30 @@ typedef struct Description
 	const char *name;
 	const char *table;			/* qualified */
 	const Trigger *trigger;		/* NULL: not attached */
-	const Trigger *condition_trigger;
-	char	   *condition;		/* NULL: none, or it is missing */
+	const Trigger *keeper;		/* of what it has of these */
+	WtcKeptText kept;
 } Description;
 
 static void
-describe_condition(void *arg)
+describe_kept(void *arg)
 {
 	Description *d = arg;
-	Node	   *condition = wtc_condition_of(d->condition_trigger);
+	Node	   *kept = wtc_condition_of(d->keeper);
+	Node	   *condition = wtc_kept_condition(kept);
+	ListCell   *lc;
 
-	if (condition != NULL)
-		d->condition = wtc_condition_text(d->relid, condition);
+	if (condition != NULL &&
+		wtc_attachment_argument(d->trigger, "condition") != NULL)
+		d->kept.condition = wtc_condition_text(d->relid, condition);
+	foreach(lc, wtc_kept_expressions(kept))
+		d->kept.expressions = lappend(d->kept.expressions,
+									  wtc_condition_text(d->relid, lfirst(lc)));
 }
 
 /*
  * Without a lock on the table, which would be waited for.  So it, and what a
- * condition names, may be dropped meanwhile.  False: there is no such table any
- * more.
+ * condition or an expression names, may be dropped meanwhile.  False: there is no
+ * such table any more.
  */
 static bool
 describe(Oid relid, Description *d)
@@ -101,13 +107,12 @@ describe(Oid relid, Description *d)
 		return false;
 	d->table = quote_qualified_identifier(schema, d->name);
 	d->trigger = wtc_attachment_among(triggers);
-	if (d->trigger == NULL ||
-		wtc_attachment_argument(d->trigger, "condition") == NULL)
+	if (d->trigger == NULL || !wtc_attachment_is_kept(d->trigger))
 		return true;
-	d->condition_trigger = wtc_condition_among(triggers);
-	if (d->condition_trigger == NULL)
+	d->keeper = wtc_condition_among(triggers);
+	if (d->keeper == NULL)
 		return true;
-	error = wtc_attempt(describe_condition, d);
+	error = wtc_attempt(describe_kept, d);
 	if (error == NULL)
 		return true;
 
@@ -115,7 +120,7 @@ describe(Oid relid, Description *d)
 	 * it goes together with what it names; then there is another state to
 	 * read
 	 */
-	if (OidIsValid(wtc_trigger_row(d->condition_trigger->tgoid, NULL).relid))
+	if (OidIsValid(wtc_trigger_row(d->keeper->tgoid, NULL).relid))
 		ReThrowError(error);
 	CHECK_FOR_INTERRUPTS();
 	return describe(relid, d);
@@ -127,7 +132,7 @@ put_attachment(ReturnSetInfo *rsinfo, const Description *d)
 	const Trigger *trigger = d->trigger;
 	Datum		values[14];
 	bool		nulls[14] = {0};
-	char	   *definition = wtc_definition(d->table, trigger, d->condition);
+	char	   *definition = wtc_definition(d->table, trigger, &d->kept);
 	char	  **v;
 	uint64		ttl_ms = 0;
 	int			n;
@@ -144,12 +149,12 @@ put_attachment(ReturnSetInfo *rsinfo, const Description *d)
 	values[col++] = text_array(v, n);
 	v = wtc_argument_values(trigger, "invalidate", &n);
 	values[col++] = text_array(v, n);
-	v = wtc_argument_values(trigger, "column", &n);
+	v = wtc_columns_shown(trigger, &d->kept, &n);
 	nulls[col] = n == 0;
 	values[col++] = text_array(v, n);
-	nulls[col] = d->condition == NULL;
-	values[col++] = d->condition == NULL ? (Datum) 0 :
-		CStringGetTextDatum(d->condition);
+	nulls[col] = d->kept.condition == NULL;
+	values[col++] = d->kept.condition == NULL ? (Datum) 0 :
+		CStringGetTextDatum(d->kept.condition);
 	v = wtc_argument_values(trigger, "format", &n);
 	values[col++] = CStringGetTextDatum(n > 0 ? v[0] : "json");
 	v = wtc_argument_values(trigger, "shape", &n);
@@ -195,7 +200,7 @@ wtcache_definition(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation with OID %u does not exist", relid)));
 	wtc_check_own_attachment(d.trigger, d.name);
-	sql = wtc_definition(d.table, d.trigger, d.condition);
+	sql = wtc_definition(d.table, d.trigger, &d.kept);
 	if (sql == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(sql));

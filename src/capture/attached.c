@@ -9,6 +9,7 @@
 
 #include "access/htup_details.h"
 #include "capture/attached.h"
+#include "capture/field.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
 #include "catalog/partition.h"
@@ -215,6 +216,30 @@ wtc_attachment_argument(const Trigger *trigger, const char *name)
 			return trigger->tgargs[i] + len + 1;
 	}
 	return NULL;
+}
+
+int
+wtc_attachment_expressions(const Trigger *trigger)
+{
+	WtcFieldText parts;
+	int			n = 0;
+
+	for (int i = 0; i < trigger->tgnargs; i++)
+	{
+		const char *arg = trigger->tgargs[i];
+
+		if (strncmp(arg, "column=", 7) == 0 &&
+			wtc_field_parse(arg + 7, &parts) && parts.column == NULL)
+			n++;
+	}
+	return n;
+}
+
+bool
+wtc_attachment_is_kept(const Trigger *trigger)
+{
+	return wtc_attachment_argument(trigger, "condition") != NULL ||
+		wtc_attachment_expressions(trigger) > 0;
 }
 
 char

@@ -46,6 +46,12 @@ extern void wtc_check_own_attachment(const Trigger *trigger,
 extern const char *wtc_attachment_argument(const Trigger *trigger,
 										   const char *name);
 
+/* How many fields of its image are expressions. */
+extern int	wtc_attachment_expressions(const Trigger *trigger);
+
+/* Has it a condition or an expression, which are kept by another trigger? */
+extern bool wtc_attachment_is_kept(const Trigger *trigger);
+
 /* When it fires while it is enabled: a value of tgenabled. */
 extern char wtc_attachment_mode(const Trigger *trigger);
 

@@ -20,7 +20,9 @@
 #include "compat.h"
 #include "executor/executor.h"
 #include "funcapi.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "change/batch.h"
 #include "sql.h"
@@ -179,6 +181,25 @@ prepare_version(WtcAttachment *att)
 }
 
 bool
+wtc_attachment_keeps(const WtcAttachment *att)
+{
+	return att->conditional || att->nexpressions > 0;
+}
+
+bool
+wtc_attachment_is_broken(const WtcAttachment *att)
+{
+	if (att->conditional && att->condition == NULL)
+		return true;
+	for (int i = 0; i < att->nfields; i++)
+	{
+		if (att->fields[i].attno == 0 && att->fields[i].state == NULL)
+			return true;
+	}
+	return false;
+}
+
+bool
 wtc_attachment_shows(const WtcAttachment *att, AttrNumber attno)
 {
 	for (int i = 0; i < att->nfields; i++)
@@ -322,8 +343,17 @@ decode_field(WtcAttachment *att, Relation rel, const char *arg,
 		if (strcmp(att->fields[i].name, parts.name) == 0)
 			bad_argument(arg);
 	}
-	set_field(att, &att->fields[att->nfields],
-			  column_number(rel, parts.column), parts.name);
+	if (parts.column != NULL)
+		set_field(att, &att->fields[att->nfields],
+				  column_number(rel, parts.column), parts.name);
+	else if (parts.expression[0] == '\0')
+	{
+		att->fields[att->nfields].name = parts.name;
+		att->fields[att->nfields].type = TEXTOID;
+		att->nexpressions++;
+	}
+	else
+		bad_argument(arg);
 	att->nfields++;
 }
 
@@ -439,32 +469,76 @@ plan_condition(WtcAttachment *att, Node *condition)
 	return planning.planned;
 }
 
+static ExprState *
+prepare_expression(WtcAttachment *att, Node *expr)
+{
+	Node	   *planned = att->exotic ? plan_condition(att, expr) :
+	wtc_condition_plan(expr);
+
+	/* what SQL functions that have been inlined call */
+	if (planned == NULL || is_denied(att, planned))
+		return NULL;
+	return ExecInitExpr((Expr *) planned, NULL);
+}
+
+static void
+prepare_expressions(WtcAttachment *att, Node *kept)
+{
+	List	   *expressions = wtc_kept_expressions(kept);
+	int			n = 0;
+
+	for (int i = 0; i < att->nfields; i++)
+	{
+		if (att->fields[i].attno == 0)
+			att->fields[i].state = prepare_expression(att, list_nth(expressions, n++));
+	}
+}
+
+/* The types of the fields that are expressions. */
+static void
+type_expressions(WtcAttachment *att, Node *kept)
+{
+	List	   *expressions = wtc_kept_expressions(kept);
+	int			n = 0;
+
+	if (list_length(expressions) != att->nexpressions)
+		return;
+	for (int i = 0; i < att->nfields; i++)
+	{
+		if (att->fields[i].attno != 0)
+			continue;
+		att->fields[i].type = exprType(list_nth(expressions, n++));
+		att->exotic |= !wtc_type_is_plain(att->fields[i].type);
+	}
+}
+
 /*
  * All of it with the rights that it will be evaluated with: constants are computed
  * already here, those in the constraints of domains when these are looked at.
  */
 static void
-prepare_condition(WtcAttachment *att, Node *condition)
+prepare_kept(WtcAttachment *att, Node *kept)
 {
+	Node	   *condition = wtc_kept_condition(kept);
 	WtcEntered	entered;
-	Node	   *volatile planned = NULL;
 
-	if (condition == NULL)
+	if ((att->conditional && condition == NULL) ||
+		list_length(wtc_kept_expressions(kept)) != att->nexpressions)
 	{
 		att->no_images = "the trigger with the condition is missing";
 		return;
 	}
-	att->exotic |= wtc_condition_is_foreign(condition);
+	att->exotic |= wtc_condition_is_foreign(kept);
 	att->econtext = CreateStandaloneExprContext();
 	wtc_enter(att, &entered);
 	PG_TRY();
 	{
-		if (!is_denied(att, condition))
-			planned = att->exotic ? plan_condition(att, condition) :
-				wtc_condition_plan(condition);
-		/* what SQL functions that have been inlined call */
-		if (planned != NULL && !is_denied(att, planned))
-			att->condition = ExecInitExpr((Expr *) planned, NULL);
+		if (!is_denied(att, kept))
+		{
+			if (att->conditional)
+				att->condition = prepare_expression(att, condition);
+			prepare_expressions(att, kept);
+		}
 	}
 	PG_FINALLY();
 	{
@@ -502,6 +576,7 @@ wtc_attachment_build(Relation rel, int nargs, char *const *args,
 
 	if (att->nfields == 0)
 		add_all_columns(att);
+	type_expressions(att, condition);
 	inspect_columns(att);
 	prepare_fields(att);
 	prepare_version(att);
@@ -512,8 +587,8 @@ wtc_attachment_build(Relation rel, int nargs, char *const *args,
 		att->no_images = "no trigger tells of TRUNCATE";
 	if (!wtc_covers_unique_index(rel, att->key->columns))
 		att->no_images = "no unique index makes the key one of a single row";
-	if (att->conditional)
-		prepare_condition(att, condition);
+	if (wtc_attachment_keeps(att))
+		prepare_kept(att, condition);
 
 	MemoryContextSwitchTo(old);
 	return att;

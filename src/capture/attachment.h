@@ -60,6 +60,7 @@ typedef struct WtcAttachment
 	FmgrInfo   *outputs;		/* by attribute number - 1 */
 	bool		all_columns;	/* none is listed */
 	int			shape;			/* bits of WtcShape */
+	int			nexpressions;	/* fields that are one */
 	int			nfields;
 	WtcField   *fields;
 	TupleDesc	image_desc;		/* of the fields; NULL: the row as it is */
@@ -104,7 +105,7 @@ extern void wtc_refuse(Relation rel, const char *reason, const char *hint);
 
 /*
  * Decodes arguments; raises an error if they make no sense for the table.
- * condition: the expression, if there is an argument for it; or NULL.  Of a table
+ * condition: what is kept of it, see wtc_kept(), if there are arguments for that; or NULL.  Of a table
  * without TRUNCATE trigger there are no images.
  */
 extern WtcAttachment *wtc_attachment_build(Relation rel, int nargs,
@@ -130,6 +131,12 @@ extern void wtc_enter_as_owner(Oid relid, WtcEntered *entered);
  * columns given cover one: unique, valid, and on plain columns of all rows.
  */
 extern bool wtc_covers_unique_index(Relation rel, const Bitmapset *columns);
+
+/* Is there a condition, or an expression? */
+extern bool wtc_attachment_keeps(const WtcAttachment *att);
+
+/* Is one of them missing, or not to be evaluated?  no_images says why. */
+extern bool wtc_attachment_is_broken(const WtcAttachment *att);
 
 /* Is a column a field of the image? */
 extern bool wtc_attachment_shows(const WtcAttachment *att, AttrNumber attno);

@@ -63,7 +63,7 @@ invalidate_foreign(Datum all, int cacheid, uint32 hashvalue)
 	while ((entry = hash_seq_search(&seq)) != NULL)
 	{
 		if (DatumGetBool(all) || entry->att == NULL || entry->att->exotic ||
-			entry->att->conditional)
+			wtc_attachment_keeps(entry->att))
 			entry->valid = false;
 	}
 }
@@ -153,7 +153,7 @@ wtc_attachment_get(Relation rel, const Trigger *trigger)
 	PG_END_TRY();
 	entry->building = false;
 	MemoryContextSetParent(entry->att->cxt, TopMemoryContext);
-	if (entry->att->conditional && entry->att->condition == NULL)
+	if (wtc_attachment_is_broken(entry->att))
 		ereport(WARNING,
 				(errmsg("rows of \"%s\" are not cached",
 						RelationGetRelationName(rel)),

@@ -15,6 +15,11 @@
  *
  * The planner reduces that to NULL before it looks at the condition.  So the
  * trigger never fires, in whatever mode it is enabled, and runs nothing.
+ * Expressions that are fields of the image follow, each as
+ *
+ *	  WHEN false THEN expression IS NULL
+ *
+ * with NULL as condition where there is none.
  *
  *-------------------------------------------------------------------------
  */
@@ -97,7 +102,8 @@ wtc_single_expression(const char *query)
 
 /* Parses the text of a condition into a boolean expression over the row. */
 static Node *
-parse_condition_text(Relation rel, const char *condition, const char *query)
+parse_condition_text(Relation rel, const char *condition, const char *query,
+					 bool boolean)
 {
 	ParseState *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *nsitem;
@@ -114,14 +120,18 @@ parse_condition_text(Relation rel, const char *condition, const char *query)
 	addNSItemToQuery(pstate, nsitem, true, true, true);
 	/* neither subqueries nor aggregates nor window functions */
 	expr = transformExpr(pstate, expr, EXPR_KIND_TRIGGER_WHEN);
-	expr = coerce_to_boolean(pstate, expr, "wtcache condition");
+	if (boolean)
+		expr = coerce_to_boolean(pstate, expr, "wtcache condition");
+	else if (exprType(expr) == UNKNOWNOID)
+		expr = coerce_type(pstate, expr, UNKNOWNOID, TEXTOID, -1,
+						   COERCION_IMPLICIT, COERCE_IMPLICIT_CAST, -1);
 	assign_expr_collations(pstate, expr);
 	free_parsestate(pstate);
 	return expr;
 }
 
 static Node *
-parse(Relation rel, const char *condition)
+parse(Relation rel, const char *condition, bool boolean)
 {
 	char	   *query = psprintf("SELECT %s", condition);
 	ConditionContext context = {.rel = rel,.query = query};
@@ -133,7 +143,7 @@ parse(Relation rel, const char *condition)
 	Node	   *expr;
 
 	error_context_stack = &callback;
-	expr = parse_condition_text(rel, condition, query);
+	expr = parse_condition_text(rel, condition, query, boolean);
 	error_context_stack = callback.previous;
 	return expr;
 }
@@ -162,18 +172,106 @@ wtc_condition_check_columns(Relation rel, Node *expr)
 	}
 }
 
-Node *
-wtc_condition_parse(Relation rel, const char *condition)
+static void
+check_immutable(Node *expr)
 {
-	Node	   *expr = parse(rel, condition);
-
-	wtc_condition_check_columns(rel, expr);
-	if (contain_mutable_functions(wtc_condition_plan(expr)))
+	if (expr != NULL && contain_mutable_functions(wtc_condition_plan(expr)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("functions in a wtcache condition must be marked IMMUTABLE"),
 				 errdetail("The cache follows changes of rows, not changes of what a function returns.")));
+}
+
+Node *
+wtc_condition_parse(Relation rel, const char *condition)
+{
+	Node	   *expr = parse(rel, condition, true);
+	ListCell   *lc;
+
+	wtc_condition_check_columns(rel, expr);
+	check_immutable(wtc_kept_condition(expr));
+	foreach(lc, wtc_kept_expressions(expr))
+		check_immutable(lfirst(lc));
 	return expr;
+}
+
+Node *
+wtc_expression_parse(Relation rel, const char *text)
+{
+	Node	   *expr = parse(rel, text, false);
+
+	wtc_condition_check_columns(rel, expr);
+	check_immutable(expr);
+	return expr;
+}
+
+static CaseWhen *
+make_when(Node *result)
+{
+	CaseWhen   *when = makeNode(CaseWhen);
+
+	when->expr = (Expr *) makeBoolConst(false, false);
+	when->result = (Expr *) result;
+	return when;
+}
+
+Node *
+wtc_kept(Node *condition, List *expressions)
+{
+	CaseExpr   *choice = makeNode(CaseExpr);
+	ListCell   *lc;
+
+	if (expressions == NIL)
+		return condition;
+	if (condition == NULL)
+		condition = (Node *) makeNullConst(BOOLOID, -1, InvalidOid);
+	choice->casetype = BOOLOID;
+	choice->args = list_make1(make_when(condition));
+	choice->defresult = (Expr *) makeNullConst(BOOLOID, -1, InvalidOid);
+	foreach(lc, expressions)
+	{
+		NullTest   *test = makeNode(NullTest);
+
+		test->arg = lfirst(lc);
+		test->nulltesttype = IS_NULL;
+		test->argisrow = type_is_rowtype(exprType(lfirst(lc)));
+		choice->args = lappend(choice->args, make_when((Node *) test));
+	}
+	return (Node *) choice;
+}
+
+List *
+wtc_kept_expressions(Node *kept)
+{
+	CaseExpr   *choice = (CaseExpr *) kept;
+	List	   *result = NIL;
+
+	if (kept == NULL || !IsA(kept, CaseExpr) || choice->arg != NULL)
+		return NIL;
+	for (int i = 0; i < list_length(choice->args); i++)
+	{
+		CaseWhen   *when = list_nth_node(CaseWhen, choice->args, i);
+
+		if (!IsA(when->expr, Const) || ((Const *) when->expr)->constisnull ||
+			DatumGetBool(((Const *) when->expr)->constvalue) ||
+			(i > 0 && !IsA(when->result, NullTest)))
+			return NIL;
+		if (i > 0)
+			result = lappend(result, ((NullTest *) when->result)->arg);
+	}
+	return result;
+}
+
+Node *
+wtc_kept_condition(Node *kept)
+{
+	Node	   *condition;
+
+	if (wtc_kept_expressions(kept) == NIL)
+		return kept;
+	condition = (Node *) linitial_node(CaseWhen, ((CaseExpr *) kept)->args)->result;
+	return IsA(condition, Const) && ((Const *) condition)->constisnull ?
+		NULL : condition;
 }
 
 /*
@@ -239,7 +337,9 @@ wtc_condition_text(Oid relid, Node *expr)
 char *
 wtc_condition_clause(Oid relid, Node *expr)
 {
-	return psprintf("CASE WHEN false THEN %s END", deparse(relid, expr, "old"));
+	return psprintf(wtc_kept_expressions(expr) == NIL ?
+					"CASE WHEN false THEN %s END" : "%s",
+					deparse(relid, expr, "old"));
 }
 
 /* The condition in such a clause; one made by hand may do without CASE. */
@@ -249,7 +349,8 @@ condition_in(Node *clause)
 	CaseExpr   *choice = (CaseExpr *) clause;
 	CaseWhen   *first;
 
-	if (!IsA(clause, CaseExpr) || choice->arg != NULL)
+	if (!IsA(clause, CaseExpr) || choice->arg != NULL ||
+		wtc_kept_expressions(clause) != NIL)
 		return clause;
 	first = linitial_node(CaseWhen, choice->args);
 	if (!IsA(first->expr, Const) || ((Const *) first->expr)->constisnull ||

@@ -13,6 +13,7 @@
 #define WTC_CAPTURE_CONDITION_H
 
 #include "nodes/nodes.h"
+#include "nodes/pg_list.h"
 #include "utils/rel.h"
 
 /*
@@ -22,10 +23,22 @@
 extern Node *wtc_single_expression(const char *query);
 
 /*
- * A condition that is given as a text, checked.  Its names are resolved, and
+ * A condition, or what wtc_condition_text() has made of all that is kept, that is
+ * given as a text, checked.  Its names are resolved, and
  * what that runs is run, as those of any statement of the current user.
  */
 extern Node *wtc_condition_parse(Relation rel, const char *condition);
+
+/* An expression that is a field of the image, likewise. */
+extern Node *wtc_expression_parse(Relation rel, const char *text);
+
+/*
+ * What is kept of an attachment: its condition, or NULL, together with the
+ * expressions of its image; and its parts.
+ */
+extern Node *wtc_kept(Node *condition, List *expressions);
+extern Node *wtc_kept_condition(Node *kept);
+extern List *wtc_kept_expressions(Node *kept);
 
 /* An error if it uses anything but columns that are stored of the row. */
 extern void wtc_condition_check_columns(Relation rel, Node *expr);
@@ -37,7 +50,7 @@ extern void wtc_condition_check_columns(Relation rel, Node *expr);
 extern char *wtc_condition_text(Oid relid, Node *expr);
 extern char *wtc_condition_clause(Oid relid, Node *expr);
 
-/* That of an attached table, from its trigger; NULL if there is none. */
+/* What is kept of an attached table, by its trigger; NULL if there is none. */
 extern Node *wtc_condition_stored(Relation rel);
 extern Node *wtc_condition_of(const Trigger *trigger);
 

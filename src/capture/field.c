@@ -61,7 +61,7 @@ wtc_field_parse(const char *text, WtcFieldText *parts)
 {
 	const char *p = text;
 
-	parts->renamed = false;
+	memset(parts, 0, sizeof(*parts));
 	parts->name = parts->column = read_name(&p, '=');
 	if (parts->name == NULL)
 		return false;
@@ -70,6 +70,14 @@ wtc_field_parse(const char *text, WtcFieldText *parts)
 	if (*p++ != '=')
 		return false;
 	parts->renamed = true;
+	if (*p == '(')
+	{
+		size_t		len = strlen(p);
+
+		parts->column = NULL;
+		parts->expression = pnstrdup(p + 1, len - Min(len, 2));
+		return p[len - 1] == ')';
+	}
 	parts->column = read_name(&p, '\0');
 	return parts->column != NULL && *p == '\0';
 }
@@ -77,7 +85,7 @@ wtc_field_parse(const char *text, WtcFieldText *parts)
 static void
 append_name(StringInfo buf, const char *name)
 {
-	if (name[0] != '"' && strchr(name, '=') == NULL)
+	if (name[0] != '"' && name[0] != '(' && strchr(name, '=') == NULL)
 	{
 		appendStringInfoString(buf, name);
 		return;
@@ -103,7 +111,10 @@ wtc_field_text(const WtcFieldText *parts)
 		append_name(&buf, parts->name);
 		appendStringInfoChar(&buf, '=');
 	}
-	append_name(&buf, parts->column);
+	if (parts->column == NULL)
+		appendStringInfo(&buf, "(%s)", parts->expression);
+	else
+		append_name(&buf, parts->column);
 	return buf.data;
 }
 
@@ -188,9 +199,9 @@ wtc_field_prepare(WtcField *field, int shape)
 							 &field->typbyval, &field->typalign);
 	}
 	field->writing = writing_of(type, shape);
-	if (field->writing == WTC_AS_IS)
+	if (field->writing == WTC_AS_IS && field->attno != 0)
 		return;
-	getTypeOutputInfo(type, &output, &varlena);
+	getTypeOutputInfo(field->writing == WTC_AS_IS ? field->type : type, &output, &varlena);
 	fmgr_info(output, &field->output);
 }
 

@@ -10,7 +10,12 @@
  *
  * with the name that it has in the image.  Each name is bare or quoted as SQL
  * does; a bare first one ends before an equals sign, and a bare last one at the
- * end of the text.
+ * end of the text.  Or it is
+ *
+ *	  name=(expression)
+ *
+ * which is kept beside the condition (see condition.c), and in the arguments of a
+ * trigger is just "name=()".
  *
  * Everything here allocates in the current memory context, may raise an error
  * and belongs before the commit record.
@@ -22,12 +27,14 @@
 
 #include "access/tupdesc.h"
 #include "fmgr.h"
+#include "nodes/execnodes.h"
 
 /* A text in its parts. */
 typedef struct WtcFieldText
 {
 	char	   *name;			/* in the image */
-	char	   *column;
+	char	   *column;			/* NULL: an expression */
+	char	   *expression;		/* between the parentheses */
 	bool		renamed;		/* a name was given */
 } WtcFieldText;
 
@@ -71,9 +78,11 @@ typedef enum WtcWriting
 
 typedef struct WtcField
 {
-	AttrNumber	attno;
+	AttrNumber	attno;			/* 0: an expression */
 	const char *name;
 	Oid			type;			/* of the value */
+	ExprState  *state;			/* of the expression; NULL: no image can be
+								 * made */
 	WtcWriting	writing;
 
 	/*

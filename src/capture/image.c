@@ -201,8 +201,16 @@ static Datum
 field_value(WtcAttachment *att, TupleTableSlot *slot, WtcField *field,
 			bool *isnull)
 {
-	Datum		value = slot_getattr(slot, field->attno, isnull);
+	Datum		value;
 
+	if (field->attno != 0)
+		value = slot_getattr(slot, field->attno, isnull);
+	else
+	{
+		att->econtext->ecxt_scantuple = slot;
+		value = ExecEvalExprSwitchContext(field->state, att->econtext, isnull);
+		att->econtext->ecxt_scantuple = NULL;
+	}
 	return *isnull ? value : wtc_field_value(field, value);
 }
 
@@ -304,6 +312,8 @@ put_utf8(StringInfo buf, const char *string)
 static char *
 field_output(WtcAttachment *att, WtcField *field, Datum value)
 {
+	if (field->writing == WTC_AS_IS && field->attno == 0)
+		return OutputFunctionCall(&field->output, value);
 	if (field->writing == WTC_AS_IS)
 		return wtc_attachment_output(att, field->attno, value);
 	if (OidIsValid(field->element))
@@ -354,10 +364,14 @@ sum_values(WtcAttachment *att, TupleTableSlot *slot, uint64 limit,
 	for (int i = 0; i < att->nfields && sum <= limit; i++)
 	{
 		AttrNumber	attno = att->fields[i].attno;
-		Form_pg_attribute attr = TupleDescAttr(att->desc, attno - 1);
+		Form_pg_attribute attr;
 		bool		isnull;
 		Datum		value;
 
+		/* what an expression makes is looked at when it is made */
+		if (attno == 0)
+			continue;
+		attr = TupleDescAttr(att->desc, attno - 1);
 		if (attr->attlen != -1)
 			continue;
 		value = slot_getattr(slot, attno, &isnull);
@@ -393,6 +407,8 @@ static bool
 make_image(WtcAttachment *att, TupleTableSlot *slot, WtcOperation *op)
 {
 	op->versioned = att->version_is_lsn;
+	if (att->econtext != NULL)
+		ResetExprContext(att->econtext);
 	return op->kind == WTC_OP_HASH ? hash_image(att, slot, &op->fields) :
 		json_image(att, slot, &op->value);
 }

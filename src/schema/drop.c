@@ -224,7 +224,7 @@ warn_unconditional(Oid relid)
 	const Trigger *trigger = rel ? wtc_attachment_trigger(rel) : NULL;
 
 	if (trigger != NULL && !trigger->tgisclone &&
-		wtc_attachment_argument(trigger, "condition") != NULL &&
+		wtc_attachment_is_kept(trigger) &&
 		wtc_condition_trigger(rel) == NULL)
 		ereport(WARNING,
 				(errmsg("rows of \"%s\" are no longer cached",

@@ -29,7 +29,7 @@ renamed_field(const WtcRenaming *renaming, const char *text)
 {
 	WtcFieldText parts;
 
-	if (!wtc_field_parse(text, &parts) ||
+	if (!wtc_field_parse(text, &parts) || parts.column == NULL ||
 		strcmp(parts.column, renaming->from) != 0)
 		return pstrdup(text);
 	parts.column = pstrdup(renaming->to);

@@ -39,7 +39,7 @@ foreach my $db ('prod', 'parted')
 		CREATE TABLE app.disabled (id int PRIMARY KEY);
 		CREATE TABLE app.renamed (id int PRIMARY KEY);
 		SELECT wtcache.attach('app.plain', condition => 'app.good(id)', ttl => '1 day');
-		SELECT wtcache.attach('app."O""dd ''s"', key => 'o''d\\d:{id}', tags => '{"{V v}"}', columns => '{id,"\"a=b\"=V v"}',
+		SELECT wtcache.attach('app."O""dd ''s"', key => 'o''d\\d:{id}', tags => '{"{V v}"}', columns => '{id,"\"a=b\"=V v","n=(id + 1)"}',
 			shape => '{text_numbers}', version => 'V v', envelope => 'versioned');
 		SELECT wtcache.attach('app.always', always => true, format => 'hash');
 		SELECT wtcache.attach('app.disabled', condition => 'id < 0 OR app.good(id)'), wtcache.attach('app.renamed');
