@@ -15,7 +15,10 @@ GRANT CREATE ON DATABASE regress_wtc_extension TO regress_wtc_creator;
 SET ROLE regress_wtc_creator;
 CREATE SCHEMA wtcache;
 RESET ROLE;
+-- PostgreSQL 18 shows where in the script
+\set SHOW_CONTEXT never
 CREATE EXTENSION wtcache;
+\set SHOW_CONTEXT errors
 DROP SCHEMA wtcache;
 CREATE EXTENSION wtcache;
 SELECT nspname, nspowner::regrole = current_user::regrole AS mine, deptype
