@@ -47,9 +47,9 @@
 static struct
 {
 	bool		valid;
+	MemoryContext cxt;			/* of what follows */
 	char	   *prefix;			/* for this one */
-	MemoryContext cxt;			/* of prefix and longer */
-	bool		may_push;
+	char	   *owner;			/* the database that has it; NULL: no other */
 	List	   *longer;			/* how prefixes go on of other databases that
 								 * begin with this one */
 	bool		warned;
@@ -90,6 +90,36 @@ prefix_of(Relation settings, HeapTuple tuple, Oid *database)
 	return isnull ? NULL : prefix_in(DatumGetArrayTypeP(array));
 }
 
+/* A database that has a prefix of its own. */
+typedef struct Claim
+{
+	Oid			database;
+	char	   *prefix;
+} Claim;
+
+/* All of them, as Claims. */
+static List *
+claims(void)
+{
+	Relation	settings = table_open(DbRoleSettingRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(settings, InvalidOid, false, NULL,
+										  0, NULL);
+	HeapTuple	tuple;
+	List	   *result = NIL;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Claim	   *claim = palloc(sizeof(Claim));
+
+		claim->prefix = prefix_of(settings, tuple, &claim->database);
+		if (claim->prefix != NULL)
+			result = lappend(result, claim);
+	}
+	systable_endscan(scan);
+	table_close(settings, AccessShareLock);
+	return result;
+}
+
 /*
  * Another database than this one that has the prefix; or InvalidOid.  *own: this
  * one has a prefix of its own, and it is this one.
@@ -97,27 +127,21 @@ prefix_of(Relation settings, HeapTuple tuple, Oid *database)
 static Oid
 find_owner(Oid database, const char *prefix, bool *own)
 {
-	Relation	settings = table_open(DbRoleSettingRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(settings, InvalidOid, false, NULL,
-										  0, NULL);
-	HeapTuple	tuple;
 	Oid			owner = InvalidOid;
+	ListCell   *lc;
 
 	*own = false;
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, claims())
 	{
-		Oid			other;
-		char	   *has = prefix_of(settings, tuple, &other);
+		const Claim *claim = lfirst(lc);
 
-		if (has == NULL || strcmp(has, prefix) != 0)
+		if (strcmp(claim->prefix, prefix) != 0)
 			continue;
-		if (other == database)
+		if (claim->database == database)
 			*own = true;
 		else
-			owner = other;
+			owner = claim->database;
 	}
-	systable_endscan(scan);
-	table_close(settings, AccessShareLock);
 	return owner;
 }
 
@@ -125,46 +149,33 @@ find_owner(Oid database, const char *prefix, bool *own)
 static List *
 find_longer(const char *prefix)
 {
-	Relation	settings = table_open(DbRoleSettingRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(settings, InvalidOid, false, NULL,
-										  0, NULL);
-	HeapTuple	tuple;
 	size_t		len = strlen(prefix);
 	List	   *longer = NIL;
+	ListCell   *lc;
 
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, claims())
 	{
-		Oid			other;
-		char	   *has = prefix_of(settings, tuple, &other);
+		const Claim *claim = lfirst(lc);
 
-		if (has != NULL && other != MyDatabaseId &&
-			strncmp(has, prefix, len) == 0 && has[len] != '\0')
-			longer = lappend(longer, pstrdup(has + len));
+		if (claim->database != MyDatabaseId &&
+			strncmp(claim->prefix, prefix, len) == 0 &&
+			claim->prefix[len] != '\0')
+			longer = lappend(longer, claim->prefix + len);
 	}
-	systable_endscan(scan);
-	table_close(settings, AccessShareLock);
 	return longer;
 }
 
 bool
 wtc_prefix_claimed(Oid database)
 {
-	Relation	settings = table_open(DbRoleSettingRelationId, AccessShareLock);
-	SysScanDesc scan = systable_beginscan(settings, InvalidOid, false, NULL,
-										  0, NULL);
-	HeapTuple	tuple;
-	bool		claimed = false;
+	ListCell   *lc;
 
-	while (!claimed && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, claims())
 	{
-		Oid			other;
-
-		claimed = prefix_of(settings, tuple, &other) != NULL &&
-			other == database;
+		if (((const Claim *) lfirst(lc))->database == database)
+			return true;
 	}
-	systable_endscan(scan);
-	table_close(settings, AccessShareLock);
-	return claimed;
+	return false;
 }
 
 char *
@@ -215,7 +226,7 @@ find_out(void)
 	/* what invalidates it meanwhile must not be lost */
 	known.valid = true;
 	old = MemoryContextSwitchTo(known.cxt);
-	known.may_push = wtc_prefix_taken() == NULL;
+	known.owner = wtc_prefix_taken();
 	known.longer = find_longer(wtc_key_prefix);
 	known.prefix = pstrdup(wtc_key_prefix);
 	MemoryContextSwitchTo(old);
@@ -233,11 +244,11 @@ void
 wtc_check_prefix(void)
 {
 	know();
-	if (!known.may_push)
+	if (known.owner != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the keys with prefix \"%s\" are those of database \"%s\"",
-						wtc_key_prefix, wtc_prefix_taken()),
+						wtc_key_prefix, known.owner),
 				 errdetail("All databases of the server write to one Redis."),
 				 errhint("%s", hint())));
 }
@@ -246,16 +257,16 @@ bool
 wtc_may_push(void)
 {
 	know();
-	if (!known.may_push && !known.warned)
+	if (known.owner != NULL && !known.warned)
 	{
 		known.warned = true;
 		ereport(WARNING,
 				(errmsg("changes do not reach the cache"),
 				 errdetail("The keys with prefix \"%s\" are those of database \"%s\".",
-						   wtc_key_prefix, wtc_prefix_taken()),
+						   wtc_key_prefix, known.owner),
 				 errhint("%s", hint())));
 	}
-	return known.may_push;
+	return known.owner == NULL;
 }
 
 bool
