@@ -36,14 +36,7 @@ typedef struct LastEntry
 
 #define SH_PREFIX last
 #define SH_ELEMENT_TYPE LastEntry
-#define SH_KEY_TYPE uint64
-#define SH_KEY hash
-#define SH_HASH_KEY(tb, key) ((uint32) ((key) ^ ((key) >> 32)))
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+#include "worker/hashed.h"
 
 static last_hash *keys = NULL;
 static MemoryContext left_cxt = NULL;	/* the tags left */

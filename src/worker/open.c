@@ -22,14 +22,7 @@ typedef struct NameEntry
 
 #define SH_PREFIX names
 #define SH_ELEMENT_TYPE NameEntry
-#define SH_KEY_TYPE uint64
-#define SH_KEY hash
-#define SH_HASH_KEY(tb, key) ((uint32) ((key) ^ ((key) >> 32)))
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+#include "worker/hashed.h"
 
 static names_hash * names = NULL;
 

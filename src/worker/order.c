@@ -38,21 +38,14 @@ typedef struct CommitEntry
 
 typedef struct TagEntry
 {
-	uint64		tag;
+	uint64		hash;
 	XLogRecPtr	lsn;
 	char		status;
 } TagEntry;
 
 #define SH_PREFIX tags
 #define SH_ELEMENT_TYPE TagEntry
-#define SH_KEY_TYPE uint64
-#define SH_KEY tag
-#define SH_HASH_KEY(tb, key) ((uint32) ((key) ^ ((key) >> 32)))
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
+#include "worker/hashed.h"
 
 static MemoryContext order_cxt = NULL;
 static commits_hash *commits = NULL;
@@ -180,7 +173,7 @@ fold_tags(void)
 	tags = tags_create(order_cxt, MAX_TAGS, NULL);
 	tags_start_iterate(old, &it);
 	while ((entry = tags_iterate(old, &it)) != NULL)
-		(void) raise_tag(entry->tag, entry->lsn);
+		(void) raise_tag(entry->hash, entry->lsn);
 	tags_destroy(old);
 }
 
