@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "capture/field.h"
+#include "capture/name.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "utils/array.h"
@@ -26,34 +27,12 @@
  * Notation
  */
 
-/*
- * The name that begins here, palloc'd; a bare one ends before the character end.
- * *p is set behind it.  NULL: there is none, or its quotes are not closed.
- */
 static char *
 read_name(const char **p, char end)
 {
-	StringInfoData name;
-	const char *c = *p;
-	bool		quoted = *c == '"';
+	char	   *name = wtc_name_read(p, end);
 
-	initStringInfo(&name);
-	for (c += quoted; *c; c++)
-	{
-		if (!quoted && *c == end)
-			break;
-		if (quoted && *c == '"')
-		{
-			c++;
-			if (*c != '"')
-				break;
-		}
-		appendStringInfoChar(&name, *c);
-	}
-	if (name.len == 0 || (quoted && c[-1] != '"'))
-		return NULL;
-	*p = c;
-	return name.data;
+	return name == NULL || name[0] == '\0' ? NULL : name;
 }
 
 bool
@@ -86,18 +65,9 @@ static void
 append_name(StringInfo buf, const char *name)
 {
 	if (name[0] != '"' && name[0] != '(' && strchr(name, '=') == NULL)
-	{
 		appendStringInfoString(buf, name);
-		return;
-	}
-	appendStringInfoChar(buf, '"');
-	for (const char *c = name; *c; c++)
-	{
-		if (*c == '"')
-			appendStringInfoChar(buf, *c);
-		appendStringInfoChar(buf, *c);
-	}
-	appendStringInfoChar(buf, '"');
+	else
+		wtc_name_quote(buf, name);
 }
 
 char *

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "capture/name.h"
 #include "capture/template.h"
 
 static AttrNumber
@@ -48,53 +49,30 @@ add_literal(WtcTemplate *tpl, StringInfo literal)
 }
 
 /*
- * The name in the placeholder that begins here, behind its brace, palloc'd: bare up
- * to the next brace, or quoted as SQL does.  *p is set behind the placeholder; NULL:
- * it has no end.
+ * The name in the placeholder that begins here, behind its brace, palloc'd.  *p is set
+ * behind the placeholder; NULL: it has no end.
  */
 static char *
 read_name(const char **p)
 {
-	StringInfoData name;
-	const char *c = *p;
-	bool		quoted = *c == '\x22';
+	char	   *name = wtc_name_read(p, '}');
 
-	initStringInfo(&name);
-	for (c += quoted; *c; c++)
-	{
-		if (!quoted && *c == '}')
-			break;
-		if (quoted && *c == '\x22')
-		{
-			c++;
-			if (*c != '\x22')
-				break;
-		}
-		appendStringInfoChar(&name, *c);
-	}
-	if (*c != '}')
+	if (name == NULL || **p != '}')
 		return NULL;
-	*p = c + 1;
-	return name.data;
+	(*p)++;
+	return name;
 }
 
 /* Appends a placeholder, with the name quoted if it could not be read bare. */
 static void
 append_placeholder(StringInfo buf, const char *name)
 {
-	if (name[0] != '\x22' && strchr(name, '}') == NULL)
-	{
-		appendStringInfo(buf, "{%s}", name);
-		return;
-	}
-	appendStringInfoString(buf, "{\x22");
-	for (const char *c = name; *c; c++)
-	{
-		if (*c == '\x22')
-			appendStringInfoChar(buf, *c);
-		appendStringInfoChar(buf, *c);
-	}
-	appendStringInfoString(buf, "\x22}");
+	appendStringInfoChar(buf, '{');
+	if (name[0] != '"' && strchr(name, '}') == NULL)
+		appendStringInfoString(buf, name);
+	else
+		wtc_name_quote(buf, name);
+	appendStringInfoChar(buf, '}');
 }
 
 /* Reads the placeholder at *p, which stands on its opening brace. */
