@@ -95,6 +95,24 @@ put_span(Writer *w, WtcSpan span)
 	w->p = wtc_resp_arg(w->p, span.data, span.len);
 }
 
+/* Puts pieces as one argument. */
+static void
+put_pieces(Writer *w, const WtcSpan *pieces, int n)
+{
+	size_t		len = 0;
+
+	for (int i = 0; i < n; i++)
+		len += pieces[i].len;
+	w->p = wtc_resp_prefix(w->p, '$', len);
+	for (int i = 0; i < n; i++)
+	{
+		memcpy(w->p, pieces[i].data, pieces[i].len);
+		w->p += pieces[i].len;
+	}
+	*w->p++ = '\r';
+	*w->p++ = '\n';
+}
+
 /* Is there anything in the request for the item? */
 static bool
 is_sent(const WtcItem *item)
@@ -253,42 +271,33 @@ static void
 put_value(Writer *w, const WtcItem *item)
 {
 	WtcSpan		value = item->op.value;
-	size_t		head = strlen(WTC_VERSION_HEAD);
 	char		digits[20];
-	size_t		len;
+	WtcSpan		pieces[] = {
+		{WTC_VERSION_HEAD, strlen(WTC_VERSION_HEAD)}, {digits}, {NULL}
+	};
 
 	if (!item->op.versioned)
 	{
 		put_span(w, value);
 		return;
 	}
-	len = wtc_resp_digits(digits, item->version) - digits;
-	value.data += strlen(WTC_VERSION_NONE);
-	value.len -= strlen(WTC_VERSION_NONE);
-	w->p = wtc_resp_prefix(w->p, '$', head + len + value.len);
-	memcpy(w->p, WTC_VERSION_HEAD, head);
-	memcpy(w->p + head, digits, len);
-	memcpy(w->p + head + len, value.data, value.len);
-	w->p += head + len + value.len;
-	*w->p++ = '\r';
-	*w->p++ = '\n';
+	pieces[1].len = wtc_resp_digits(digits, item->version) - digits;
+	pieces[2].data = value.data + strlen(WTC_VERSION_NONE);
+	pieces[2].len = value.len - strlen(WTC_VERSION_NONE);
+	put_pieces(w, pieces, lengthof(pieces));
 }
 
 static void
 write_pattern(Writer *w, const WtcPattern *pattern, WtcSpan string)
 {
+	WtcSpan		pieces[] = {{string.data, pattern->shared}, pattern->rest};
+
 	if (!wtc_pattern_is_new(pattern, string))
 		return;
 	begin(w, WTC_COMMAND_PLAIN, 0, 3);
 	w->p = PUT(w->p, "SADD");
 	w->p = PUT(w->p, WTC_KEY_PATTERNS);
-	w->p = wtc_resp_prefix(w->p, '$', pattern->shared + pattern->rest.len);
-	memcpy(w->p, string.data, pattern->shared);
-	w->p += pattern->shared;
-	memcpy(w->p, pattern->rest.data, pattern->rest.len);
-	w->p += pattern->rest.len;
-	*w->p++ = '\r';
-	*w->p++ = '\n';
+	put_pieces(w, pieces, lengthof(pieces));
 }
 
 /* How to find what the item stores, if all of the cache is to be emptied. */

@@ -148,18 +148,20 @@ static size_t
 version_len(const WtcOperation *op, const redisReply *reply)
 {
 	size_t		head = strlen(WTC_VERSION_HEAD);
+	size_t		digits;
 
 	if (!op->versioned || reply->len < head ||
 		memcmp(reply->str, WTC_VERSION_HEAD, head) != 0)
 		return 0;
-	return head + strspn(reply->str + head, "0123456789");
+	digits = strspn(reply->str + head, "0123456789");
+	return digits == 0 ? 0 : head + digits;
 }
 
 static void
 compare_string(WtcLook *look, const redisReply *reply)
 {
 	WtcSpan		expected = look->op.value;
-	size_t		skipped = 0;
+	size_t		skipped;
 
 	look->held = 0;
 	look->other_value = true;
@@ -167,13 +169,11 @@ compare_string(WtcLook *look, const redisReply *reply)
 		return;
 	look->held = reply->len;
 	skipped = version_len(&look->op, reply);
-	if (skipped > strlen(WTC_VERSION_HEAD))
+	if (skipped > 0)
 	{
 		expected.data += strlen(WTC_VERSION_NONE);
 		expected.len -= strlen(WTC_VERSION_NONE);
 	}
-	else
-		skipped = 0;
 	look->other_value = reply->len - skipped != expected.len ||
 		memcmp(reply->str + skipped, expected.data, expected.len) != 0;
 }
