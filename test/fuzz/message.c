@@ -207,37 +207,6 @@ check_same(const WtcOperation *a, const WtcOperation *b)
 }
 
 static void
-put_pattern(StringInfo buf, const WtcPattern *pattern)
-{
-	wtc_put_number(buf, pattern->shared);
-	wtc_put_string(buf, pattern->rest.data, pattern->rest.len);
-}
-
-/* As pending.c writes it. */
-static void
-put_operation(StringInfo buf, const WtcOperation *op)
-{
-	appendStringInfoCharMacro(buf, op->versioned ? 'v' : (char) op->kind);
-	wtc_put_string(buf, op->key.data, op->key.len);
-	if (op->kind == WTC_OP_INVALIDATE)
-		return;
-	if (op->kind != WTC_OP_DELETE)
-	{
-		wtc_put_number(buf, op->ttl_ms);
-		if (op->kind == WTC_OP_SET)
-			wtc_put_string(buf, op->value.data, op->value.len);
-		else
-			wtc_put_list(buf, &op->fields);
-		wtc_put_list(buf, &op->tags);
-	}
-	wtc_put_list(buf, &op->removed);
-	if (op->kind == WTC_OP_DELETE)
-		return;
-	put_pattern(buf, &op->keys);
-	put_pattern(buf, &op->sets);
-}
-
-static void
 get_whole(const StringInfoData *buf, WtcOperation *op)
 {
 	WtcCursor	cursor = {buf->data, buf->data + buf->len};
@@ -256,11 +225,11 @@ check_rewriting(const WtcOperation *op)
 
 	initStringInfo(&once);
 	initStringInfo(&twice);
-	put_operation(&once, op);
+	wtc_put_operation(&once, op);
 	CHECK((uint32) once.len <= op->whole.len);
 	get_whole(&once, &again);
 	check_same(op, &again);
-	put_operation(&twice, &again);
+	wtc_put_operation(&twice, &again);
 	CHECK(once.len == twice.len &&
 		  memcmp(once.data, twice.data, once.len) == 0);
 	pfree(twice.data);
