@@ -78,62 +78,6 @@ is_attached(Oid relid)
 	return attached;
 }
 
-/*
- * Conditions that name a column whose type changes
- *
- * The server refuses that for a column in a WHEN clause.  So the trigger that
- * keeps the condition goes before the statement, and comes back afterwards, as
- * the server does it with CHECK constraints.
- */
-
-static void
-before_retyping(WtcStatement *st, Oid relid, const char *column)
-{
-	Relation	rel = relation_open(relid, NoLock);
-	const Trigger *trigger = wtc_condition_trigger(rel);
-	WtcRetyping *retyping;
-	MemoryContext old;
-
-	if (trigger != NULL && !trigger->tgisclone &&
-		wtc_condition_uses(rel, get_attnum(relid, column)))
-	{
-		old = MemoryContextSwitchTo(st->cxt);
-		retyping = palloc(sizeof(WtcRetyping));
-		retyping->relid = relid;
-		retyping->condition = wtc_condition_text(relid, wtc_condition_stored(rel));
-		st->retypings = lappend(st->retypings, retyping);
-		MemoryContextSwitchTo(old);
-	}
-	else
-		trigger = NULL;
-	relation_close(rel, NoLock);
-	if (trigger != NULL)
-		wtc_drop_condition(trigger->tgoid);
-}
-
-/*
- * It was the owner's, and its constants are read anew, which runs code: so with
- * the owner's rights, whichever role changes the type.
- */
-static void
-after_retyping(const WtcRetyping *retyping)
-{
-	Relation	rel = relation_open(retyping->relid, NoLock);
-	WtcEntered	entered;
-
-	wtc_enter_as_owner(retyping->relid, &entered);
-	PG_TRY();
-	{
-		wtc_keep_condition(rel, wtc_condition_parse(rel, retyping->condition));
-	}
-	PG_FINALLY();
-	{
-		wtc_leave(&entered);
-	}
-	PG_END_TRY();
-	relation_close(rel, NoLock);
-}
-
 /* Values of other types may make keys of another table. */
 static void
 check_rekeyed(Oid relid)
@@ -352,7 +296,7 @@ before_alter_table(WtcStatement *st, AlterTableStmt *stmt)
 		{
 			before_command(st, cmd, lfirst_oid(table));
 			if (changes_column(cmd->subtype))
-				before_retyping(st, lfirst_oid(table), cmd->name);
+				wtc_before_retyping(st, lfirst_oid(table), cmd->name);
 			if (changes_shape(cmd->subtype))
 				wtc_forget_tables_with_type(get_rel_type_id(lfirst_oid(table)));
 		}
@@ -622,7 +566,7 @@ wtc_after_statement(WtcStatement *st, Node *stmt)
 	foreach(lc, st->renamings)
 		wtc_follow_renaming(lfirst(lc));
 	foreach(lc, st->retypings)
-		after_retyping(lfirst(lc));
+		wtc_after_retyping(lfirst(lc));
 	foreach(lc, st->rekeyed)
 		check_rekeyed(lfirst_oid(lc));
 }
