@@ -30,7 +30,7 @@
 #include "shared/slots.h"
 #include "shared/state.h"
 #include "utils/timestamp.h"
-#include "worker/check.h"
+#include "worker/empty.h"
 #include "worker/journal.h"
 #include "worker/position.h"
 #include "worker/replay.h"
@@ -145,33 +145,6 @@ store(XLogRecPtr lsn, bool *refused)
 	return status;
 }
 
-/*
- * Runs a script that deletes some keys at each call, until its cursor, the
- * first argument behind the keys, is 0 again.
- */
-static WtcStatus
-delete_by_steps(const char *script, int nkeys, int nargs, const char **args,
-				uint64 *deleted)
-{
-	args[nkeys] = "0";
-	do
-	{
-		WtcAnswer	answer;
-		WtcStatus	status = wtc_eval(script, nkeys, nargs, args, &answer);
-
-		wtc_worker_check();
-		if (status != WTC_OK)
-			return status;
-		if (answer.n != 2)
-			return WTC_FAIL_PROTOCOL;
-		if (strcmp(answer.text[0], "-1") == 0)
-			return wtc_fail(WTC_FAIL_OTHER, WTC_TOKEN_LOST);
-		args[nkeys] = answer.text[0];
-		*deleted += strtoull(answer.text[1], NULL, 10);
-	} while (strcmp(args[nkeys], "0") != 0);
-	return WTC_OK;
-}
-
 /* Where the timeline of a position left this server's history. */
 static XLogRecPtr
 end_of(TimeLineID timeline)
@@ -242,7 +215,7 @@ sweep_journal(void)
 		args[nargs++] = text_of(entry->tli);
 		args[nargs++] = text_of(entry->end);
 	}
-	status = delete_by_steps(wtc_sweep_text, 1, nargs, args, &deleted);
+	status = wtc_delete_by_steps(wtc_sweep_text, 1, nargs, args, &deleted);
 	if (status == WTC_OK)
 		ereport(LOG,
 				(errmsg("wtcache: this server was promoted, " UINT64_FORMAT " keys deleted from Redis that were stored by a part of WAL that it does not have",
@@ -270,93 +243,6 @@ wtc_cold_reason_text(WtcColdReason reason)
 	return (unsigned) reason < WTC_COLD_REASONS ? reasons[reason] : "unknown";
 }
 
-static WtcStatus
-delete_matching(const char *pattern, uint64 *deleted)
-{
-	const char *args[] = {NULL, token, pattern};
-
-	return delete_by_steps(wtc_cold_text, 0, lengthof(args), args, deleted);
-}
-
-/*
- * The patterns that are kept in Redis are complete from now on: nothing is there, or
- * nothing that would have to be found.
- */
-static WtcStatus
-begin_patterns(void)
-{
-	const char *args[] = {"SADD", WTC_KEY_PATTERNS, ""};
-	WtcAnswer	answer;
-
-	return wtc_command(lengthof(args), args, &answer);
-}
-
-/* Have all patterns been kept? */
-static WtcStatus
-know_patterns(bool *known)
-{
-	const char *args[] = {"SISMEMBER", WTC_KEY_PATTERNS, ""};
-	WtcAnswer	answer;
-	WtcStatus	status = wtc_command(lengthof(args), args, &answer);
-
-	*known = status == WTC_OK && answer.n == 1 &&
-		strcmp(answer.text[0], "1") == 0;
-	return status;
-}
-
-/* Deletes what each pattern matches, and the pattern. */
-static WtcStatus
-delete_patterns(uint64 *deleted)
-{
-	const char *args[] = {"SRANDMEMBER", WTC_KEY_PATTERNS, "2"};
-	WtcStatus	status = WTC_OK;
-
-	while (status == WTC_OK)
-	{
-		WtcAnswer	answer;
-		const char *pattern = NULL;
-
-		status = wtc_command(lengthof(args), args, &answer);
-		for (int i = 0; status == WTC_OK && i < answer.n; i++)
-		{
-			if (answer.text[i][0] != '\0')
-				pattern = answer.text[i];
-		}
-		if (pattern == NULL)
-			break;
-		status = delete_matching(pattern, deleted);
-	}
-	return status;
-}
-
-/*
- * Deletes what wtcache has stored, and what of its own is not kept.  Where it is
- * not known what that is, anything may be.
- */
-static WtcStatus
-delete_stored(uint64 *deleted)
-{
-	bool		known = false;
-	WtcStatus	status = WTC_OK;
-
-	if (wtc_cold_pattern[0] != '\0')
-		status = delete_matching(wtc_cold_pattern, deleted);
-	else
-	{
-		status = know_patterns(&known);
-		if (status == WTC_OK)
-			status = known ? delete_patterns(deleted) :
-				delete_matching("*", deleted);
-		if (status == WTC_OK && !known)
-			status = begin_patterns();
-	}
-	if (status == WTC_OK)
-		status = delete_matching("", deleted);
-	if (status == WTC_OK)
-		status = delete_matching("wtcache:*", deleted);
-	return status;
-}
-
 /*
  * Redis is closed to the backends meanwhile, so what they commit is replayed,
  * and opened again under another token: a push that is in doubt by then could
@@ -382,7 +268,7 @@ go_cold(WtcColdReason reason)
 	else
 		stranded = mark < lsn;
 	wtc_wal_flush(lsn);
-	status = delete_stored(&deleted);
+	status = wtc_delete_stored(token, &deleted);
 	if (status == WTC_OK)
 		status = wtc_journal_begin(false);
 	if (status != WTC_OK)
@@ -518,7 +404,7 @@ adopt(const Position *p, XLogRecPtr start)
 	if (status == WTC_OK)
 		status = wtc_journal_begin(p->journaled);
 	if (status == WTC_OK && !p->any)
-		status = begin_patterns();
+		status = wtc_patterns_complete();
 	if (status == WTC_OK)
 		status = store(start, &refused);
 	if (status == WTC_OK && refused)
