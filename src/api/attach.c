@@ -36,7 +36,6 @@
 #include "schema/statement.h"
 #include "txn/prefix.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(wtcache_attach);
@@ -112,13 +111,6 @@ check_arguments(Relation rel, const WtcArguments *args)
 	MemoryContextDelete(att->cxt);
 }
 
-static char *
-qualified_name(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-									  get_rel_name(relid));
-}
-
 /*
  * A new trigger fires on local changes; enabled is a value of tgenabled.  The
  * table must not be open.
@@ -131,7 +123,7 @@ enable_trigger(Oid relid, const char *name, char enabled)
 
 	if (enabled != TRIGGER_FIRES_ON_ORIGIN)
 		wtc_run_own(psprintf("ALTER TABLE %s %s TRIGGER %s",
-							 qualified_name(relid), how, name));
+							 wtc_qualified_name(relid), how, name));
 }
 
 static void
@@ -144,7 +136,7 @@ create_row_trigger(Oid relid, const WtcArguments *args)
 					 "CREATE OR REPLACE TRIGGER " WTC_ROW_TRIGGER
 					 " AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW"
 					 " EXECUTE FUNCTION wtcache.capture_row(",
-					 qualified_name(relid));
+					 wtc_qualified_name(relid));
 	for (int i = 0; i < args->n; i++)
 		appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "",
 						 quote_literal_cstr(args->arg[i]));
@@ -158,7 +150,7 @@ create_truncate_trigger(Oid relid)
 	wtc_run_own(psprintf("CREATE OR REPLACE TRIGGER " WTC_TRUNCATE_TRIGGER
 						 " BEFORE TRUNCATE ON %s FOR EACH STATEMENT"
 						 " EXECUTE FUNCTION wtcache.capture_truncate()",
-						 qualified_name(relid)));
+						 wtc_qualified_name(relid)));
 }
 
 /* Those with this function but for the one of this name; NULL: all of them. */
@@ -180,7 +172,7 @@ drop_triggers(Relation rel, Oid function, const char *name)
 	foreach(lc, names)
 		wtc_run_own(psprintf("DROP TRIGGER %s ON %s",
 							 quote_identifier(lfirst(lc)),
-							 qualified_name(RelationGetRelid(rel))));
+							 wtc_qualified_name(RelationGetRelid(rel))));
 }
 
 static void
@@ -405,7 +397,7 @@ wtcache_detach(PG_FUNCTION_ARGS)
 	SPI_connect();
 	wtc_run_own(psprintf("DROP TRIGGER %s ON %s",
 						 quote_identifier(trigger->tgname),
-						 qualified_name(relid)));
+						 wtc_qualified_name(relid)));
 	drop_triggers(rel, wtc_condition_function(), NULL);
 	SPI_finish();
 	foreach(lc, wtc_tables_with_rows(rel))

@@ -269,8 +269,7 @@ table_name(const Comparing *c)
 {
 	return psprintf("%s%s",
 					c->rel->rd_rel->relkind == RELKIND_RELATION ? "ONLY " : "",
-					quote_qualified_identifier(get_namespace_name(RelationGetNamespace(c->rel)),
-											   RelationGetRelationName(c->rel)));
+					wtc_qualified_name(RelationGetRelid(c->rel)));
 }
 
 /* No row has been updated: raises the error that says why. */

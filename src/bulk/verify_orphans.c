@@ -168,8 +168,7 @@ lookup_query(const Hunt *hunt)
 	appendStringInfo(&sql, " FROM ROWS FROM (%s) WITH ORDINALITY AS k(%sn)"
 					 " LEFT JOIN %s %s t%s", from.data, names.data,
 					 hunt->root->rd_rel->relkind == RELKIND_RELATION ? "ONLY" : "",
-					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(hunt->root)),
-												RelationGetRelationName(hunt->root)),
+					 wtc_qualified_name(RelationGetRelid(hunt->root)),
 					 join.data);
 	return sql.data;
 }

@@ -29,13 +29,13 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "bulk/warm_batch.h"
+#include "capture/attached.h"
 #include "capture/condition.h"
 #include "capture/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -49,8 +49,7 @@ append_select(StringInfo sql, Relation root, Relation rel,
 {
 	appendStringInfo(sql, "SELECT ctid, (%s\n) IS TRUE FROM ONLY %s AS %s",
 					 condition,
-					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												RelationGetRelationName(rel)),
+					 wtc_qualified_name(RelationGetRelid(rel)),
 					 quote_identifier(RelationGetRelationName(root)));
 }
 

@@ -299,6 +299,13 @@ wtc_relation_owner(Oid relid)
 	return owner;
 }
 
+char *
+wtc_qualified_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
+}
+
 void
 wtc_check_owner(Relation rel)
 {

@@ -80,6 +80,9 @@ extern Oid	wtc_attached_as(Relation rel);
 
 extern Oid	wtc_relation_owner(Oid relid);
 
+/* The name with the schema, quoted where SQL needs it.  The table is locked. */
+extern char *wtc_qualified_name(Oid relid);
+
 /* An error unless the current user owns the table. */
 extern void wtc_check_owner(Relation rel);
 

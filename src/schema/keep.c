@@ -19,7 +19,6 @@
 #include "executor/spi.h"
 #include "schema/keep.h"
 #include "schema/statement.h"
-#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 void
@@ -28,8 +27,7 @@ wtc_keep_condition(Relation rel, Node *condition)
 	char	   *command = psprintf("CREATE OR REPLACE TRIGGER " WTC_CONDITION_TRIGGER
 								   " AFTER DELETE ON %s FOR EACH ROW WHEN (%s)"
 								   " EXECUTE FUNCTION wtcache.capture_condition()",
-								   quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-															  RelationGetRelationName(rel)),
+								   wtc_qualified_name(RelationGetRelid(rel)),
 								   wtc_condition_clause(RelationGetRelid(rel),
 										 condition));
 	WtcPinned	pinned;
