@@ -74,7 +74,7 @@ CREATE TABLE xp_part PARTITION OF xp_parts FOR VALUES FROM (0) TO (100);
 INSERT INTO xp_parts VALUES (1, 1);
 \! $REDIS get xp_parts:1
 DROP TABLE xp_parts;
--- with the rights of the owner, whoever writes, also beside a condition of the server's own
+-- with the rights of the owner, whichever role writes, also beside a condition of the server's own
 CREATE ROLE regress_xp;
 CREATE ROLE regress_xp_writer;
 CREATE FUNCTION xp_who(int) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN current_user; END';

@@ -153,7 +153,7 @@ SELECT wtcache.compare_and_set('ve_parts', '1', '9007199254740992', '{"w": 1}');
 \! $REDIS get ve_parts:1
 DROP TABLE ve_parts;
 
--- the place in WAL as version: it grows with every change, whoever pushes it
+-- the place in WAL as version: it grows with every change, whichever process pushes it
 CREATE TABLE ve_lsn (id int PRIMARY KEY, lsn int, w int);
 CREATE FUNCTION ve_version(key text) RETURNS pg_lsn LANGUAGE sql AS
     $$ SELECT '0/0'::pg_lsn + (wtcache.get(key) ->> 'version')::numeric $$;

@@ -306,8 +306,8 @@ slot_of_row(Relation rel, HeapTupleHeader header)
 }
 
 /*
- * What the owner's functions make of a row, with the owner's rights, is for those
- * who may see rows.
+ * What the owner's functions make of a row, with the owner's rights, is for roles
+ * that may see rows.
  */
 Datum
 wtcache_preview(PG_FUNCTION_ARGS)

@@ -384,7 +384,7 @@ resume_job(WarmRun *run, Relation root, const char *condition)
 				 errmsg("the warming of \"%s\" was begun with another condition",
 						RelationGetRelationName(root)),
 				 errhint("Leave condition out to go on with that one.")));
-	/* it runs with the rights of the caller, who has not seen it */
+	/* it runs with the rights of the caller, which has not seen it */
 	if (condition == NULL && job->condition != NULL && job->role != GetUserId())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

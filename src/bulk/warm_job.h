@@ -21,7 +21,7 @@ typedef struct WtcWarmJob
 {
 	Oid			relid;
 	char	   *condition;		/* NULL: none */
-	Oid			role;			/* whose words that is */
+	Oid			role;			/* that has given it */
 	bool		retrying;		/* all is read; rows that were locked are left */
 	bool		finished;
 

@@ -50,8 +50,8 @@ invalidate(Datum arg, Oid relid)
 }
 
 /*
- * What runs foreign code is made again when that may have changed, or who may
- * execute it; and all when there are other casts, for those to json.
+ * What runs foreign code is made again when that may have changed, or which roles
+ * may execute it; and all when there are other casts, for those to json.
  */
 static void
 invalidate_foreign(Datum all, int cacheid, uint32 hashvalue)
