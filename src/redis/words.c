@@ -99,7 +99,7 @@ wtc_words_copy(char *to, size_t size, const char *text)
 
 	while (t.at < t.end)
 	{
-		bool		quote = (*t.at == '\'' || *t.at == '\x22' || *t.at == '`') &&
+		bool		quote = (*t.at == '\'' || *t.at == '"' || *t.at == '`') &&
 			(t.at == text || !is_alnum(t.at[-1])) && t.at >= command_end;
 		int			len = character(t);
 

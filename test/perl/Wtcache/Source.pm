@@ -136,8 +136,9 @@ sub c
 	my ($self, $name) = @_;
 	my $code = $self->slurp($name);
 
+	# a double quote as a character begins no string
 	$code =~ s{($string|$char)|(/\*.*?\*/)}
-		{ defined $1 ? $1 : "\n" x ($2 =~ tr/\n//) }gse;
+		{ !defined $1 ? "\n" x ($2 =~ tr/\n//) : $1 eq q('"') ? q('\x22') : $1 }gse;
 	return $code;
 }
 
