@@ -88,6 +88,14 @@ sub heals
 
 	ok($server->poll_for([ @{ $o{cli} || [] }, 'get', "$table:1" ], $row),
 		"$name: healed");
+	is_open($name);
+	return;
+}
+
+sub is_open
+{
+	my ($name) = @_;
+
 	ok($node->poll_query_until('postgres', q{
 			SELECT redis_open AND worker_state LIKE 'idle%' FROM wtcache.status}),
 		"$name: open");
@@ -135,6 +143,8 @@ heals('up again');
 works('up again');
 
 $redis->restart;
+# the worker may have found it away; the sessions have not
+is_open('restarted while idle');
 works('restarted while idle');
 works('restarted while idle, other keys', table => 'tagged');
 works('restarted while idle, new session', new => 1);
