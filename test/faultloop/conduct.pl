@@ -30,6 +30,8 @@
 #	--absent			nothing has to be there, where a setting makes it so; without
 #						operators
 #	--until-violation	end with the first one
+#	--until-seen COUNT,...	go on until none of these counts of the report is 0, or
+#						for five times as long
 #	--no-replay			for a build without it: what is missed stays missing
 #	--list				names of the faults
 #
@@ -67,13 +69,15 @@ my %o = (
 	kinds => 'prepared,async,big',
 	operators => 'verify,warm,plant,schema',
 	mix => 60,
+	'until-seen' => '',
 	set => {});
 
 GetOptions(
 	\%o, 'dir=s', 'load=s', 'seconds=f', 'round=f', 'calm=f', 'gap=f',
 	'writers=i', 'readers=i', 'seed=i', 'only=s', 'themes=s', 'big=i',
 	'kinds:s', 'mix=i', 'operators:s',
-	'set=s%', 'absent', 'replica', 'standby', 'until-violation', 'no-replay', 'list') && !@ARGV
+	'set=s%', 'absent', 'replica', 'standby', 'until-violation', 'until-seen=s',
+	'no-replay', 'list') && !@ARGV
   or exit 2;
 my %faults = %Faultloop::Faults::faults;
 if ($o{list})
@@ -120,6 +124,20 @@ sub violated
 }
 
 sub enough { return $o{'until-violation'} && violated(); }
+
+# Is something still to be seen that should be?
+sub lacking
+{
+	return grep { !$control->get(uc =~ tr/ /_/r) } split(/,/, $o{'until-seen'});
+}
+
+sub over
+{
+	my $passed = time - $begun;
+
+	return enough()
+	  || $passed >= $o{seconds} && (!lacking() || $passed >= 5 * $o{seconds});
+}
 
 # ---------------------------------------------------------------------------
 # Beginning and end
@@ -447,7 +465,8 @@ sub rest
 	compare();
 }
 
-# Which of the names the next round has; the first one has them all.
+# Which of the names the next round has; the first one has them all, and one
+# that goes on because something was not seen.
 sub mix
 {
 	my ($names, %bit) = @_;
@@ -457,7 +476,8 @@ sub mix
 	{
 		my $bit = $bit{$name} || die "not known: $name\n";
 
-		$mix |= $bit if $rounds == 0 || rand(100) < $o{mix};
+		$mix |= $bit
+		  if $rounds == 0 || time >= $begun + $o{seconds} || rand(100) < $o{mix};
 	}
 	return $mix;
 }
@@ -538,7 +558,7 @@ sub report
 my @themes = split /,/, $o{themes};
 
 start();
-while (time < $begun + $o{seconds} && !enough())
+while (!over())
 {
 	# in turn, beginning with the one that sees most
 	my $theme = $themes[ $rounds % @themes ];
