@@ -273,10 +273,14 @@ wtc_parked_forget(XLogRecPtr lsn, bool all_read)
 
 /* --- writing them again --- */
 
+/*
+ * here is a position of before the transaction was found to be in progress.  It
+ * may be committed since then, and a reader's token be made; that must not be
+ * before the batch's new place, where the watermark may come to.
+ */
 static void
-carry(WtcParked *p)
+carry(WtcParked *p, XLogRecPtr here)
 {
-	XLogRecPtr	here = GetXLogInsertRecPtr();
 	WtcWalMessage message;
 	WtcMessage	carried = {.xid = p->xid,.lsn = p->lsn};
 	StringInfoData buf;
@@ -303,7 +307,7 @@ wtc_parked_carry(XLogRecPtr lsn)
 		WtcParked  *p = &parked[i];
 
 		if (p->start < lsn && !p->due && !p->lost && wtc_wal_exists(p->start))
-			carry(p);
+			carry(p, lsn);
 	}
 	wtc_parked_publish();
 }
@@ -329,13 +333,14 @@ wtc_parked_carry_far(uint64 most)
 
 		/*
 		 * Behind its commit record a message would not be found together with
-		 * that.  It may have one while it still counts as in progress.
+		 * that.  It may have one while it still counts as in progress; then a
+		 * reader's token may be the end, but not less.
 		 */
 		if (p->start < end - distance && !p->due && !p->lost &&
 			wtc_wal_exists(p->start) &&
 			wtc_fate_of(p->xid) == WTC_FATE_OPEN &&
 			!TransactionIdDidCommit(p->xid))
-			carry(p);
+			carry(p, end - 1);
 	}
 	wtc_parked_publish();
 }
