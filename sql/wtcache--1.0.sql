@@ -276,6 +276,20 @@ AS 'MODULE_PATHNAME', 'wtcache_wait';
 COMMENT ON FUNCTION wtcache.wait(interval) IS
 'waits until the cache holds everything that was committed before; false if that takes longer than the timeout';
 
+CREATE FUNCTION wtcache.token()
+RETURNS text
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_token';
+COMMENT ON FUNCTION wtcache.token() IS
+'a position behind all that has been committed, to be waited for on a standby or in Redis';
+
+CREATE FUNCTION wtcache.reached(token text, timeout interval DEFAULT '0 seconds')
+RETURNS boolean
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_reached';
+COMMENT ON FUNCTION wtcache.reached(text, interval) IS
+'waits until this server has what was committed before the token was made; false if that takes longer than the timeout, or will never be';
+
 CREATE FUNCTION wtcache.take_over()
 RETURNS boolean
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
@@ -615,7 +629,7 @@ COMMENT ON FUNCTION wtcache.stat_reset() IS
 
 --
 -- Privileges.  What changes or reads the cache has to be granted; what watches it
--- is for pg_monitor; what is attached is no secret.
+-- is for pg_monitor; what is attached is no secret, nor is how far WAL has come.
 --
 
 REVOKE ALL ON FUNCTION wtcache.cover_partitions(),

@@ -77,6 +77,10 @@
  *	token		The value of wtcache:token in Redis: which server lifetime may
  *				write.  A request takes effect only while the token is the one
  *				that it was sent under (push/token.h).
+ *	reader's token
+ *				What wtcache.token() returns: a position in WAL that standbys and
+ *				Redis can be held against (api/reached.c).  Nothing to do with the
+ *				token.
  *	closed, open
  *				Redis is open while shared memory has a token; while it is
  *				closed, backends push nothing.  (Of the circuit breaker,

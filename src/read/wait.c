@@ -59,15 +59,14 @@ being_pushed(XLogRecPtr lsn)
 	return false;
 }
 
-/* Sleeps for a moment; false: the time is over. */
-static bool
-wait_a_moment(int64 deadline_us)
+bool
+wtc_wait_a_moment(int64 deadline_us, uint32 event)
 {
 	if (wtc_clock_us() >= deadline_us)
 		return false;
 	CHECK_FOR_INTERRUPTS();
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 POLL_MS, wtc_wait_await_worker);
+					 POLL_MS, event);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	return true;
@@ -85,7 +84,7 @@ wtc_wait_until_pushed(int64 deadline_us)
 
 	while (being_pushed(lsn))
 	{
-		if (!wait_a_moment(deadline_us))
+		if (!wtc_wait_a_moment(deadline_us, wtc_wait_await_worker))
 			return false;
 	}
 	if (wtc_clock_us() >= deadline_us)
@@ -94,7 +93,7 @@ wtc_wait_until_pushed(int64 deadline_us)
 	round = wtc_round_ask();
 	while (!wtc_round_done(round))
 	{
-		if (!wait_a_moment(deadline_us))
+		if (!wtc_wait_a_moment(deadline_us, wtc_wait_await_worker))
 			return false;
 	}
 	return true;

@@ -15,4 +15,10 @@
  */
 extern bool wtc_wait_until_pushed(int64 deadline_us);
 
+/*
+ * Sleeps for a moment, in this wait event, before something is looked at again;
+ * false: the time is over.  Serves interrupts likewise.
+ */
+extern bool wtc_wait_a_moment(int64 deadline_us, uint32 event);
+
 #endif							/* WTC_READ_WAIT_H */

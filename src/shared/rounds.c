@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * rounds.c
- *	  What is asked of the worker: a round, and to take Redis over.
+ *	  What is asked of the worker: a round, to store how far Redis is, and to take
+ *	  Redis over.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,6 +17,7 @@ typedef struct Rounds
 	pg_atomic_uint64 wanted;	/* counted up by any process */
 	pg_atomic_uint64 done;		/* written by the worker */
 	pg_atomic_uint64 progress;	/* likewise */
+	pg_atomic_uint64 position;	/* raised by any process */
 	pg_atomic_uint32 take_over; /* set by any process, taken back by the
 								 * worker */
 } Rounds;
@@ -37,6 +39,7 @@ wtc_rounds_attach(void *place, bool initialise)
 	pg_atomic_init_u64(&rounds->wanted, 0);
 	pg_atomic_init_u64(&rounds->done, 0);
 	pg_atomic_init_u64(&rounds->progress, 0);
+	pg_atomic_init_u64(&rounds->position, 0);
 	pg_atomic_init_u32(&rounds->take_over, 0);
 }
 
@@ -59,6 +62,23 @@ uint64
 wtc_rounds_progress(void)
 {
 	return pg_atomic_read_u64(&rounds->progress);
+}
+
+void
+wtc_position_ask(XLogRecPtr lsn)
+{
+	uint64		seen = pg_atomic_read_u64(&rounds->position);
+
+	while (lsn > seen &&
+		   !pg_atomic_compare_exchange_u64(&rounds->position, &seen, lsn))
+		;
+	wtc_worker_wake();
+}
+
+XLogRecPtr
+wtc_position_asked(void)
+{
+	return pg_atomic_read_u64(&rounds->position);
 }
 
 void

@@ -10,6 +10,7 @@
 #include "compat.h"
 #include "shared/waits.h"
 
+uint32		wtc_wait_await_replay;
 uint32		wtc_wait_await_worker;
 uint32		wtc_wait_connect;
 uint32		wtc_wait_push;
@@ -18,6 +19,7 @@ uint32		wtc_wait_worker_main;
 void
 wtc_waits_init(void)
 {
+	wtc_wait_await_replay = wtc_wait_event("WtcacheAwaitReplay");
 	wtc_wait_await_worker = wtc_wait_event("WtcacheAwaitWorker");
 	wtc_wait_connect = wtc_wait_event("WtcacheConnect");
 	wtc_wait_push = wtc_wait_event("WtcachePush");

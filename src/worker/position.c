@@ -515,7 +515,7 @@ wtc_position_meet(bool fresh)
 }
 
 WtcStatus
-wtc_position_store(XLogRecPtr watermark)
+wtc_position_store(XLogRecPtr watermark, bool trim)
 {
 	bool		refused = false;
 	WtcStatus	status = store(watermark, &refused);
@@ -525,7 +525,7 @@ wtc_position_store(XLogRecPtr watermark)
 	/* a server that is full keeps the old one */
 	if (status == WTC_FAIL_OOM)
 		return WTC_OK;
-	if (status != WTC_OK || refused)
+	if (status != WTC_OK || refused || !trim)
 		return status;
 	return wtc_journal_beat(token);
 }

@@ -40,10 +40,10 @@ extern bool wtc_position_known(void);
 extern bool wtc_position_superseded(void);
 
 /*
- * Stores the watermark, and trims the journal.  If Redis holds the token no more
- * it is closed, and has to be met again.
+ * Stores the watermark, and trims the journal if told to.  If Redis holds the
+ * token no more it is closed, and has to be met again.
  */
-extern WtcStatus wtc_position_store(XLogRecPtr watermark);
+extern WtcStatus wtc_position_store(XLogRecPtr watermark, bool trim);
 
 /* In plain words; static storage. */
 extern const char *wtc_cold_reason_text(WtcColdReason reason);

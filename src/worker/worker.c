@@ -71,6 +71,11 @@
 /* how often parked transactions are looked at: doubled each time */
 #define FIRST_LOOK_MS	10
 #define LAST_LOOK_MS	1000
+/*
+ * how often the position is stored because a reader may wait for it: doubled as
+ * long as something holds it back
+ */
+#define FIRST_STORE_MS	100
 /* how long the worker rests between two rounds */
 #define NAP_MS			1
 
@@ -83,8 +88,11 @@ static int64 beat_due = 0;
 static bool news = false;		/* a server has been met since the last beat */
 static int64 retry_due = 0;
 static int64 look_due = 0;
+static int64 store_due = 0;
 static int64 pause_ms = 0;
 static int64 look_ms = FIRST_LOOK_MS;
+static int64 store_ms = FIRST_STORE_MS;
+static XLogRecPtr stored = InvalidXLogRecPtr;	/* the position, last */
 
 static const char *const states[WTC_WORKER_STATES] = {
 	[WTC_WORKER_STARTING] = "starting",
@@ -181,6 +189,27 @@ run_round(void)
 	return status;
 }
 
+/* May a reader wait for a position that has not been stored? */
+static bool
+store_wanted(void)
+{
+	return wtc_position_asked() > stored;
+}
+
+static WtcStatus
+store_position(bool beat)
+{
+	XLogRecPtr	watermark = wtc_watermark_move();
+	WtcStatus	status = wtc_position_store(watermark, beat);
+
+	store_ms = watermark != stored ? FIRST_STORE_MS :
+		Min(store_ms * 2, WTC_BEAT_MS);
+	store_due = wtc_clock_us() + store_ms * 1000;
+	if (status == WTC_OK)
+		stored = watermark;
+	return status;
+}
+
 /* What there is to do with Redis. */
 static WtcStatus
 talk(int64 now)
@@ -201,12 +230,16 @@ talk(int64 now)
 		return status;
 	if (wtc_replay_wanted() || wtc_round_wanted() || look_wanted(now))
 		status = run_round();
-	if (status == WTC_OK && wtc_position_known() && now >= beat_due)
+	if (status != WTC_OK || !wtc_position_known())
+		return status;
+	if (now >= beat_due)
 	{
-		status = wtc_position_store(wtc_watermark_move());
+		status = store_position(true);
 		if (status == WTC_OK)
 			status = wtc_dead_sweep();
 	}
+	else if (store_wanted() && now >= store_due)
+		status = store_position(false);
 	return status;
 }
 
@@ -242,7 +275,8 @@ static bool
 reason_to_talk(int64 now)
 {
 	return broken || !wtc_position_known() || wtc_replay_gap() ||
-		wtc_replay_wanted() || wtc_round_wanted() || look_wanted(now);
+		wtc_replay_wanted() || wtc_round_wanted() || look_wanted(now) ||
+		(store_wanted() && now >= store_due);
 }
 
 /*
@@ -302,8 +336,13 @@ turn(void)
 		due = Min(due, retry_due);
 	else if (reason_to_talk(now))
 		due = 0;
-	else if (wtc_worker_parked() > 0)
-		due = Min(due, look_due);
+	else
+	{
+		if (wtc_worker_parked() > 0)
+			due = Min(due, look_due);
+		if (store_wanted())
+			due = Min(due, store_due);
+	}
 	now = wtc_clock_us();
 	return due <= now ? 0 : (long) ((due - now) / 1000) + 1;
 }

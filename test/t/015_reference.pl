@@ -102,7 +102,7 @@ sub signature
 
 	$arguments =~ s/(?:^|, )OUT (?:"\w+"|\w+) [^,]+//g;
 	$arguments =~ s/(DEFAULT (?:'[^']*'|\w+))::[a-z ]+(?:\[\])?/$1/g;
-	$arguments =~ s/'00:00:(\d+)'/'$1 seconds'/g;
+	$arguments =~ s/'00:00:0?(\d+)'/'$1 seconds'/g;
 	$arguments =~ s/'00:0?1:00'/'1 minute'/g;
 	$arguments =~ s/\bIN //g;
 	return "CALL $name($arguments)" if $kind eq 'p';
@@ -685,6 +685,15 @@ is($node->stat('cold_starts'), 0, 'nothing was emptied');
 	is($redis->cli('exists', 'alone', 'wtcache:values'), 0, 'cold.lua: it is gone');
 	is_deeply($call->('expel.lua', 2, 'none', 'either', 1, 2), [ 0, 0 ],
 		'expel.lua: called as documented');
+
+	my $readers = join '-', @word{qw(system timeline)}, $node->safe_psql('postgres',
+		q{SELECT split_part(wtcache.token(), '-', 3)});
+	my @reached = ('reached.lua', 1, 'wtcache:position');
+	my ($there) = $redis->poll_for([ 'eval_ro', $code{'reached.lua'}, @reached[ 1, 2 ], $readers ], 1);
+	is($there, 1, 'reached.lua: called as documented');
+	is_deeply($call->(@reached, "${readers}0"), [0], 'reached.lua: not yet');
+	is($call->(@reached, $token)->[0], 'ERR malformed token',
+		'reached.lua: not the value of wtcache:token');
 
 	$redis->cli('set', 'wtcache:values', 'no set');
 
