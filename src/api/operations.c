@@ -12,11 +12,12 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "api/content.h"
+#include "api/operations.h"
 #include "capture/image.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "guc.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "read/ask.h"
 #include "read/answer.h"
@@ -78,9 +79,8 @@ refuse_reserved(bool reserved, const char *key)
 				 errdetail("Keys that begin with \"wtcache:\" or with wtcache.tag_prefix name records and tags of wtcache, and those with a prefix of another database belong to that one.")));
 }
 
-/* The same for a key that is to be written. */
-static WtcSpan
-complete_key(const char *text)
+WtcSpan
+wtc_key_argument(const char *text)
 {
 	refuse_reserved(wtc_key_is_reserved(text), text);
 	return complete(text, "key", wtc_complete_key);
@@ -110,8 +110,8 @@ elements(ArrayType *array, const char *what, int *n)
 	return elems;
 }
 
-static WtcList
-tag_list(ArrayType *array)
+WtcList
+wtc_tags_argument(ArrayType *array)
 {
 	WtcList		list = {0};
 	StringInfoData buf;
@@ -179,7 +179,7 @@ set(FunctionCallInfo fcinfo, WtcSpan value)
 				 errdetail("It has %u bytes, and \"%s\" is %d kB.",
 						   value.len, "wtcache.max_image_size",
 						   wtc_max_image_size)));
-	change.op.key = complete_key(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	change.op.key = wtc_key_argument(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	if (PG_ARGISNULL(2))
 	{
 		change.op.ttl_ms = (uint64) wtc_default_ttl * 1000;
@@ -188,7 +188,7 @@ set(FunctionCallInfo fcinfo, WtcSpan value)
 	else
 		change.op.ttl_ms = wtc_interval_ms(PG_GETARG_INTERVAL_P(2));
 	if (!PG_ARGISNULL(3))
-		change.op.tags = tag_list(PG_GETARG_ARRAYTYPE_P(3));
+		change.op.tags = wtc_tags_argument(PG_GETARG_ARRAYTYPE_P(3));
 	wtc_render_patterns(NULL, &change.op);
 	list_value(&change.op.tags);
 	if (!wtc_enabled)
@@ -256,7 +256,7 @@ wtcache_delete(PG_FUNCTION_ARGS)
 	{
 		WtcChange	change = {.op = {.kind = WTC_OP_DELETE}};
 
-		change.op.key = complete_key(TextDatumGetCString(keys[i]));
+		change.op.key = wtc_key_argument(TextDatumGetCString(keys[i]));
 		wtc_pending_add(&change);
 	}
 	PG_RETURN_VOID();
@@ -280,110 +280,12 @@ wtcache_invalidate_tags(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* UTF-8 from outside, as a string in the server's encoding. */
-static char *
-from_utf8(const char *data, size_t len)
-{
-	char	   *copy = palloc(len + 1);
-
-	/* with all its bytes, so that a NUL among them is found and refused */
-	memcpy(copy, data, len);
-	copy[len] = '\0';
-	return pg_any_to_server(copy, (int) len, PG_UTF8);
-}
-
-/* How a value is returned: a string one way, a hash another, if at all. */
-typedef struct Reader
-{
-	Datum		(*string) (const char *data, size_t len);
-	bool		hashes;			/* as jsonb */
-} Reader;
-
-static Datum
-jsonb_of(const char *data, size_t len)
-{
-	return DirectFunctionCall1(jsonb_in,
-							   CStringGetDatum(from_utf8(data, len)));
-}
-
-static Datum
-text_of(const char *data, size_t len)
-{
-	return CStringGetTextDatum(from_utf8(data, len));
-}
-
-static Datum
-bytea_of(const char *data, size_t len)
-{
-	return PointerGetDatum(cstring_to_text_with_len(data, (int) len));
-}
-
-static const Reader as_jsonb = {jsonb_of, true};
-static const Reader as_text = {text_of, false};
-static const Reader as_bytea = {bytea_of, false};
-
-static void
-check_hash(const Reader *reader)
-{
-	if (!reader->hashes)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("key holds a hash, not a string"),
-				 errhint("Use wtcache.get(), which returns it as an object.")));
-}
-
-/* A jsonb object of text values from pairs of strings. */
-static Datum
-object_of(char *const *strings, int n)
-{
-	Datum	   *elems = palloc(sizeof(Datum) * (n + 1));
-
-	for (int i = 0; i < n; i++)
-		elems[i] = CStringGetTextDatum(strings[i]);
-	return DirectFunctionCall1(jsonb_object,
-							   PointerGetDatum(construct_array(elems, n,
-															   TEXTOID, -1, false,
-															   TYPALIGN_INT)));
-}
-
-static Datum
-object_of_list(const WtcList *list)
-{
-	WtcCursor	cursor = wtc_list_cursor(list);
-	char	  **strings = palloc(sizeof(char *) * (list->count + 1));
-	WtcSpan		string;
-	int			n = 0;
-
-	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &string))
-		strings[n++] = from_utf8(string.data, string.len);
-	return object_of(strings, n);
-}
-
-static Datum
-object_of_value(const WtcValue *value)
-{
-	char	  **strings = palloc(sizeof(char *) * (value->len / sizeof(uint32) + 1));
-	const char *p = value->data;
-	const char *end = value->data + value->len;
-	int			n = 0;
-
-	while (p < end)
-	{
-		uint32		len;
-
-		memcpy(&len, p, sizeof(len));
-		strings[n++] = from_utf8(p + sizeof(len), len);
-		p += sizeof(len) + len;
-	}
-	return object_of(strings, n);
-}
-
 /*
  * Has this transaction done something to the key?  Then that is the answer.
  * If some of what it has done is no longer in memory, it may have: a miss.
  */
 static bool
-get_pending(WtcSpan key, const Reader *reader, Datum *result, bool *isnull)
+get_pending(WtcSpan key, const WtcReturnedAs *as, Datum *result, bool *isnull)
 {
 	WtcOperation op;
 
@@ -393,13 +295,8 @@ get_pending(WtcSpan key, const Reader *reader, Datum *result, bool *isnull)
 		return *isnull;
 	}
 	*isnull = op.kind == WTC_OP_DELETE;
-	if (op.kind == WTC_OP_SET)
-		*result = reader->string(op.value.data, op.value.len);
-	else if (op.kind == WTC_OP_HASH)
-	{
-		check_hash(reader);
-		*result = object_of_list(&op.fields);
-	}
+	if (!*isnull)
+		*result = wtc_return_operation(&op, as);
 	return true;
 }
 
@@ -427,12 +324,12 @@ carries_tag(WtcSpan tag, void *arg)
 
 /* What the cache holds under a key; *isnull: nothing. */
 static Datum
-get(WtcSpan key, const Reader *reader, bool *isnull)
+get(WtcSpan key, const WtcReturnedAs *as, bool *isnull)
 {
 	WtcValue	value;
 	Datum		result = (Datum) 0;
 
-	if (get_pending(key, reader, &result, isnull))
+	if (get_pending(key, as, &result, isnull))
 		return result;
 
 	check_read(wtc_read_get(key.data, key.len, &value));
@@ -442,51 +339,24 @@ get(WtcSpan key, const Reader *reader, bool *isnull)
 		return (Datum) 0;
 	}
 
-	switch (value.kind)
-	{
-		case WTC_VALUE_NONE:
-		case WTC_VALUE_NUMBER:
-			break;
-		case WTC_VALUE_STRING:
-			return reader->string(value.data, value.len);
-		case WTC_VALUE_HASH:
-			if (value.len == 0)
-				break;
-			check_hash(reader);
-			return object_of_value(&value);
-	}
-	*isnull = true;
-	return (Datum) 0;
-}
-
-/*
- * Which key an error is about, and what to do: jsonb does not take all that is
- * JSON, and not all is that Redis holds.
- */
-static void
-name_key(void *arg)
-{
-	if (ERRCODE_TO_CATEGORY(geterrcode()) == ERRCODE_DATA_EXCEPTION)
-		errhint("wtcache.get_text() returns values that are not JSON, wtcache.get_bytea() also those that are not text.");
-	errcontext("value of key \"%s\" in the cache", (const char *) arg);
+	*isnull = !wtc_return_value(&value, as, &result);
+	return result;
 }
 
 static Datum
-get_as(FunctionCallInfo fcinfo, const Reader *reader)
+get_as(FunctionCallInfo fcinfo, const WtcReturnedAs *as)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	WtcSpan		key = complete(name, "key", wtc_complete_key);
-	ErrorContextCallback context = {
-		.previous = error_context_stack,.callback = name_key,.arg = name
-	};
+	WtcNamedKey named;
 	bool		isnull = false;
 	Datum		result;
 
 	wtc_check_prefix();
 	refuse_reserved(wtc_key_of_other_database(name), name);
-	error_context_stack = &context;
-	result = get(key, reader, &isnull);
-	error_context_stack = context.previous;
+	wtc_name_key(&named, name);
+	result = get(key, as, &isnull);
+	wtc_unname_key(&named);
 	if (isnull)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(result);
@@ -495,19 +365,19 @@ get_as(FunctionCallInfo fcinfo, const Reader *reader)
 Datum
 wtcache_get(PG_FUNCTION_ARGS)
 {
-	return get_as(fcinfo, &as_jsonb);
+	return get_as(fcinfo, &wtc_as_jsonb);
 }
 
 Datum
 wtcache_get_text(PG_FUNCTION_ARGS)
 {
-	return get_as(fcinfo, &as_text);
+	return get_as(fcinfo, &wtc_as_text);
 }
 
 Datum
 wtcache_get_bytea(PG_FUNCTION_ARGS)
 {
-	return get_as(fcinfo, &as_bytea);
+	return get_as(fcinfo, &wtc_as_bytea);
 }
 
 /* For tests only; no extension script declares it. */

@@ -147,6 +147,15 @@ condition_holds(WtcAttachment *att, TupleTableSlot *slot)
 	return !isnull && DatumGetBool(value);
 }
 
+bool
+wtc_render_key(WtcAttachment *att, TupleTableSlot *slot, WtcSpan *key)
+{
+	char	   *text;
+
+	return render(att, att->key, slot, &text) &&
+		!wtc_key_is_reserved(text) && wtc_complete_key(text, key);
+}
+
 void
 wtc_render_row(WtcAttachment *att, TupleTableSlot *slot, WtcRendered *row)
 {
@@ -155,8 +164,7 @@ wtc_render_row(WtcAttachment *att, TupleTableSlot *slot, WtcRendered *row)
 
 	memset(row, 0, sizeof(*row));
 	if (!condition_holds(att, slot) ||
-		!render(att, att->key, slot, &text) ||
-		wtc_key_is_reserved(text) || !wtc_complete_key(text, &row->key))
+		!wtc_render_key(att, slot, &row->key))
 		return;
 	row->cached = true;
 

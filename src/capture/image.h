@@ -24,6 +24,10 @@ typedef struct WtcRendered
 	WtcList		tags;
 } WtcRendered;
 
+/* The key alone, of which only the columns are looked at; false: there is none. */
+extern bool wtc_render_key(WtcAttachment *att, TupleTableSlot *slot,
+						   WtcSpan *key);
+
 extern void wtc_render_row(WtcAttachment *att, TupleTableSlot *slot,
 						   WtcRendered *row);
 

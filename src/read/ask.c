@@ -104,11 +104,9 @@ take_hash(WtcValue *value, const redisReply *reply)
 	return WTC_OK;
 }
 
-static WtcStatus
-get_reply(void *arg, const redisReply *reply)
+WtcStatus
+wtc_value_take(WtcValue *value, const redisReply *reply)
 {
-	WtcValue   *value = ((Question *) arg)->answer;
-
 	switch (reply->type)
 	{
 		case REDIS_REPLY_ERROR:
@@ -134,6 +132,12 @@ get_reply(void *arg, const redisReply *reply)
 		default:
 			return WTC_FAIL_PROTOCOL;
 	}
+}
+
+static WtcStatus
+get_reply(void *arg, const redisReply *reply)
+{
+	return wtc_value_take(((Question *) arg)->answer, reply);
 }
 
 static WtcStatus

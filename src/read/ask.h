@@ -14,6 +14,8 @@
 
 #include "redis/status.h"
 
+struct redisReply;
+
 /* What Redis holds under a key. */
 typedef enum WtcValueKind
 {
@@ -32,6 +34,10 @@ typedef struct WtcValue
 
 /* Reads a key.  WTC_FAIL_CONNECT also when the breaker is open. */
 extern WtcStatus wtc_read_get(const char *key, size_t len, WtcValue *value);
+
+/* From a reply that is a value; allocates, but raises nothing. */
+extern WtcStatus wtc_value_take(WtcValue *value,
+								const struct redisReply *reply);
 
 /* Is the key a member of the set?  Otherwise like wtc_read_get(). */
 extern WtcStatus wtc_read_is_member(const char *set, size_t setlen,
