@@ -66,8 +66,11 @@ PROVE_FLAGS += -I $(srcdir)/test/perl
 
 src/redis/script.o: $(LUA_STRINGS)
 src/redis/script.o: CPPFLAGS += -DWTC_DRAIN_SHA='"$(call sha1,src/redis/drain.lua)"' \
+	-DWTC_FILL_SHA='"$(call sha1,src/redis/fill.lua)"' \
 	-DWTC_FORGET_SHA='"$(call sha1,src/redis/forget.lua)"' \
-	-DWTC_PRUNE_SHA='"$(call sha1,src/redis/prune.lua)"'
+	-DWTC_GET_SHA='"$(call sha1,src/redis/get.lua)"' \
+	-DWTC_PRUNE_SHA='"$(call sha1,src/redis/prune.lua)"' \
+	-DWTC_STORE_SHA='"$(call sha1,src/redis/store.lua)"'
 $(OBJS): $(filter-out $(LUA_STRINGS),$(call files,src/*.h src/*/*.h))
 
 ifndef WTC_REDIS_SOCKET

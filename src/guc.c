@@ -28,6 +28,8 @@ bool		wtc_enabled;
 int			wtc_heal_window;
 int			wtc_journal;
 char	   *wtc_key_prefix;
+int			wtc_lease_ttl;
+bool		wtc_leases;
 int			wtc_max_image_size;
 int			wtc_max_wal_retained;
 int			wtc_mode;
@@ -252,6 +254,28 @@ define_content(void)
 }
 
 static void
+define_readers(void)
+{
+	DefineCustomIntVariable("wtcache.lease_ttl",
+							"Sets for how long one reader may fill a missing key.",
+							"Others wait meanwhile.",
+							&wtc_lease_ttl,
+							3000, 100, 60000,
+							PGC_SIGHUP,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("wtcache.leases",
+							 "Lets readers fill what is missing in the cache.",
+							 "Each push then sees to it that nothing older than it is filled.",
+							 &wtc_leases,
+							 false,
+							 PGC_SIGHUP,
+							 0,
+							 NULL, NULL, NULL);
+}
+
+static void
 define_mode(void)
 {
 	static const struct config_enum_entry modes[] = {
@@ -308,6 +332,7 @@ wtc_guc_init(void)
 	define_endpoint();
 	define_limits();
 	define_mode();
+	define_readers();
 	define_replay();
 	MarkGUCPrefixReserved("wtcache");
 }

@@ -34,6 +34,8 @@ extern bool wtc_enabled;
 extern int	wtc_heal_window;	/* s */
 extern int	wtc_journal;		/* WtcJournal */
 extern char *wtc_key_prefix;
+extern int	wtc_lease_ttl;		/* ms */
+extern bool wtc_leases;
 extern int	wtc_max_image_size;
 extern int	wtc_max_wal_retained;	/* MB; -1: no limit */
 extern int	wtc_mode;			/* WtcMode */

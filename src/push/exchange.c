@@ -91,6 +91,16 @@ take_forget(Exchange *x, const redisReply *reply)
 	x->draining = reply->element[2]->integer;
 }
 
+/* store.lua has answered. */
+static void
+take_store(Exchange *x, int index, const redisReply *reply)
+{
+	if (reply->type != REDIS_REPLY_INTEGER)
+		x->failed = WTC_FAIL_PROTOCOL;
+	else if (reply->integer == 0)
+		x->chunk->items[index].verdict = WTC_VERDICT_DELETE;
+}
+
 /* The key of an item must be deleted: it could not be stored as it should. */
 static void
 reject_item(Exchange *x, int index, WtcStatus why)
@@ -129,6 +139,14 @@ take_error(Exchange *x, const WtcCommand *command, const char *text)
 			(void) take_words(x, text);
 			reject_tag(x, &x->chunk->tags[command->index], status);
 			return;
+		case WTC_COMMAND_STORE:
+			if (status == WTC_NOSCRIPT)
+			{
+				x->noscript = true;
+				x->failed = status;
+				return;
+			}
+			/* FALLTHROUGH */
 		case WTC_COMMAND_VALUE:
 			(void) take_words(x, text);
 			reject_item(x, command->index, status);
@@ -182,6 +200,8 @@ take_exec(Exchange *x, const redisReply *reply)
 			take_error(x, &chunk->commands[i], element->str);
 		else if (chunk->commands[i].kind == WTC_COMMAND_FORGET)
 			take_forget(x, element);
+		else if (chunk->commands[i].kind == WTC_COMMAND_STORE)
+			take_store(x, chunk->commands[i].index, element);
 		else if (chunk->commands[i].kind == WTC_COMMAND_ADD &&
 				 element->type == REDIS_REPLY_INTEGER)
 			wtc_request_note_added(chunk, chunk->commands[i].index,
@@ -368,6 +388,7 @@ wtc_exchange_chunk(WtcChunk *chunk, const char *token, int64 deadline_us,
 				   WtcSaid *said)
 {
 	bool		journal = wtc_journaling();
+	bool		leases = wtc_lease_ms() > 0;
 	bool		sent = false;
 	Exchange	x;
 
@@ -377,7 +398,7 @@ wtc_exchange_chunk(WtcChunk *chunk, const char *token, int64 deadline_us,
 	};
 	for (int i = 0; i < SCRIPT_TRIES; i++)
 	{
-		size_t		len = wtc_request_write(chunk, token, journal);
+		size_t		len = wtc_request_write(chunk, token, journal, leases);
 
 		if (len == 0)
 			return WTC_TURN_DONE;

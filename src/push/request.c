@@ -37,6 +37,7 @@
 typedef struct Writer
 {
 	WtcChunk   *chunk;
+	bool		leases;
 	char	   *p;
 } Writer;
 
@@ -53,11 +54,11 @@ wtc_request_bytes(const WtcOperation *op)
 		patterns += PATTERN_ROOM + op->sets.shared + op->sets.rest.len;
 
 	/*
-	 * The key stands in UNLINK, SET or HSET, PEXPIRE, the journal and once
-	 * for each tag.  Each tag is named four times at most: SADD, two PEXPIRE,
-	 * prune.lua.
+	 * The key stands in UNLINK, SET or HSET, PEXPIRE, the journal, once for
+	 * each tag, and in the name of its lease.  Each tag is named four times
+	 * at most: SADD, two PEXPIRE, prune.lua.
 	 */
-	return (4 + uses) * key + JOURNAL_ROOM +
+	return (5 + uses) * key + JOURNAL_ROOM + strlen(WTC_KEY_LEASE) +
 		WTC_RESP_BOUND(op->value.len) + (op->versioned ? NUMBER_ROOM : 0) +
 		op->fields.bytes.len + op->fields.count * WTC_RESP_BOUND(0) +
 		patterns +
@@ -178,13 +179,29 @@ write_invalidations(Writer *w, const char *token)
 	put_invalidations(w);
 }
 
+/* Is a lease for the item's key to be voided? */
+static bool
+voids_lease(const Writer *w, const WtcItem *item)
+{
+	return w->leases && item->op.kind != WTC_OP_INVALIDATE && is_sent(item);
+}
+
+static void
+put_lease(Writer *w, WtcSpan key)
+{
+	WtcSpan		pieces[] = {{WTC_KEY_LEASE, strlen(WTC_KEY_LEASE)}, key};
+
+	put_pieces(w, pieces, lengthof(pieces));
+}
+
 static void
 write_unlink(Writer *w)
 {
 	int			n = 0;
 
 	for (int i = 0; i < w->chunk->nitems; i++)
-		n += is_unlinked(&w->chunk->items[i]);
+		n += is_unlinked(&w->chunk->items[i]) +
+			voids_lease(w, &w->chunk->items[i]);
 	if (n == 0)
 		return;
 	begin(w, WTC_COMMAND_PLAIN, 0, 1 + n);
@@ -193,6 +210,8 @@ write_unlink(Writer *w)
 	{
 		if (is_unlinked(&w->chunk->items[i]))
 			put_span(w, w->chunk->items[i].op.key);
+		if (voids_lease(w, &w->chunk->items[i]))
+			put_lease(w, w->chunk->items[i].op.key);
 	}
 }
 
@@ -309,11 +328,40 @@ write_patterns(Writer *w, const WtcOperation *op)
 }
 
 static void
+put_fields(Writer *w, const WtcOperation *op)
+{
+	WtcCursor	cursor = wtc_list_cursor(&op->fields);
+	WtcSpan		field;
+
+	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &field))
+		put_span(w, field);
+}
+
+/* Unless a reader has filled the key with something newer. */
+static void
+write_value_if_newer(Writer *w, int i)
+{
+	const WtcItem *item = &w->chunk->items[i];
+	const WtcOperation *op = &item->op;
+
+	begin(w, WTC_COMMAND_STORE, i,
+		  6 + (op->kind == WTC_OP_SET ? 1 : op->fields.count));
+	w->p = PUT(w->p, "EVALSHA");
+	w->p = wtc_resp_arg(w->p, wtc_store_sha, WTC_SHA_LEN);
+	w->p = PUT(w->p, "1");
+	put_span(w, op->key);
+	w->p = wtc_resp_number(w->p, item->version);
+	w->p = wtc_resp_number(w->p, op->ttl_ms);
+	if (op->kind == WTC_OP_SET)
+		put_value(w, item);
+	else
+		put_fields(w, op);
+}
+
+static void
 write_value(Writer *w, int i)
 {
 	const WtcOperation *op = &w->chunk->items[i].op;
-	WtcCursor	cursor;
-	WtcSpan		field;
 
 	if (op->kind == WTC_OP_SET)
 	{
@@ -328,9 +376,7 @@ write_value(Writer *w, int i)
 	begin(w, WTC_COMMAND_VALUE, i, 2 + op->fields.count);
 	w->p = PUT(w->p, "HSET");
 	put_span(w, op->key);
-	cursor = wtc_list_cursor(&op->fields);
-	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &field))
-		put_span(w, field);
+	put_fields(w, op);
 	begin(w, WTC_COMMAND_PLAIN, 0, 3);
 	w->p = PUT(w->p, "PEXPIRE");
 	put_span(w, op->key);
@@ -367,6 +413,7 @@ write_journal(Writer *w)
 		const WtcItem *item = &w->chunk->items[i];
 		char		place[JOURNAL_ROOM];
 		char	   *end = place;
+		WtcSpan		pieces[] = {{place}, item->op.key};
 
 		if (!is_live_store(item))
 			continue;
@@ -374,20 +421,16 @@ write_journal(Writer *w)
 		*end++ = ' ';
 		end = wtc_resp_digits(end, item->commit);
 		*end++ = ' ';
-		w->p = wtc_resp_prefix(w->p, '$', (end - place) + item->op.key.len);
-		memcpy(w->p, place, end - place);
-		w->p += end - place;
-		memcpy(w->p, item->op.key.data, item->op.key.len);
-		w->p += item->op.key.len;
-		*w->p++ = '\r';
-		*w->p++ = '\n';
+		pieces[0].len = end - place;
+		put_pieces(w, pieces, lengthof(pieces));
 	}
 }
 
 size_t
-wtc_request_write(WtcChunk *chunk, const char *token, bool journal)
+wtc_request_write(WtcChunk *chunk, const char *token, bool journal,
+				  bool leases)
 {
-	Writer		w = {.chunk = chunk,.p = chunk->request};
+	Writer		w = {.chunk = chunk,.leases = leases,.p = chunk->request};
 
 	chunk->ncommands = 0;
 	wtc_patterns_begin(token);
@@ -410,7 +453,10 @@ wtc_request_write(WtcChunk *chunk, const char *token, bool journal)
 		if (!is_live_store(&chunk->items[i]))
 			continue;
 		write_patterns(&w, &chunk->items[i].op);
-		write_value(&w, i);
+		if (leases)
+			write_value_if_newer(&w, i);
+		else
+			write_value(&w, i);
 	}
 	for (int t = 0; t < chunk->ntags; t++)
 	{

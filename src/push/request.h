@@ -5,9 +5,10 @@
  *
  *	  MULTI
  *	  EVALSHA forget.lua				the tags to invalidate
- *	  UNLINK							keys to delete, and hashes to replace
+ *	  UNLINK							keys to delete, hashes to replace, leases
  *	  SREM, SADD, PEXPIRE				tags that keys leave, and are put under
- *	  SADD, SET, HSET, PEXPIRE			values; patterns, before the first of each
+ *	  SADD, SET, HSET, PEXPIRE			values; patterns, before the first of each;
+ *										EVALSHA store.lua where there are leases
  *	  EVALSHA prune.lua					now and then
  *	  RPUSH								the journal, where there is one
  *	  EXEC
@@ -33,6 +34,7 @@ typedef enum WtcCommandKind
 	WTC_COMMAND_TAG,			/* another one of such a tag */
 	WTC_COMMAND_LEAVE,			/* of a tag that keys leave */
 	WTC_COMMAND_VALUE,			/* of an item */
+	WTC_COMMAND_STORE,			/* the same by store.lua */
 	WTC_COMMAND_PRUNE			/* prune.lua */
 } WtcCommandKind;
 
@@ -48,11 +50,11 @@ extern int	wtc_request_commands(int items, int uses);
 /*
  * Writes the request of a chunk whose items have been decided on; returns its
  * length.  token is the text of the token that holds; journal: what is stored
- * is noted.  Sets chunk->commands to what stands between MULTI and EXEC; if
+ * is noted; leases: readers fill keys, whose leases are to be voided.  Sets chunk->commands to what stands between MULTI and EXEC; if
  * there is nothing, the length is 0.
  */
 extern size_t wtc_request_write(WtcChunk *chunk, const char *token,
-								bool journal);
+								bool journal, bool leases);
 
 /* So many keys were put under a tag of the request that had not been there. */
 extern void wtc_request_note_added(const WtcChunk *chunk, int t, uint64 n);

@@ -7,6 +7,9 @@
 --
 -- A pattern is forgotten once it is done, and so are those keys.
 --
+-- A value that a reader has filled goes with its mark, without which a late push
+-- could put something older in its place.
+--
 -- What wtcache stores has a time to live, so what has none belongs to another
 -- application and stays; so do the keys by which wtcache keeps order, but for
 -- those of the first format.  Called until the cursor is 0 again.
@@ -25,6 +28,11 @@ else
 end
 local gone = {}
 for _, key in ipairs(r[2]) do
+  local filled = string.match(key, '^wtcache:mark:(.*)$')
+  if filled then
+    gone[#gone + 1] = key
+    key = filled
+  end
   if string.sub(key, 1, 8) == 'wtcache:' then
     if string.sub(key, 1, 14) == 'wtcache:lease:' or
       string.sub(key, 1, 13) == 'wtcache:drain' or

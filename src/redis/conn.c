@@ -483,7 +483,7 @@ say(Handshake *h, int argc, const char *const *argv)
 static char *load_request;
 static size_t load_request_len;
 
-#define LOAD_COMMANDS	3
+#define LOAD_COMMANDS	4
 
 static bool
 make_load_request(void)
@@ -493,12 +493,13 @@ make_load_request(void)
 	if (load_request != NULL)
 		return true;
 	h.data = malloc(strlen(wtc_drain_text) + strlen(wtc_forget_text) +
-					strlen(wtc_prune_text) + 256);
+					strlen(wtc_prune_text) + strlen(wtc_store_text) + 256);
 	if (h.data == NULL)
 		return false;
 	SAY(&h, "SCRIPT", "LOAD", wtc_drain_text);
 	SAY(&h, "SCRIPT", "LOAD", wtc_forget_text);
 	SAY(&h, "SCRIPT", "LOAD", wtc_prune_text);
+	SAY(&h, "SCRIPT", "LOAD", wtc_store_text);
 	load_request = h.data;
 	load_request_len = h.len;
 	return true;

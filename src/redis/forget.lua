@@ -9,13 +9,17 @@
 -- server that is full, which takes no MULTI, but does take a script whose first
 -- write is one that frees memory.
 --
+-- Where readers fill what is missing (wtcache:leases exists), the leases of the keys
+-- are void from now on, and so are those that were given before now for the tags,
+-- whatever has been put under them: by the counter that fill.lua looks at.
+--
 -- A tag with more members than one call should delete is moved aside at once
 -- and registered in wtcache:drains, for drain.lua to finish in steps.
 --
 -- Returns { done, wrong, draining }: whether the token held, how many of the
 -- tags are no sets, and how many sets are left to drain.
 
-local DRAINS = 'wtcache:drains'
+local DRAINS, LEASES = 'wtcache:drains', 'wtcache:leases'
 local LIMIT = 1000   -- members that one call may delete
 local call, try = redis.call, redis.pcall
 
@@ -23,6 +27,15 @@ if call('GET', 'wtcache:token') ~= ARGV[1] then
   return {0, 0, 0}
 end
 call('UNLINK', 'wtcache:lease:', unpack(KEYS))
+if type(try('HGET', LEASES, 'version')) == 'string' then
+  for _, key in ipairs(KEYS) do
+    call('UNLINK', 'wtcache:lease:' .. key)
+  end
+  local tick = #ARGV > 2 and call('HINCRBY', LEASES, 'tick', 1)
+  for i = 3, #ARGV do
+    call('HSET', LEASES, string.sub(redis.sha1hex(ARGV[i]), 1, 3), tick)
+  end
+end
 
 local wrong, budget = 0, LIMIT
 for i = 3, #ARGV do

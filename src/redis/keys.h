@@ -32,4 +32,10 @@
 #define WTC_KEY_PATTERNS	"wtcache:patterns"
 #define WTC_KEY_VALUES		"wtcache:values"
 
+/* Before a key: which reader may fill it, for a while (get.lua). */
+#define WTC_KEY_LEASE		"wtcache:lease:"
+
+/* A hash: what readers have filled, and why they have not (fill.lua). */
+#define WTC_KEY_FILLS		"wtcache:fills"
+
 #endif							/* WTC_REDIS_KEYS_H */

@@ -20,12 +20,24 @@ const char	wtc_expel_text[] =
 #include "redis/expel.lua.h"
 		   ;
 
+const char	wtc_fill_text[] =
+#include "redis/fill.lua.h"
+		   ;
+
 const char	wtc_forget_text[] =
 #include "redis/forget.lua.h"
 		   ;
 
+const char	wtc_get_text[] =
+#include "redis/get.lua.h"
+		   ;
+
 const char	wtc_prune_text[] =
 #include "redis/prune.lua.h"
+		   ;
+
+const char	wtc_store_text[] =
+#include "redis/store.lua.h"
 		   ;
 
 const char	wtc_sweep_text[] =
@@ -42,5 +54,8 @@ const char	wtc_trim_text[] =
 
 /* *INDENT-ON* */
 const char	wtc_drain_sha[] = WTC_DRAIN_SHA;
+const char	wtc_fill_sha[] = WTC_FILL_SHA;
 const char	wtc_forget_sha[] = WTC_FORGET_SHA;
+const char	wtc_get_sha[] = WTC_GET_SHA;
 const char	wtc_prune_sha[] = WTC_PRUNE_SHA;
+const char	wtc_store_sha[] = WTC_STORE_SHA;

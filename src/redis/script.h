@@ -23,6 +23,15 @@ extern const char wtc_forget_sha[];
 extern const char wtc_prune_text[];
 extern const char wtc_prune_sha[];
 
+extern const char wtc_store_text[];
+extern const char wtc_store_sha[];
+
+/* of readers; loaded by the first one that needs them */
+extern const char wtc_fill_text[];
+extern const char wtc_fill_sha[];
+extern const char wtc_get_text[];
+extern const char wtc_get_sha[];
+
 /* the worker's, sent whole: it needs them seldom */
 extern const char wtc_cold_text[];
 extern const char wtc_sweep_text[];

@@ -29,15 +29,20 @@ local left = {}
 for i = 3, #ARGV, 2 do
   left[ARGV[i]] = ARGV[i + 1]
 end
-local entries, gone, at = redis.call('LRANGE', KEYS[1], from, from + STEP - 1), {}, {}
+local entries = redis.call('LRANGE', KEYS[1], from, from + STEP - 1)
+local gone, marks, at = {}, {}, {}
 for i, entry in ipairs(entries) do
   local timeline, lsn, key = string.match(entry, '^(%d+) (%d+) (.*)$')
   if timeline and left[timeline] and less(left[timeline], lsn) then
     gone[#gone + 1] = key
+    marks[#gone] = 'wtcache:mark:' .. key
     at[#at + 1] = from + i - 1
   end
 end
 local deleted = #gone > 0 and redis.call('UNLINK', unpack(gone)) or 0
+if deleted > 0 then
+  redis.call('UNLINK', unpack(marks))
+end
 -- what is stored under these keys from now on is another server's
 for _, i in ipairs(at) do
   redis.call('LSET', KEYS[1], i, '0 0 ')

@@ -9,6 +9,7 @@
 --   ARGV[5]  0: this server has set a token before; 1: it has not, and takes
 --            Redis over from any other but one that has superseded it; 2: from
 --            that one as well
+--   ARGV[6]  for how long a reader gets a lease, milliseconds; 0: not at all
 --
 -- Another timeline of the same system that is later has superseded this server.
 -- Any other server that has begun later has taken Redis over on purpose.
@@ -38,6 +39,11 @@ end
 -- a full server takes a script whose first write frees memory
 redis.call('UNLINK', 'wtcache:lease:')
 redis.call('SET', KEYS[1], ARGV[4])
+-- no lease of an earlier token is of any use, so what was noted for it is not
+redis.call('UNLINK', 'wtcache:leases')
+if ARGV[6] ~= '0' then
+  redis.call('HSET', 'wtcache:leases', 'version', '1', 'ttl', ARGV[6])
+end
 
 local old = redis.call('EXISTS', 'wtcache:fence:0', 'wtcache:fence:1',
   'wtcache:watermark', 'wtcache:positions')

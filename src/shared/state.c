@@ -27,6 +27,7 @@ typedef struct State
 	pg_atomic_uint64 cold_known;	/* the cold_at that has been acknowledged;
 									 * written by any backend */
 	pg_atomic_uint32 journal;
+	pg_atomic_uint32 lease_ms;
 } State;
 
 static State *state = NULL;
@@ -55,6 +56,7 @@ wtc_state_attach(void *place, bool initialise)
 	pg_atomic_init_u32(&state->cold_reason, WTC_COLD_NONE);
 	pg_atomic_init_u64(&state->cold_known, 0);
 	pg_atomic_init_u32(&state->journal, 0);
+	pg_atomic_init_u32(&state->lease_ms, 0);
 }
 
 int
@@ -193,4 +195,16 @@ void
 wtc_set_journaling(bool on)
 {
 	pg_atomic_write_u32(&state->journal, on);
+}
+
+int
+wtc_lease_ms(void)
+{
+	return (int) pg_atomic_read_u32(&state->lease_ms);
+}
+
+void
+wtc_set_lease_ms(int ms)
+{
+	pg_atomic_write_u32(&state->lease_ms, ms);
 }

@@ -99,4 +99,12 @@ extern bool wtc_cold_acknowledge(void);
 extern bool wtc_journaling(void);
 extern void wtc_set_journaling(bool on);
 
+/*
+ * For how many milliseconds a reader gets a lease to fill a missing key, under the
+ * token that holds; 0: there are no leases, and no push need void them.  Changed
+ * while Redis is closed.
+ */
+extern int	wtc_lease_ms(void);
+extern void wtc_set_lease_ms(int ms);
+
 #endif							/* WTC_SHARED_STATE_H */

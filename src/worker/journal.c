@@ -133,6 +133,12 @@ restart(bool keep)
 		status = wtc_command_fenced(lengthof(del), del, &answer);
 	if (keep && status == WTC_OK && !answer.refused)
 	{
+		/* readers note what they fill as soon as there is the field */
+		from[3] = psprintf(UINT64_FORMAT, PG_UINT64_MAX);
+		status = wtc_command_fenced(lengthof(from), from, &answer);
+	}
+	if (keep && status == WTC_OK && !answer.refused)
+	{
 		wtc_set_journaling(true);
 		pg_memory_barrier();
 		from[3] = psprintf(UINT64_FORMAT, GetXLogInsertRecPtr());

@@ -65,10 +65,18 @@ static char token[WTC_TOKEN_LEN];
 static bool superseded = false;
 static uint64 superseded_there;
 
+/* For how long readers are to get leases, by the settings. */
+static int
+wanted_lease_ms(void)
+{
+	return wtc_leases ? wtc_lease_ttl : 0;
+}
+
 bool
 wtc_position_known(void)
 {
-	return number != 0 && wtc_token() == number;
+	return number != 0 && wtc_token() == number &&
+		wtc_lease_ms() == wanted_lease_ms();
 }
 
 bool
@@ -107,8 +115,10 @@ parse_position(const WtcAnswer *answer, Position *p)
 	p->system = strtoull(answer->text[SAYS_SYSTEM], NULL, 10);
 	p->timeline = (TimeLineID) strtoul(answer->text[SAYS_TIMELINE], NULL, 10);
 	p->lsn = strtoull(answer->text[SAYS_LSN], NULL, 10);
-	p->journaled = answer->text[SAYS_JOURNAL][0] != '\0';
 	p->journal = strtoull(answer->text[SAYS_JOURNAL], NULL, 10);
+	/* the highest of all while it was being begun */
+	p->journaled = answer->text[SAYS_JOURNAL][0] != '\0' &&
+		p->journal != PG_UINT64_MAX;
 	p->same_key = strcmp(answer->text[SAYS_KEY], wtc_key_id()) == 0;
 	p->first_format = strcmp(answer->text[SAYS_FIRST_FORMAT], "0") != 0 ||
 		(p->any && answer->text[SAYS_KEY][0] == '\0');
@@ -347,7 +357,8 @@ set_token(bool fresh, WtcAnswer *answer, bool *kept)
 		WTC_KEY_TOKEN, WTC_KEY_POSITION, WTC_KEY_JOURNAL, WTC_KEY_PATTERNS,
 		WTC_KEY_VALUES,
 		text_of(GetSystemIdentifier()), text_of(GetWALInsertionTimeLine()),
-		NULL, token, told ? "2" : wtc_token_was_set() ? "0" : "1"
+		NULL, token, told ? "2" : wtc_token_was_set() ? "0" : "1",
+		text_of(wanted_lease_ms())
 	};
 	WtcStatus	status;
 
@@ -468,6 +479,7 @@ wtc_position_meet(bool fresh)
 
 	/* from here on until it is opened again, nothing is pushed */
 	wtc_token_close();
+	wtc_set_lease_ms(wanted_lease_ms());
 	superseded = false;
 	if (strcmp(answer.text[SAYS_VERDICT], "taken") != 0)
 	{

@@ -26,6 +26,7 @@
 /* script.c would need what the Makefile makes of the scripts */
 const char	wtc_forget_sha[] = "0123456789012345678901234567890123456789";
 const char	wtc_prune_sha[] = "0123456789012345678901234567890123456789";
+const char	wtc_store_sha[] = "0123456789012345678901234567890123456789";
 
 TimeLineID
 GetWALInsertionTimeLine(void)
@@ -349,13 +350,17 @@ static void
 check_request(WtcChunk *chunk)
 {
 	const char *token = "18446744073709551615 4294967295 18446744073709551615 18446744073709551615";
-	size_t		len = wtc_request_write(chunk, token, true);
+	size_t		len;
 
-	CHECK(len <= chunk->size && chunk->ncommands <= chunk->max_commands);
-	CHECK((len == 0) == (chunk->ncommands == 0));
-	if (len > 0)
-		check_commands(chunk->request, chunk->request + len,
-					   chunk->ncommands + 4);
+	for (int leases = 0; leases <= 1; leases++)
+	{
+		len = wtc_request_write(chunk, token, true, leases);
+		CHECK(len <= chunk->size && chunk->ncommands <= chunk->max_commands);
+		CHECK((len == 0) == (chunk->ncommands == 0));
+		if (len > 0)
+			check_commands(chunk->request, chunk->request + len,
+						   chunk->ncommands + 4);
+	}
 	len = wtc_request_write_forget(chunk, token, true);
 	CHECK(len <= chunk->size);
 	check_commands(chunk->request, chunk->request + len, 1);

@@ -683,6 +683,11 @@ is($node->stat('cold_starts'), 0, 'nothing was emptied');
 		'cold.lua: what wtcache.set() has stored');
 	is_deeply($call->('cold.lua', 0, 1, $token, ''), [ 0, 0 ], 'cold.lua: nothing more');
 	is($redis->cli('exists', 'alone', 'wtcache:values'), 0, 'cold.lua: it is gone');
+	is_deeply($call->('get.lua', 1, 'none'), ['off'], 'get.lua: called as documented');
+	is(@{ $call->('fill.lua', 1, 'none', 'lease', '0/0', 1000, 1, 1, 'tag:a', 'n*', 'x') },
+		@{ reply_of('fill.lua') }, 'fill.lua: called as documented');
+	is_deeply($call->('store.lua', 1, 'stored', 1, 1000, 'x'), [1],
+		'store.lua: called as documented');
 	is_deeply($call->('expel.lua', 2, 'none', 'either', 1, 2), [ 0, 0 ],
 		'expel.lua: called as documented');
 
@@ -708,7 +713,7 @@ is($node->stat('cold_starts'), 0, 'nothing was emptied');
 	my @take = (5, qw(wtcache:token wtcache:position wtcache:journal wtcache:patterns wtcache:values),
 		@word{@token[ 0 .. 2 ]});
 	$redis->cli('mset', map { $_, 'x' } @old);
-	$reply = $call->('take.lua', @take, $token, 0);
+	$reply = $call->('take.lua', @take, $token, 0, 0);
 	is(@$reply, @{ reply_of('take.lua') }, 'take.lua: called as documented');
 	is_deeply([ @$reply[ 0 .. 5 ] ],
 		[ 'taken', $token, scalar @old, 1, @word{qw(system timeline)} ],
@@ -723,7 +728,7 @@ is($node->stat('cold_starts'), 0, 'nothing was emptied');
 		my ($found, $how, $verdict) = @$_;
 
 		$redis->cli('set', 'wtcache:token', $found);
-		$reply = $call->('take.lua', @take, $token, $how);
+		$reply = $call->('take.lua', @take, $token, $how, 3000);
 		is_deeply([ @$reply[ 0, 1 ], scalar @$reply ],
 			[ $verdict, $found, $verdict eq 'taken' ? scalar @{ reply_of('take.lua') } : 2 ],
 			"take.lua: $verdict, $how");

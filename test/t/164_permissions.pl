@@ -119,7 +119,7 @@ sub script
 my @large = ([ 'sadd', 'tag', 1 .. 1001 ]);
 
 script('take.lua', [qw(exists llen info)], [],
-	3, qw(wtcache:token wtcache:position wtcache:journal 1 1 1 t 1));
+	5, qw(wtcache:token wtcache:position wtcache:journal wtcache:patterns wtcache:values 1 1 1 t 1 0));
 script('forget.lua', [qw(scard smembers)], [ [ 'sadd', 'tag', 'a' ] ], 0, 't', 'n', 'tag');
 script('forget.lua', ['rename'], \@large, 0, 't', 'n', 'tag');
 script('forget.lua', ['sunionstore'], [ @large, [ 'sadd', 'wtcache:drain:n:tag', 'b' ] ],
@@ -129,6 +129,10 @@ script('prune.lua', ['srandmember'], [ [ 'sadd', 'tag', 'a' ] ], 1, 'tag', 1);
 script('trim.lua', [qw(hget lrange ltrim)], [ [ 'rpush', 'journal', '1 1 a' ] ],
 	2, 'journal', 'position', 't', 1, 10);
 script('sweep.lua', ['lset'], [ [ 'rpush', 'journal', '1 2 a' ] ], 1, 'journal', 0, 't', 1, 1);
+my @lease = ([ qw(set wtcache:token), '1 1 1 1' ], [qw(hset wtcache:leases version 1 ttl 1000)],
+	[ qw(set wtcache:lease:filled), '1 1 1 1 1' ]);
+script('get.lua', ['hincrby'], \@lease, 1, 'missing');
+script('fill.lua', ['hexists'], \@lease, 1, 'filled', '1 1 1 1 1', qw(0/1 1000 0 0 value));
 is(join(' ', sort keys %unused), '', 'nothing is allowed that is not used');
 
 done_testing;

@@ -28,6 +28,7 @@ static const char request[] = "*3\r\n$5\r\nBLPOP\r\n$7\r\nnothing\r\n$1\r\n0\r\n
 const char	wtc_drain_text[] = "";
 const char	wtc_forget_text[] = "";
 const char	wtc_prune_text[] = "";
+const char	wtc_store_text[] = "";
 
 static WtcConn conn;
 static int	asked = 0;
