@@ -269,6 +269,36 @@ AS 'MODULE_PATHNAME', 'wtcache_get_bytea';
 COMMENT ON FUNCTION wtcache.get_bytea(text) IS
 'what the cache holds under a key, byte for byte, with the pending changes of this transaction';
 
+CREATE FUNCTION wtcache.fetch(relation regclass, VARIADIC key "any")
+RETURNS jsonb
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_fetch';
+COMMENT ON FUNCTION wtcache.fetch(regclass, "any") IS
+'the image of a row of an attached table, from the cache, else from the table, which fills the cache';
+
+CREATE FUNCTION wtcache.fetch_many(
+    relation regclass,
+    keys anyarray,
+    OUT ordinality integer,
+    OUT key text,
+    OUT image jsonb)
+RETURNS SETOF record
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_fetch_many';
+COMMENT ON FUNCTION wtcache.fetch_many(regclass, anyarray) IS
+'the images of many rows of an attached table, as wtcache.fetch() gives them, in one round trip';
+
+CREATE FUNCTION wtcache.remember(
+    key text,
+    query text,
+    ttl interval DEFAULT NULL,
+    tags text[] DEFAULT '{}')
+RETURNS jsonb
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_remember';
+COMMENT ON FUNCTION wtcache.remember(text, text, interval, text[]) IS
+'the rows of a query, from the cache, else from the query, which fills the cache';
+
 CREATE FUNCTION wtcache.wait(timeout interval DEFAULT '10 seconds')
 RETURNS boolean
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
@@ -620,12 +650,38 @@ SELECT d.datname AS database, r.key, a.relation, r.class, r.message, r.since
 COMMENT ON VIEW wtcache.rejected IS
 'the keys that Redis has refused to store, until it stores them';
 
+CREATE FUNCTION wtcache.stat_read(
+    OUT hits bigint,
+    OUT misses bigint,
+    OUT waits bigint,
+    OUT unanswered bigint,
+    OUT bypassed bigint,
+    OUT filled bigint,
+    OUT absent bigint,
+    OUT returned bigint,
+    OUT refused_lease bigint,
+    OUT refused_token bigint,
+    OUT refused_tag bigint,
+    OUT refused_mark bigint,
+    OUT refused_present bigint,
+    OUT refused_full bigint,
+    OUT refused_journal bigint)
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
+AS 'MODULE_PATHNAME', 'wtcache_stat_read';
+COMMENT ON FUNCTION wtcache.stat_read() IS
+'what wtcache.fetch(), fetch_many() and remember() have found, and what readers of any kind have filled, one row';
+
+CREATE VIEW wtcache.stat_read AS
+SELECT * FROM wtcache.stat_read();
+COMMENT ON VIEW wtcache.stat_read IS
+'what wtcache.fetch(), fetch_many() and remember() have found, and what readers of any kind have filled, one row';
+
 CREATE FUNCTION wtcache.stat_reset()
 RETURNS void
 LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'wtcache_stat_reset';
 COMMENT ON FUNCTION wtcache.stat_reset() IS
-'sets all counters of wtcache.stat, stat_failure, stat_attachment and stat_latency to zero, and empties wtcache.rejected';
+'sets all counters of wtcache.stat, stat_read, stat_failure, stat_attachment and stat_latency to zero, and empties wtcache.rejected';
 
 --
 -- Privileges.  What changes or reads the cache has to be granted; what watches it
@@ -642,11 +698,13 @@ REVOKE ALL ON FUNCTION wtcache.cover_partitions(),
     wtcache.delete(text[]), wtcache.delete(anyarray),
     wtcache.invalidate_tags(text[]), wtcache.invalidate_tags(anyarray),
     wtcache.get(text), wtcache.get_text(text), wtcache.get_bytea(text),
+    wtcache.fetch(regclass, "any"), wtcache.fetch_many(regclass, anyarray),
+    wtcache.remember(text, text, interval, text[]),
     wtcache.wait(interval),
     wtcache.take_over(),
     wtcache.acknowledge(),
-    wtcache.status(), wtcache.stat(), wtcache.stat_failure(), wtcache.stat_attachment(),
-    wtcache.stat_latency(), wtcache.stat_latency_buckets(), wtcache.stat_reset(),
+    wtcache.status(), wtcache.stat(), wtcache.stat_read(), wtcache.stat_failure(),
+    wtcache.stat_attachment(), wtcache.stat_latency(), wtcache.stat_latency_buckets(), wtcache.stat_reset(),
     wtcache.rejected()
 FROM PUBLIC;
 REVOKE ALL ON FUNCTION
@@ -658,9 +716,9 @@ REVOKE ALL ON PROCEDURE
 FROM PUBLIC;
 
 GRANT SELECT ON wtcache.attachments TO PUBLIC;
-GRANT EXECUTE ON FUNCTION wtcache.status(), wtcache.stat(), wtcache.stat_failure(),
+GRANT EXECUTE ON FUNCTION wtcache.status(), wtcache.stat(), wtcache.stat_read(), wtcache.stat_failure(),
     wtcache.stat_attachment(), wtcache.stat_latency(),
     wtcache.stat_latency_buckets(), wtcache.rejected() TO pg_monitor;
-GRANT SELECT ON wtcache.status, wtcache.stat, wtcache.stat_failure, wtcache.stat_attachment,
+GRANT SELECT ON wtcache.status, wtcache.stat, wtcache.stat_read, wtcache.stat_failure, wtcache.stat_attachment,
     wtcache.stat_latency, wtcache.stat_latency_buckets,
     wtcache.stat_progress_warm, wtcache.rejected TO pg_monitor;

@@ -79,8 +79,9 @@ refuse_reserved(bool reserved, const char *key)
 				 errdetail("Keys that begin with \"wtcache:\" or with wtcache.tag_prefix name records and tags of wtcache, and those with a prefix of another database belong to that one.")));
 }
 
-WtcSpan
-wtc_key_argument(const char *text)
+/* The same for a key that is to be written. */
+static WtcSpan
+complete_key(const char *text)
 {
 	refuse_reserved(wtc_key_is_reserved(text), text);
 	return complete(text, "key", wtc_complete_key);
@@ -110,8 +111,8 @@ elements(ArrayType *array, const char *what, int *n)
 	return elems;
 }
 
-WtcList
-wtc_tags_argument(ArrayType *array)
+static WtcList
+tag_list(ArrayType *array)
 {
 	WtcList		list = {0};
 	StringInfoData buf;
@@ -156,6 +157,23 @@ list_value(WtcList *tags)
 	tags->bytes.len = buf.len;
 }
 
+void
+wtc_storing_arguments(FunctionCallInfo fcinfo, WtcOperation *op)
+{
+	op->key = complete_key(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	if (PG_ARGISNULL(2))
+	{
+		op->ttl_ms = (uint64) wtc_default_ttl * 1000;
+		wtc_spread_ttl(op);
+	}
+	else
+		op->ttl_ms = wtc_interval_ms(PG_GETARG_INTERVAL_P(2));
+	if (!PG_ARGISNULL(3))
+		op->tags = tag_list(PG_GETARG_ARRAYTYPE_P(3));
+	wtc_render_patterns(NULL, op);
+	list_value(&op->tags);
+}
+
 /* What of the arguments is the same for all types of value. */
 static void
 check_set(FunctionCallInfo fcinfo)
@@ -179,18 +197,7 @@ set(FunctionCallInfo fcinfo, WtcSpan value)
 				 errdetail("It has %u bytes, and \"%s\" is %d kB.",
 						   value.len, "wtcache.max_image_size",
 						   wtc_max_image_size)));
-	change.op.key = wtc_key_argument(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-	if (PG_ARGISNULL(2))
-	{
-		change.op.ttl_ms = (uint64) wtc_default_ttl * 1000;
-		wtc_spread_ttl(&change.op);
-	}
-	else
-		change.op.ttl_ms = wtc_interval_ms(PG_GETARG_INTERVAL_P(2));
-	if (!PG_ARGISNULL(3))
-		change.op.tags = wtc_tags_argument(PG_GETARG_ARRAYTYPE_P(3));
-	wtc_render_patterns(NULL, &change.op);
-	list_value(&change.op.tags);
+	wtc_storing_arguments(fcinfo, &change.op);
 	if (!wtc_enabled)
 		change.op.kind = WTC_OP_DELETE;
 	wtc_pending_add(&change);
@@ -256,7 +263,7 @@ wtcache_delete(PG_FUNCTION_ARGS)
 	{
 		WtcChange	change = {.op = {.kind = WTC_OP_DELETE}};
 
-		change.op.key = wtc_key_argument(TextDatumGetCString(keys[i]));
+		change.op.key = complete_key(TextDatumGetCString(keys[i]));
 		wtc_pending_add(&change);
 	}
 	PG_RETURN_VOID();

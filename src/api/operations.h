@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * operations.h
- *	  Keys and tags as arguments of functions that write.
+ *	  The arguments of functions that store what is not a row.
  *
  * Raises an error where they cannot be written; before the commit record only.
  *
@@ -11,10 +11,12 @@
 #define WTC_API_OPERATIONS_H
 
 #include "change/batch.h"
-#include "utils/array.h"
+#include "fmgr.h"
 
-/* Complete, as they are called in Redis. */
-extern WtcSpan wtc_key_argument(const char *text);
-extern WtcList wtc_tags_argument(ArrayType *array);
+/*
+ * What an operation stores a value with: key, ttl and tags, the arguments 0, 2 and
+ * 3, and how to find it.
+ */
+extern void wtc_storing_arguments(FunctionCallInfo fcinfo, WtcOperation *op);
 
 #endif							/* WTC_API_OPERATIONS_H */

@@ -15,6 +15,7 @@
 #include "catalog/pg_class.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "read/lease.h"
 #include "redis/status.h"
 #include "shared/failures.h"
 #include "shared/rejected.h"
@@ -32,6 +33,7 @@ PG_FUNCTION_INFO_V1(wtcache_stat_attachment);
 PG_FUNCTION_INFO_V1(wtcache_stat_failure);
 PG_FUNCTION_INFO_V1(wtcache_stat_latency);
 PG_FUNCTION_INFO_V1(wtcache_stat_latency_buckets);
+PG_FUNCTION_INFO_V1(wtcache_stat_read);
 PG_FUNCTION_INFO_V1(wtcache_stat_reset);
 
 static const char *const outcomes[WTC_LATENCY_KINDS] = {
@@ -39,7 +41,7 @@ static const char *const outcomes[WTC_LATENCY_KINDS] = {
 	[WTC_LATENCY_FAILED] = "failed",
 };
 
-#define COUNTERS		WTC_FAIL_FIRST
+#define COUNTERS		WTC_READ_HITS
 
 Datum
 wtcache_stat(PG_FUNCTION_ARGS)
@@ -203,9 +205,44 @@ wtcache_rejected(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* What Redis counts of all readers, in the order of the columns. */
+static const char *const fills[] = {
+	"filled", "absent", "returned", "lease", "token", "tag", "mark",
+	"present", "full", "journal"
+};
+
+#define READ_COUNTERS	(WTC_FAIL_FIRST - WTC_READ_HITS)
+
+Datum
+wtcache_stat_read(PG_FUNCTION_ARGS)
+{
+	Datum		values[READ_COUNTERS + lengthof(fills)];
+	bool		nulls[READ_COUNTERS + lengthof(fills)] = {0};
+	WtcAnswer	answer = {0};
+	bool		answered = wtc_lease_counts(&answer) == WTC_OK;
+
+	for (int i = 0; i < READ_COUNTERS; i++)
+		values[i] = Int64GetDatum((int64) wtc_counter_since_reset(WTC_READ_HITS + i));
+	for (int i = 0; i < lengthof(fills); i++)
+	{
+		int			col = READ_COUNTERS + i;
+
+		values[col] = Int64GetDatum(0);
+		nulls[col] = !answered;
+		for (int a = 0; a + 1 < answer.n; a += 2)
+		{
+			if (strcmp(answer.text[a], fills[i]) == 0)
+				values[col] = Int64GetDatum(strtoll(answer.text[a + 1], NULL, 10));
+		}
+	}
+	PG_RETURN_DATUM(wtc_result_row(fcinfo, values, nulls));
+}
+
 Datum
 wtcache_stat_reset(PG_FUNCTION_ARGS)
 {
+	/* what Redis counts; if it is away, that stays */
+	(void) wtc_lease_reset_counts();
 	wtc_rejected_clear_all();
 	wtc_failures_reset();
 	wtc_stats_reset();

@@ -260,11 +260,17 @@ wtc_truncate_trigger(Relation rel, char *enabled)
 	return trigger->tgname;
 }
 
+bool
+wtc_attachment_fires(const Trigger *trigger)
+{
+	return trigger->tgenabled != TRIGGER_DISABLED &&
+		trigger->tgenabled != TRIGGER_FIRES_ON_REPLICA;
+}
+
 void
 wtc_check_firing(Relation rel, const Trigger *trigger)
 {
-	if (trigger->tgenabled == TRIGGER_DISABLED ||
-		trigger->tgenabled == TRIGGER_FIRES_ON_REPLICA)
+	if (!wtc_attachment_fires(trigger))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the capture trigger of \"%s\" is disabled",

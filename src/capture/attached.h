@@ -72,6 +72,9 @@ extern const char *wtc_truncate_trigger(Relation rel, char *enabled);
 /* The error that the table is attached already. */
 extern void wtc_refuse_attached(Relation rel);
 
+/* Is it enabled, so that it fires for all but replicated changes? */
+extern bool wtc_attachment_fires(const Trigger *trigger);
+
 /* An error if its trigger is disabled: what is stored would become stale. */
 extern void wtc_check_firing(Relation rel, const Trigger *trigger);
 

@@ -285,25 +285,30 @@ write_tag(Writer *w, int t)
 	write_expiry(w, t, life_ms, "GT", 2);
 }
 
-/* The value of an item, with its version in it where that is wanted. */
+void
+wtc_value_pieces(const WtcOperation *op, XLogRecPtr version,
+				 WtcPieces *pieces)
+{
+	WtcSpan    *span = pieces->span;
+
+	pieces->n = op->versioned ? 3 : 1;
+	span[0] = op->value;
+	if (!op->versioned)
+		return;
+	span[0].len = strlen(WTC_VERSION_HEAD);
+	span[1].data = pieces->digits;
+	span[1].len = wtc_resp_digits(pieces->digits, version) - pieces->digits;
+	span[2].data = op->value.data + strlen(WTC_VERSION_NONE);
+	span[2].len = op->value.len - strlen(WTC_VERSION_NONE);
+}
+
 static void
 put_value(Writer *w, const WtcItem *item)
 {
-	WtcSpan		value = item->op.value;
-	char		digits[20];
-	WtcSpan		pieces[] = {
-		{WTC_VERSION_HEAD, strlen(WTC_VERSION_HEAD)}, {digits}, {NULL}
-	};
+	WtcPieces	pieces;
 
-	if (!item->op.versioned)
-	{
-		put_span(w, value);
-		return;
-	}
-	pieces[1].len = wtc_resp_digits(digits, item->version) - digits;
-	pieces[2].data = value.data + strlen(WTC_VERSION_NONE);
-	pieces[2].len = value.len - strlen(WTC_VERSION_NONE);
-	put_pieces(w, pieces, lengthof(pieces));
+	wtc_value_pieces(&item->op, item->version, &pieces);
+	put_pieces(w, pieces.span, pieces.n);
 }
 
 static void

@@ -56,6 +56,20 @@ extern int	wtc_request_commands(int items, int uses);
 extern size_t wtc_request_write(WtcChunk *chunk, const char *token,
 								bool journal, bool leases);
 
+/*
+ * The value of an operation that stores a string, with a version in it where that
+ * is wanted: pieces that stand one after the other.
+ */
+typedef struct WtcPieces
+{
+	char		digits[20];
+	int			n;
+	WtcSpan		span[3];
+} WtcPieces;
+
+extern void wtc_value_pieces(const WtcOperation *op, XLogRecPtr version,
+							 WtcPieces *pieces);
+
 /* So many keys were put under a tag of the request that had not been there. */
 extern void wtc_request_note_added(const WtcChunk *chunk, int t, uint64 n);
 

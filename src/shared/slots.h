@@ -21,7 +21,10 @@
 /* Room for the failure classes of redis/status.h. */
 #define WTC_FAIL_CLASSES	24
 
-/* The counters of wtcache.stat, in the order of its columns. */
+/*
+ * The counters of wtcache.stat and wtcache.stat_read, in the order of their
+ * columns.
+ */
 typedef enum WtcCounter
 {
 	WTC_PUSHES_OK,
@@ -48,6 +51,11 @@ typedef enum WtcCounter
 	WTC_REJECTED_UNLISTED,
 	WTC_FORGED,
 	WTC_NOT_OWNED,
+	WTC_READ_HITS,				/* the first of wtcache.stat_read */
+	WTC_READ_MISSES,
+	WTC_READ_WAITS,
+	WTC_READ_UNANSWERED,
+	WTC_READ_BYPASSED,
 	WTC_FAIL_FIRST,				/* + status - 1 */
 	WTC_COUNTERS = WTC_FAIL_FIRST + WTC_FAIL_CLASSES
 } WtcCounter;

@@ -10,6 +10,7 @@
 #include "compat.h"
 #include "shared/waits.h"
 
+uint32		wtc_wait_await_reader;
 uint32		wtc_wait_await_replay;
 uint32		wtc_wait_await_worker;
 uint32		wtc_wait_connect;
@@ -19,6 +20,7 @@ uint32		wtc_wait_worker_main;
 void
 wtc_waits_init(void)
 {
+	wtc_wait_await_reader = wtc_wait_event("WtcacheAwaitReader");
 	wtc_wait_await_replay = wtc_wait_event("WtcacheAwaitReplay");
 	wtc_wait_await_worker = wtc_wait_event("WtcacheAwaitWorker");
 	wtc_wait_connect = wtc_wait_event("WtcacheConnect");

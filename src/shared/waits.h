@@ -12,6 +12,7 @@
 #ifndef WTC_SHARED_WAITS_H
 #define WTC_SHARED_WAITS_H
 
+extern uint32 wtc_wait_await_reader;	/* WtcacheAwaitReader */
 extern uint32 wtc_wait_await_replay;	/* WtcacheAwaitReplay */
 extern uint32 wtc_wait_await_worker;	/* WtcacheAwaitWorker */
 extern uint32 wtc_wait_connect; /* WtcacheConnect */

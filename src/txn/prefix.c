@@ -254,6 +254,13 @@ wtc_check_prefix(void)
 }
 
 bool
+wtc_prefix_is_ours(void)
+{
+	know();
+	return known.owner == NULL;
+}
+
+bool
 wtc_may_push(void)
 {
 	know();

@@ -21,7 +21,10 @@ extern char *wtc_prefix_taken(void);
 /* An error if there is one. */
 extern void wtc_check_prefix(void);
 
-/* The same, to be asked often; with a warning, once in a session. */
+/* Is there none?  To be asked often. */
+extern bool wtc_prefix_is_ours(void);
+
+/* The same, with a warning, once in a session. */
 extern bool wtc_may_push(void);
 
 /*
