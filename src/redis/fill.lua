@@ -57,7 +57,8 @@ if try('GET', name) ~= lease then
   return answer(0, 'lease')
 end
 local tick, token = string.match(lease, '^(%d+) (.*)$')
-if not tick or token ~= try('GET', 'wtcache:token') or
+local timeline = token and string.match(token, '^%d+ (%d+) %d+ %d+$')
+if not timeline or token ~= try('GET', 'wtcache:token') or
   try('HGET', LEASES, 'version') ~= VERSION then
   return refuse('token')
 end
@@ -79,7 +80,9 @@ for i = 6, patterns - 1 do
   end
 end
 if #ARGV < value then
-  call('SET', name, 'absent ' .. token, 'KEEPTTL')
+  if try('SET', name, 'absent ' .. token, 'KEEPTTL').err then
+    return refuse('full')
+  end
   return answer(1, 'absent')
 end
 
@@ -90,8 +93,7 @@ if try('SET', 'wtcache:mark:' .. key, mark, 'PX', life).err then
   return refuse('full')
 end
 if try('HEXISTS', 'wtcache:position', 'journal') == 1 and type(try('RPUSH',
-  'wtcache:journal', string.format('%s %s %s',
-  string.match(token, '^%d+ (%d+) '), mark, key))) == 'table' then
+  'wtcache:journal', timeline .. ' ' .. mark .. ' ' .. key)) == 'table' then
   return refuse('journal')
 end
 if npatterns > 0 and

@@ -26,8 +26,9 @@ if value then
 end
 
 local token, setting = try('GET', 'wtcache:token'), try('HMGET', LEASES,
-  'version', 'ttl')
-if type(token) ~= 'string' or setting[1] ~= VERSION then
+  'version', 'ttl', 'closed')
+if type(token) ~= 'string' or setting[1] ~= VERSION or setting[3] or
+  not string.match(token, '^%d+ %d+ %d+ %d+$') then
   return {'off'}
 end
 local lease = try('GET', name)

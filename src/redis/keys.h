@@ -35,6 +35,13 @@
 /* Before a key: which reader may fill it, for a while (get.lua). */
 #define WTC_KEY_LEASE		"wtcache:lease:"
 
+/*
+ * A hash: the version of the protocol, how long leases are good, the counter that
+ * they are numbered by, and by that, when tags were invalidated.  "closed": there
+ * are none yet.
+ */
+#define WTC_KEY_LEASES		"wtcache:leases"
+
 /* A hash: what readers have filled, and why they have not (fill.lua). */
 #define WTC_KEY_FILLS		"wtcache:fills"
 

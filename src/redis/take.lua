@@ -39,10 +39,12 @@ end
 -- a full server takes a script whose first write frees memory
 redis.call('UNLINK', 'wtcache:lease:')
 redis.call('SET', KEYS[1], ARGV[4])
--- no lease of an earlier token is of any use, so what was noted for it is not
+-- No lease of an earlier token is of any use, so what was noted for it is not.  There
+-- are none before the worker has found out what is to be replayed, and deletes the
+-- field "closed": a full server takes that.
 redis.call('UNLINK', 'wtcache:leases')
 if ARGV[6] ~= '0' then
-  redis.call('HSET', 'wtcache:leases', 'version', '1', 'ttl', ARGV[6])
+  redis.call('HSET', 'wtcache:leases', 'version', '1', 'ttl', ARGV[6], 'closed', 1)
 end
 
 local old = redis.call('EXISTS', 'wtcache:fence:0', 'wtcache:fence:1',

@@ -458,6 +458,22 @@ start_anew(void)
 	return start;
 }
 
+/*
+ * Readers may fill from now on.  Not earlier: they might fill what a transaction
+ * replaces that commits before it has been decided what is to be replayed, and is
+ * left out because the cache is empty.
+ */
+static WtcStatus
+begin_leases(void)
+{
+	const char *args[] = {"HDEL", WTC_KEY_LEASES, "closed"};
+	WtcFencedAnswer answer;
+	WtcStatus	status = wtc_command_fenced(lengthof(args), args, &answer);
+
+	return status != WTC_OK || !answer.refused ? status :
+		wtc_fail(WTC_FAIL_OTHER, WTC_TOKEN_LOST);
+}
+
 WtcStatus
 wtc_position_meet(bool fresh)
 {
@@ -521,6 +537,8 @@ wtc_position_meet(bool fresh)
 		status = go_cold(reason);
 	else if (adopting)
 		status = adopt(&p, start);
+	if (status == WTC_OK && wtc_lease_ms() > 0)
+		status = begin_leases();
 	if (status == WTC_OK)
 		wtc_token_open(number);
 	return status;

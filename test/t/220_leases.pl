@@ -79,7 +79,7 @@ sub reads_and_fills
 sub leases_on
 {
 	$node->reconfigure('wtcache.leases' => 'on');
-	ok($redis->poll_for('exists wtcache:leases', '1'), 'there are leases');
+	ok($redis->poll_for('hmget wtcache:leases version closed', "1\n"), 'there are leases');
 	$node->poll_query_until('postgres',
 		q{SELECT redis_open AND worker_state LIKE 'idle%' FROM wtcache.status})
 	  or die 'the worker has something to do';
@@ -214,7 +214,7 @@ refused(8, 'lease', 'FLUSHDB', sub {
 leases_on();
 refused(9, 'token', 'another token', sub {
 	$node->reconfigure('wtcache.lease_ttl' => '50s');
-	$redis->poll_for('hget wtcache:leases ttl', '50000') or die 'no new token';
+	$redis->poll_for('hmget wtcache:leases ttl closed', "50000\n") or die 'no new token';
 });
 refused(10, 'lease', 'what the worker pushes', sub {
 	run(q{SET wtcache.mode = async; UPDATE item SET v = 'newer' WHERE id = 10});
@@ -290,13 +290,15 @@ like($redis->cli('get', 'item:21'), qr/after the flush/,
 # --- a server that is full, a replica
 
 {
-	my $lease;
+	my ($lease, $absent);
 
 	$redis->cli('del', 'item:22', 'item:23');
 	$lease = lease('item:22');
+	$absent = lease('item:900');
 	$redis->cli('config', 'set', 'maxmemory', 1);
 	is_deeply([ get('item:23') ], ['off'], 'a full server gives no leases');
 	is(reads_and_fills(22, $lease, 'tag:cat:a'), '0 full', 'nor is it filled');
+	is(fill('item:900', $absent, '0/1', []), '0 full', 'not even with nothing');
 	$redis->cli('config', 'set', 'maxmemory', 0);
 	is($redis->cli('exists', 'item:22', 'wtcache:mark:item:22'), 0, 'with anything');
 }
@@ -409,7 +411,7 @@ is_deeply(
 	[ split /\|/, run(q{SELECT filled > 0, absent, returned, refused_lease > 0,
 		refused_token > 0, refused_tag, refused_mark, refused_present, refused_full,
 		refused_journal FROM wtcache.stat_read}) ],
-	[ 't', 0, 0, 't', 't', 1, 1, 1, 1, 0 ],
+	[ 't', 0, 0, 't', 't', 1, 1, 1, 2, 0 ],
 	'what is filled and refused is counted since Redis was emptied')
   or diag run('SELECT * FROM wtcache.stat_read');
 run('SELECT wtcache.stat_reset()');
