@@ -24,6 +24,9 @@
  *	 been reported as done; unless Redis was restored to an earlier state;
  * - once a promoted server has opened Redis, no value of a transaction that it
  *	 does not have.
+ * In half of the schedules readers fill what is missing, by the scripts that
+ * readers of any language use.
+ *
  * At rest, every value is its row's, none has survived the invalidation of one
  * of its tags, and none is absent without a reason.
  *
@@ -71,6 +74,7 @@
 #define KEYS			5
 #define TAGS			2
 #define BACKENDS		4
+#define READERS			3
 #define MAX_PGS			6
 #define MAX_WRITES		4096
 #define MAX_TXNS		2048
@@ -201,7 +205,23 @@ typedef struct Write
 	XLogRecPtr	version;
 	XLogRecPtr	commit[MAX_PGS];	/* 0: not committed as far as this server
 									 * knows */
+	XLogRecPtr	filled;			/* the last mark it was filled with */
 } Write;
+
+/* A program that fills what is missing. */
+typedef struct Reader
+{
+	enum
+	{
+		READER_IDLE,
+		READER_LEASED,
+		READER_READ
+	}			state;
+	int			key;
+	char		lease[256];
+	int			write;			/* of the row; 0: there is none */
+	XLogRecPtr	mark;
+} Reader;
 
 typedef struct Record
 {
@@ -272,6 +292,7 @@ static bool pending[KEYS];
 static XLogRecPtr high[KEYS];
 static int	era;				/* grows when Redis or PostgreSQL loses
 								 * something */
+static Reader readers[READERS];
 static Saved snapshots[3];
 static int	nsnapshots;
 static bool quiet;				/* no new transactions, no more faults */
@@ -302,14 +323,15 @@ enum
 {
 	N_TXNS, N_DONE, N_FAILED, N_SKIPPED, N_REJECTED, N_REQUESTS, N_LATE,
 	N_CUTS, N_TIMEOUTS, N_CRASHES, N_PROMOTIONS, N_FLUSHES, N_RESTORES,
-	N_COLD, N_OPENED, N_OVERTAKEN, N_DEGRADED, N_SECOND, N_COUNTS
+	N_COLD, N_OPENED, N_OVERTAKEN, N_DEGRADED, N_SECOND, N_FILLS, N_REFUSED,
+	N_COUNTS
 };
 
 static const char *const count_names[N_COUNTS] = {
 	"transactions", "pushes done", "failed", "skipped", "rejected",
 	"requests", "executed late", "connections cut", "timeouts", "crashes",
 	"promotions", "flushes", "restores", "cold starts", "tokens",
-	"overtaken", "degraded", "second rests"
+	"overtaken", "degraded", "second rests", "fills", "fills refused"
 };
 static uint64 counts[N_COUNTS];
 
@@ -2361,10 +2383,135 @@ step_cut(void)
 	}
 }
 
+/* --- readers --- */
+
+static redisReply *
+reply_of(int argc, const char **argv)
+{
+	redisReply *reply = redisCommandArgv(redis, argc, argv, NULL);
+
+	if (reply == NULL || reply->type != REDIS_REPLY_ARRAY)
+	{
+		fprintf(stderr, "reader: %s\n", reply == NULL ? redis->errstr :
+				reply->str);
+		exit(2);
+	}
+	return reply;
+}
+
+static void
+reader_get(Reader *r)
+{
+	char		key[16];
+	const char *argv[] = {"EVAL", wtc_get_text, "1", key};
+	redisReply *reply;
+
+	r->key = roll(nkeys);
+	snprintf(key, sizeof(key), "key:%d", r->key);
+	reply = reply_of(lengthof(argv), argv);
+	if (strcmp(reply->element[0]->str, "fill") == 0)
+	{
+		strlcpy(r->lease, reply->element[1]->str, sizeof(r->lease));
+		r->state = READER_LEASED;
+		trace("reader %d: %s lease %s", (int) (r - readers), key, r->lease);
+	}
+	freeReplyObject(reply);
+}
+
+/* What is visible by now may not be on disk yet. */
+static void
+reader_read(Reader *r)
+{
+	if (!current->up)
+		return;
+	r->write = current->row[r->key];
+	r->mark = current->insert;
+	flush(current, r->mark);
+	r->state = READER_READ;
+	trace("reader %d: key:%d is %d at %llu", (int) (r - readers), r->key,
+		  r->write, (unsigned long long) r->mark);
+}
+
+static void
+reader_fill(Reader *r)
+{
+	const Write *w = &writes[r->write];
+	char		key[16];
+	char		mark[32];
+	char		ntags[8];
+	char		tag[TAGS][16];
+	char		value[64];
+	const char *argv[20] = {"EVAL", wtc_fill_text, "1", key, r->lease, mark,
+	"3600000", ntags, r->write > 0 ? "2" : "0"};
+	int			argc = 9;
+	redisReply *reply;
+
+	snprintf(key, sizeof(key), "key:%d", r->key);
+	snprintf(mark, sizeof(mark), "%X/%X", LSN_FORMAT_ARGS(r->mark));
+	for (int t = 0; r->write > 0 && t < TAGS; t++)
+	{
+		snprintf(tag[t], sizeof(tag[t]), "tag:%d", t);
+		if ((w->tags & (1 << t)) != 0)
+			argv[argc++] = tag[t];
+	}
+	snprintf(ntags, sizeof(ntags), "%d", argc - 9);
+	if (r->write > 0)
+	{
+		argv[argc++] = "key:*";
+		argv[argc++] = "tag:*";
+	}
+	value_text(r->write, value, sizeof(value));
+	if (r->write > 0 && w->hash)
+	{
+		for (char *p = strtok(value, ","); p != NULL; p = strtok(NULL, ","))
+			argv[argc++] = p;
+	}
+	else if (r->write > 0)
+		argv[argc++] = value;
+	reply = reply_of(argc, argv);
+	trace("reader %d: %s = %d: %s", (int) (r - readers), key, r->write,
+		  reply->element[1]->str);
+	if (reply->element[0]->integer == 0)
+		counts[N_REFUSED]++;
+	else if (r->write > 0)
+	{
+		counts[N_FILLS]++;
+		writes[r->write].filled = Max(writes[r->write].filled, r->mark);
+		check_redis();
+	}
+	freeReplyObject(reply);
+	r->state = READER_IDLE;
+}
+
+static void
+step_reader(void)
+{
+	Reader	   *r = &readers[roll(READERS)];
+
+	switch (r->state)
+	{
+		case READER_IDLE:
+			reader_get(r);
+			break;
+		case READER_LEASED:
+			reader_read(r);
+			break;
+		case READER_READ:
+			reader_fill(r);
+			break;
+	}
+}
+
 static void
 step(void)
 {
 	double		x = roll(1000);
+
+	if (wtc_leases && chance(.15))
+	{
+		step_reader();
+		return;
+	}
 
 	clock_us += 20;
 	steps++;
@@ -2450,6 +2597,8 @@ come_to_rest(void)
 		clock_us += 100;
 		steps++;
 		commit_prepared(current);
+		if (wtc_leases && i < 200 && chance(.3))
+			step_reader();
 		while (step_reply())
 			;
 		if (!step_request() || chance(.3))
@@ -2493,12 +2642,14 @@ check_rest(const char *when)
 		for (int t = 0; t < TAGS; t++)
 		{
 			if (held[k] != 0 && (w->tags & (1 << t)) != 0 &&
-				w->commit[current->index] < current->invalidated[t])
+				Max(w->commit[current->index], w->filled) <
+				current->invalidated[t])
 				violation("%s: key:%d = %d has survived the invalidation of tag:%d",
 						  when, k, held[k], t);
 		}
 		if (held[k] == 0 && current->row[k] != 0 &&
-			excuse[k] != current->row[k] && !pending[k] && !invalidated)
+			excuse[k] != current->row[k] && !pending[k] && !invalidated &&
+			writes[current->row[k]].filled == 0)
 			violation("%s: key:%d is absent, the row is %d", when, k,
 					  current->row[k]);
 	}
@@ -2522,6 +2673,7 @@ begin_schedule(uint64 seed)
 	era = 0;
 	memset(excuse, 0, sizeof(excuse));
 	memset(pending, 0, sizeof(pending));
+	memset(readers, 0, sizeof(readers));
 	memset(high, 0, sizeof(high));
 	problem[0] = '\0';
 	quiet = false;
@@ -2549,6 +2701,7 @@ begin_schedule(uint64 seed)
 	}
 	ever_invalidated = invalidations > 0;
 	wtc_breaker_failures = chance(.8) ? 0 : 3;
+	wtc_leases = chance(.5);
 	wtc_journal = chance(.85) ? WTC_JOURNAL_ON : WTC_JOURNAL_AUTO;
 	admin("FLUSHALL");
 	if (full)
