@@ -237,6 +237,39 @@ my %mutants = (
 		'below the floor a store under a tag is deleted',
 		[ 'push/chunk.c', 'else if (floor > item->known.tags)', 'else if (false)' ]
 	],
+	'fill-not-journaled' => [
+		'a promotion sweeps what readers have filled',
+		[
+			'redis/fill.lua',
+			"if try('HEXISTS', 'wtcache:position', 'journal') == 1 and type",
+			'if false and type'
+		]
+	],
+	'lease-not-voided' => [
+		'a push voids the leases of its keys',
+		[ 'push/request.c', 'return w->leases && ', 'return false && ' ]
+	],
+	'leases-too-early' => [
+		'there are no leases before Redis is open',
+		[ 'redis/take.lua', ", 'closed', 1)", ')' ]
+	],
+	'mark-not-asked' => [
+		'what may be older than what was filled is not stored',
+		[
+			'redis/store.lua',
+			"if type(seen) == 'string' and not less(seen, ARGV[1]) then",
+			'if false then'
+		]
+	],
+	'tag-fence-not-asked' => [
+		'nothing is filled under a tag that was invalidated since the lease',
+		[ 'redis/fill.lua', 'if at and tonumber(at) > tonumber(tick) then', 'if false then' ]
+	],
+	'token-not-in-lease' => [
+		'nothing is filled by a lease of an earlier token',
+		[ 'redis/fill.lua', "token ~= try('GET', 'wtcache:token') or", '' ],
+		[ 'redis/fill.lua', "try('HGET', LEASES, 'version') ~= VERSION", 'false' ]
+	],
 	'open-taken-for-known' => [
 		'what is parked may be pushed behind the end that has been read',
 		[
