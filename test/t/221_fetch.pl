@@ -21,6 +21,7 @@ my $node = Wtcache::Node->start_new(
 	init => { allows_streaming => 1 },
 	conf => {
 		'wtcache.leases' => 'on',
+		'wtcache.ttl_jitter' => 50,
 		'wtcache.lease_ttl' => '60s',
 		'wtcache.connect_timeout' => '20s',
 		'wtcache.push_timeout' => '20s',
@@ -50,7 +51,18 @@ $node->safe_psql('postgres', q{
 	CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (10);
 	SELECT wtcache.attach('part');
 	INSERT INTO part VALUES (1, 'in a partition')});
-$redis->poll_for('hmget wtcache:leases version closed', "1\n") or die 'no leases';
+# There are leases for so many milliseconds, and all has been replayed that was not
+# known to be in Redis.
+sub leases_for
+{
+	my ($ms) = @_;
+
+	$redis->poll_for('hmget wtcache:leases ttl closed', "$ms\n") or die 'no leases';
+	$node->poll_query_until('postgres', q{
+		SELECT redis_open AND worker_state LIKE 'idle%' AND replay_from IS NULL
+		FROM wtcache.status}) or die 'the worker has something to do';
+	return;
+}
 
 sub run { return $node->safe_psql('postgres', $_[0]); }
 sub image { return qq({"v": "$_[1]", "id": $_[0], "cat": "a"}); }
@@ -69,15 +81,23 @@ sub counted
 
 # --- what it returns, and fills
 
+leases_for(60000);
+
 is(run(q{SELECT wtcache.fetch('item', 1)}), image(1, 'first'), 'from Redis');
 my $pushed = stored('item:1');
-my $expires = $redis->cli('pttl', 'item:1');
 forget('item:1');
 counted('misses', 1, 'a miss', sub {
 	is(run(q{SELECT wtcache.fetch('item', 1)}), image(1, 'first'), 'from the table');
 });
 is(stored('item:1'), $pushed, 'what is filled is what had been pushed');
-cmp_ok($redis->cli('pttl', 'item:1'), '>', 500000, 'for as long');
+{
+	my $filled = $redis->cli('pttl', 'item:1');
+
+	run('UPDATE item SET v = v WHERE id = 1');
+	cmp_ok(abs($redis->cli('pttl', 'item:1') - $filled), '<', 20000, 'for as long');
+	forget('item:1');
+	run(q{SELECT wtcache.fetch('item', 1)});
+}
 is($redis->cli('sismember', 'tag:cat:a', 'item:1'), 1, 'under its tag');
 counted('hits', 1, 'and is a hit', sub {
 	is(run(q{SELECT wtcache.fetch('item', '1')}), image(1, 'first'), 'by a text');
@@ -123,6 +143,88 @@ is(run(q{SELECT wtcache.fetch('item', 50)}), image(50, 'first'),
 is($redis->cli('exists', 'item:50', 'wtcache:lease:item:50'), 0,
 	'is not filled, and nobody waits for it');
 
+# How to find what was filled, should all of it have to be deleted
+foreach ([ q{SELECT wtcache.fetch('item', 6)}, 'item:6', 'item:*' ],
+	[ q{SELECT wtcache.remember('kept', 'SELECT 1', '1 hour', '{a}')}, 'kept' ])
+{
+	my ($sql, $key, @patterns) = @$_;
+
+	forget($key);
+	$redis->cli('srem', 'wtcache:patterns', 'item:*', 'tag:*');
+	run($sql);
+	is($redis->cli('exists', $key), 1, "$key: filled");
+	is($redis->cli('smismember', 'wtcache:patterns', $_), 1, "$key: $_ is told")
+	  foreach @patterns, 'tag:*';
+}
+is($redis->cli('sismember', 'wtcache:values', 'kept'), 1, 'kept: is listed');
+is($redis->cli('ttl', 'wtcache:values'), -1, 'for good');
+
+# --- images of every shape
+
+run(q{
+	CREATE TABLE plain (id int PRIMARY KEY, price numeric(8, 2), big bigint, at timestamp, lsn int);
+	INSERT INTO plain VALUES (1, 9.5, 9007199254740993, '2026-01-01', 7)});
+foreach ([ 'names and expressions', q{columns => '{id, "unit=price", "twice=(price * 2)"}'} ],
+	[ 'words of shape', q{shape => '{text_numbers, utc_timestamps}'} ],
+	[ 'a hash with names', q{columns => '{"number=id", "unit=price"}', format => 'hash'} ],
+	[ 'an envelope', q{version => 'lsn', envelope => 'versioned', columns => '{"l=lsn"}'} ],
+	[ 'a column as version', q{version => '"lsn"', envelope => 'versioned'} ])
+{
+	my ($name, $how) = @$_;
+	my $get = $how =~ /hash/ ? 'hgetall' : 'get';
+	my ($held, $filled, $fetched, $mark);
+
+	run("SELECT wtcache.attach('plain', $how, replace => true); UPDATE plain SET lsn = 8");
+	$held = $redis->cli($get, 'plain:1');
+	is(run(q{SELECT wtcache.fetch('plain', 1) = wtcache.get('plain:1')}), 't', "$name: of Redis");
+	is(run(q{BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT wtcache.fetch('plain', 1); COMMIT}),
+		run(q{SELECT wtcache.get('plain:1')}) =~ s/("version": )\d{4,}/$1null/r,
+		"$name: of the table");
+	forget('plain:1');
+	$fetched = run(q{SELECT wtcache.fetch('plain', 1)});
+	$filled = $redis->cli($get, 'plain:1');
+	is($fetched, run(q{SELECT wtcache.get('plain:1')}), "$name: as it is filled");
+	is(run(q{SELECT count(*) FROM wtcache.verify('plain')}), 0, "$name: nothing differs");
+	if ($held !~ /^\{"version":(\d{4,}),/)
+	{
+		is($filled, $held, "$name: filled as it is pushed");
+		next;
+	}
+	my $version = $1;
+	$mark = $redis->cli('get', 'wtcache:mark:plain:1');
+	is($filled, $held =~ s/$version/$mark/r, "$name: filled with the mark as version");
+	cmp_ok($mark, '>', $version, "$name: which is not less");
+	run('UPDATE plain SET lsn = 9');
+	my ($next) = stored('plain:1') =~ /^\{"version":(\d+),/;
+	cmp_ok($next, '>', $mark, "$name: nor is the next one");
+}
+
+# The key has values as the column writes them.
+run(q{CREATE TABLE rated (rate numeric(4, 2) PRIMARY KEY, v int);
+	SELECT wtcache.attach('rated');
+	INSERT INTO rated VALUES (1.5, 1)});
+counted('hits', 1, 'a value of the type of the column', sub {
+	is(run(q{SELECT wtcache.fetch('rated', 1.5) ->> 'v'}), 1, 'as the column writes it');
+});
+
+# An image that cannot be made
+run(q{SELECT wtcache.attach('plain', replace => true); ALTER TABLE plain ADD t text;
+	ALTER SYSTEM SET wtcache.max_image_size = '1kB'; SELECT pg_reload_conf()});
+$node->poll_query_until('postgres', q{SELECT current_setting('wtcache.max_image_size') = '1kB'})
+  or die 'no reload';
+run(q{UPDATE plain SET t = repeat('x', 10000)});
+{
+	my ($out, $err) = ('', '');
+
+	$node->psql('postgres', q{SELECT wtcache.fetch('plain', 1)}, stdout => \$out, stderr => \$err);
+	like($err, qr/ERROR:  row of "plain" has no image\nDETAIL:  It is larger than wtcache.max_image_size./,
+		'a row that is too large');
+	is($redis->cli('exists', 'wtcache:lease:plain:1'), 0, 'nobody waits for it');
+}
+run(q{ALTER SYSTEM RESET wtcache.max_image_size; SELECT pg_reload_conf()});
+$node->poll_query_until('postgres', q{SELECT current_setting('wtcache.max_image_size') <> '1kB'})
+  or die 'no reload';
+
 # --- one query for all
 
 {
@@ -161,7 +263,7 @@ is($redis->cli('exists', 'item:50', 'wtcache:lease:item:50'), 0,
 	my ($before, $pid);
 
 	$node->reconfigure('wtcache.lease_ttl' => '3s');
-	$redis->poll_for('hmget wtcache:leases ttl closed', "3000\n") or die 'no new leases';
+	leases_for(3000);
 	$second->query_safe('SELECT pg_advisory_lock(7)');
 	$pid = $node->pid_of($first);
 	$first->query_safe("SET test.stop = 'on'");
@@ -175,7 +277,7 @@ is($redis->cli('exists', 'item:50', 'wtcache:lease:item:50'), 0,
 	cmp_ok(time - $before, '>', 1, 'as long as its lease is good');
 	is(stored('item:11') ne '', 1, 'then the next one fills');
 	$node->reconfigure('wtcache.lease_ttl' => '50s');
-	$redis->poll_for('hmget wtcache:leases ttl closed', "50000\n") or die 'no new leases';
+	leases_for(50000);
 	$second->quit;
 }
 
@@ -261,6 +363,12 @@ foreach my $level ('REPEATABLE READ', 'SERIALIZABLE')
 	is($session->query_safe(q{SELECT wtcache.fetch('item', 17)}), image(17, 'unseen'),
 		'own changes that no trigger has seen');
 	is($redis->cli('exists', 'item:17'), 0, 'are not filled either');
+	$session->query_safe(q{ROLLBACK; BEGIN; ALTER TABLE item DISABLE TRIGGER wtcache_capture;
+		DELETE FROM item WHERE id = 17; ALTER TABLE item ENABLE TRIGGER wtcache_capture});
+	forget('item:17');
+	is($session->query_safe(q{SELECT wtcache.fetch('item', 17) IS NULL}), 't',
+		'nor is an own deletion');
+	is($redis->cli('exists', 'wtcache:lease:item:17'), 0, 'told as absence');
 	$session->query_safe('ROLLBACK');
 	forget('item:18');
 	is($session->query_safe(q{SELECT wtcache.fetch('item', 18)}), image(18, 'first'),
@@ -311,7 +419,7 @@ is(as('reader', q{SELECT wtcache.fetch('secret', 2) IS NULL}), 't', 'and what it
 is($redis->cli('exists', 'secret:1', 'wtcache:lease:secret:2'), 0, 'is not filled');
 is(as('reader', q{SELECT wtcache.remember('q', 'SELECT 1) AS q; SELECT (2')}) =~ /syntax|single SELECT/ ? 1 : 0,
 	1, 'a query is one statement');
-is(as('stranger', q{SELECT wtcache.remember('q', 'SELECT v FROM item')}),
+is(as('stranger', q{SELECT wtcache.remember('q2', 'SELECT v FROM item')}),
 	'permission denied for table item', 'and runs as the caller');
 
 # --- errors
@@ -343,6 +451,26 @@ run(q{SELECT wtcache.invalidate_tags('part')});
 is(run(q{SELECT wtcache.remember('sum', 'SELECT count(*) AS n FROM part', '1 minute', '{part}')}),
 	'[{"n": 2}]', 'until its tag is invalidated');
 is(run(q{SELECT wtcache.remember('none', 'SELECT 1 WHERE false')}), '[]', 'no rows');
+is(run(q{SELECT wtcache.remember('q3', 'SELECT 1 AS q, 2 AS r')}), '[{"q": 1, "r": 2}]',
+	'a column of any name');
+foreach (q{wtcache.invalidate_tags('part')}, q{wtcache.set('sum', '0'::jsonb)})
+{
+	run(q{DELETE FROM part WHERE id = 3});
+	run(q{SELECT wtcache.remember('sum', 'SELECT count(*) AS n FROM part', '1 minute', '{part}')});
+	run(q{INSERT INTO part VALUES (3, 'unnoticed')});
+	is(run(qq{BEGIN; SELECT $_; SELECT wtcache.remember('sum', 'SELECT count(*) AS n FROM part'); ROLLBACK}),
+		qq{\n[{"n": 3}]}, 'what this transaction has changed in the cache is not asked');
+}
+
+# --- a copy of the database
+
+# The keys are those of the other database.
+$node->safe_psql('template1', 'CREATE DATABASE copy TEMPLATE postgres');
+run(q{UPDATE item SET v = 'not of the copy' WHERE id = 24});
+is($node->safe_psql('copy', q{SELECT wtcache.fetch('item', 24)}), image(24, 'first'),
+	'a copy of the database reads its own rows');
+is($node->safe_psql('copy', q{SELECT wtcache.remember('sum', 'SELECT 1 AS a')}), '[{"a": 1}]',
+	'and asks its own queries');
 
 # --- a standby
 
@@ -390,6 +518,22 @@ foreach my $how (q{SELECT wtcache.fetch('item', 22)},
 	$node->start;
 	is(run('SELECT v FROM item WHERE id = 22'), $key, "$key: is not lost in a crash");
 }
+
+# --- what was frozen long ago
+
+# Of the transaction that wrote it nothing is known any more.
+run('VACUUM (FREEZE) item');
+$node->stop;
+run_command([ 'pg_resetwal', '-x', 3 << 20, '-D', $node->data_dir ]);
+append_to_file($node->data_dir . '/pg_xact/0003', "\0" x 262144);
+$node->start;
+$node->safe_psql('postgres', 'ALTER DATABASE template0 ALLOW_CONNECTIONS true');
+$node->safe_psql($_, 'VACUUM (FREEZE)') foreach qw(template0 template1 copy postgres);
+ok(!-e $node->data_dir . '/pg_xact/0000', 'old transactions are forgotten');
+leases_for(50000);
+forget('item:40');
+is(run(q{SELECT wtcache.fetch('item', 40)}), image(40, 'first'), 'a frozen row is read');
+is($redis->cli('exists', 'item:40'), 1, 'and fills');
 
 # --- Redis away
 
