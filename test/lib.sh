@@ -3,11 +3,12 @@
 #
 # To be sourced by bash, with "set -euo pipefail" in force.  Nothing that is
 # installed on the machine is changed, apart from packages being added, and
-# Prometheus in /usr/local/lib/wtcache-tests:
+# Prometheus and libraries for Node.js in /usr/local/lib/wtcache-tests:
 #
 #	wtc_packages		install what is missing (no apt call if nothing is)
 #	wtc_get PACKAGE...	install what only some want
 #	wtc_watch_tools		unpack Prometheus and its exporter, if they are missing
+#	wtc_client_libraries	install what the clients for applications are for
 #	wtc_work			work directory and unprivileged user
 #	wtc_prefix			private copy of PostgreSQL, so that "make install" goes there
 #	wtc_copy_tree		copy of this source tree, owned by the unprivileged user
@@ -203,14 +204,14 @@ wtc_packages()
 # Prometheus, promtool and the exporter for PostgreSQL are unpacked into a
 # folder of ours: their packages would add users and enable services, and want
 # a dozen others.  The programs need nothing but libc.
-WTC_WATCH_TOOLS=/usr/local/lib/wtcache-tests
+WTC_TOOLS=/usr/local/lib/wtcache-tests
 
 wtc_watch_missing()
 {
 	local tool
 
 	for tool in prometheus promtool prometheus-postgres-exporter; do
-		[[ -x $WTC_WATCH_TOOLS/$tool ]] || command -v "$tool" >/dev/null || return 0
+		[[ -x $WTC_TOOLS/$tool ]] || command -v "$tool" >/dev/null || return 0
 	done
 	return 1
 }
@@ -245,7 +246,7 @@ wtc_watch_tools()
 {
 	local log packages=(prometheus prometheus-postgres-exporter) root=()
 
-	PATH=$PATH:$WTC_WATCH_TOOLS
+	PATH=$PATH:$WTC_TOOLS
 	wtc_watch_missing || return 0
 	command -v apt-get >/dev/null ||
 		wtc_die "missing, and there is no apt-get to fetch it: ${packages[*]}"
@@ -253,9 +254,39 @@ wtc_watch_tools()
 	wtc_say "unpacking packages: ${packages[*]}"
 	log=$(mktemp /tmp/wtcache-apt.XXXXXX)
 	if ! "${root[@]}" bash -c "$(declare -f wtc_unpack); wtc_unpack \"\$@\"" \
-		bash "$log" "$WTC_WATCH_TOOLS" "${packages[@]}" || wtc_watch_missing; then
+		bash "$log" "$WTC_TOOLS" "${packages[@]}" || wtc_watch_missing; then
 		tail -n 20 "$log" >&2
 		wtc_die "could not unpack: ${packages[*]} (see $log)"
+	fi
+	rm -f "$log"
+}
+
+# The clients' libraries for Node.js go into a folder of ours, the others are
+# packages.  Where there is no registry for npm, tests leave JavaScript out.
+wtc_client_libraries()
+{
+	local missing=() root=() log
+
+	command -v node >/dev/null || missing+=(nodejs)
+	command -v npm >/dev/null || missing+=(npm)
+	/usr/bin/python3 -c 'import redis, psycopg, django, psycopg2' 2>/dev/null ||
+		missing+=(python3-redis python3-psycopg python3-django python3-psycopg2)
+	php -r 'extension_loaded("redis") && extension_loaded("pdo_pgsql") or exit(1);
+		require "Predis/Autoloader.php"; require "Illuminate/Database/autoload.php";
+		require "Illuminate/Redis/autoload.php";' >/dev/null 2>&1 ||
+		missing+=(php-cli php-redis php-pgsql php-nrk-predis php-illuminate-database
+			php-illuminate-redis)
+	((${#missing[@]} == 0)) || wtc_get "${missing[@]}" || exit 1
+
+	[[ ! -e $WTC_TOOLS/node_modules/redis ]] || return 0
+	((EUID == 0)) || root=(sudo)
+	wtc_say "installing libraries for Node.js"
+	log=$(mktemp /tmp/wtcache-npm.XXXXXX)
+	if ! "${root[@]}" npm install --prefix "$WTC_TOOLS" --ignore-scripts --no-audit \
+		--no-fund --no-save ioredis@6 pg@8 redis@6 >"$log" 2>&1; then
+		tail -n 5 "$log" >&2
+		wtc_say "JavaScript is left out: no libraries for it (see $log)"
+		return 0
 	fi
 	rm -f "$log"
 }
