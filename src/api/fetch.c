@@ -308,7 +308,7 @@ render(WtcAttachment *att, TupleTableSlot *slot, Row *row, WtcFill *fill)
 	row->image.key = rendered.key;
 	row->image.tags = rendered.tags;
 	wtc_spread_ttl(&row->image);
-	wtc_render_patterns(att, &row->image);
+	wtc_render_patterns(&att->patterns, &row->image);
 	fill->op = row->image;
 	fill->kind = WTC_FILL_VALUE;
 }

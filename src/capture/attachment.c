@@ -569,6 +569,8 @@ wtc_attachment_build(Relation rel, int nargs, char *const *args,
 		decode_argument(att, rel, args, i);
 	if (att->key == NULL)
 		bad_argument("");
+	att->patterns.cxt = cxt;
+	att->patterns.key = att->key;
 	if (att->ntags > WTC_MAX_TAGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),

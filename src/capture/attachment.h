@@ -41,6 +41,17 @@ typedef enum WtcFormat
 	WTC_FORMAT_HASH
 } WtcFormat;
 
+/* What keys and sets are called, with these prefixes; see image.c. */
+typedef struct WtcPatterns
+{
+	MemoryContext cxt;			/* of what follows */
+	const WtcTemplate *key;
+	char	   *key_prefix;		/* NULL: not made yet */
+	char	   *tag_prefix;
+	WtcSpan		keys;
+	WtcSpan		sets;
+} WtcPatterns;
+
 typedef struct WtcAttachment
 {
 	MemoryContext cxt;			/* all of it */
@@ -65,11 +76,7 @@ typedef struct WtcAttachment
 	WtcField   *fields;
 	TupleDesc	image_desc;		/* of the fields; NULL: the row as it is */
 
-	/* what keys and sets are called, with these prefixes; see image.c */
-	char	   *key_prefix;
-	char	   *tag_prefix;
-	WtcSpan		keys;
-	WtcSpan		sets;
+	WtcPatterns patterns;
 
 	bool		version_is_lsn;
 	WtcField   *version;		/* the column; NULL: none */

@@ -557,23 +557,23 @@ sets_glob(void)
 }
 
 static void
-make_patterns(WtcAttachment *att)
+make_patterns(WtcPatterns *patterns)
 {
 	MemoryContext old;
 	char	   *keys;
 
-	if (att->key_prefix != NULL &&
-		strcmp(att->key_prefix, wtc_key_prefix) == 0 &&
-		strcmp(att->tag_prefix, wtc_tag_prefix) == 0)
+	if (patterns->key_prefix != NULL &&
+		strcmp(patterns->key_prefix, wtc_key_prefix) == 0 &&
+		strcmp(patterns->tag_prefix, wtc_tag_prefix) == 0)
 		return;
-	att->key_prefix = NULL;
-	old = MemoryContextSwitchTo(att->cxt);
-	keys = wtc_key_glob(att->key);
-	att->keys.data = keys;
-	att->keys.len = strlen(keys);
-	att->sets = sets_glob();
-	att->tag_prefix = pstrdup(wtc_tag_prefix);
-	att->key_prefix = pstrdup(wtc_key_prefix);
+	patterns->key_prefix = NULL;
+	old = MemoryContextSwitchTo(patterns->cxt);
+	keys = wtc_key_glob(patterns->key);
+	patterns->keys.data = keys;
+	patterns->keys.len = strlen(keys);
+	patterns->sets = sets_glob();
+	patterns->tag_prefix = pstrdup(wtc_tag_prefix);
+	patterns->key_prefix = pstrdup(wtc_key_prefix);
 	MemoryContextSwitchTo(old);
 }
 
@@ -592,14 +592,15 @@ pattern_beside(WtcSpan pattern, WtcSpan string)
 }
 
 void
-wtc_render_patterns(WtcAttachment *att, WtcOperation *op)
+wtc_render_patterns(WtcPatterns *patterns, WtcOperation *op)
 {
-	if (att != NULL)
+	if (patterns != NULL)
 	{
-		make_patterns(att);
-		op->keys = pattern_beside(att->keys, op->key);
+		make_patterns(patterns);
+		op->keys = pattern_beside(patterns->keys, op->key);
 	}
 	if (op->tags.count > 0)
-		op->sets = pattern_beside(att != NULL ? att->sets : sets_glob(),
+		op->sets = pattern_beside(patterns != NULL ? patterns->sets :
+								  sets_glob(),
 								  wtc_list_first(&op->tags));
 }

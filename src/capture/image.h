@@ -60,7 +60,7 @@ extern char *wtc_key_glob(const WtcTemplate *tpl);
  * Fills in the patterns of an operation that stores a row, or (NULL) something
  * else, which has none for its key.
  */
-extern void wtc_render_patterns(WtcAttachment *att, WtcOperation *op);
+extern void wtc_render_patterns(WtcPatterns *patterns, WtcOperation *op);
 
 /* The tags that a row invalidates, complete; rendered one by one. */
 extern bool wtc_render_invalidated(WtcAttachment *att, int i,

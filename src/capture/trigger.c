@@ -132,7 +132,7 @@ store_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
 	{
 		wtc_spread_ttl(&change.op);
 		change.op.tags = row->tags;
-		wtc_render_patterns(att, &change.op);
+		wtc_render_patterns(&att->patterns, &change.op);
 	}
 	else
 	{
