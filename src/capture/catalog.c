@@ -11,8 +11,11 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "capture/catalog.h"
+#include "catalog/indexing.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -98,4 +101,81 @@ wtc_catalog_triggers(Oid relid)
 	systable_endscan(scan);
 	table_close(triggers, AccessShareLock);
 	return desc;
+}
+
+/* The value of an argument in the catalog's form of them, or NULL. */
+static char *
+argument_in(const bytea *args, const char *name)
+{
+	const char *arg = VARDATA_ANY(args);
+	const char *end = arg + VARSIZE_ANY_EXHDR(args);
+
+	for (; arg < end; arg += strlen(arg) + 1)
+	{
+		if (strncmp(arg, name, strlen(name)) == 0)
+			return pstrdup(arg + strlen(name));
+	}
+	return NULL;
+}
+
+WtcTriggerRow
+wtc_trigger_row(Oid trigger, Snapshot snapshot)
+{
+	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	WtcTriggerRow row = {0};
+
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(trigger));
+	scan = systable_beginscan(triggers, TriggerOidIndexId, true, snapshot, 1,
+							  &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+		Datum		args;
+		bool		isnull;
+
+		row.relid = form->tgrelid;
+		row.function = form->tgfoid;
+		row.parent = form->tgparentid;
+		args = heap_getattr(tuple, Anum_pg_trigger_tgargs,
+							RelationGetDescr(triggers), &isnull);
+		row.key = isnull ? NULL : argument_in(DatumGetByteaPP(args), "key=");
+	}
+	systable_endscan(scan);
+	table_close(triggers, AccessShareLock);
+	return row;
+}
+
+/* Every trigger depends on its function, also a partition's copy of one. */
+List *
+wtc_triggers_of(Oid function)
+{
+	Relation	depend;
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *triggers = NIL;
+
+	if (!OidIsValid(function))
+		return NIL;
+	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(ProcedureRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(function));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (form->classid == TriggerRelationId)
+			triggers = lappend_oid(triggers, form->objid);
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return triggers;
 }

@@ -14,7 +14,9 @@
 #define WTC_CAPTURE_CATALOG_H
 
 #include "access/tupdesc.h"
+#include "nodes/pg_list.h"
 #include "utils/reltrigger.h"
+#include "utils/snapshot.h"
 
 /* Its columns; NULL: there is no such table any more. */
 extern TupleDesc wtc_catalog_columns(Oid relid);
@@ -24,5 +26,20 @@ extern TupleDesc wtc_catalog_columns(Oid relid);
  * arguments, WHEN clause, and when they fire.
  */
 extern TriggerDesc * wtc_catalog_triggers(Oid relid);
+
+/* What is known of a trigger by its OID; InvalidOid if there is none. */
+typedef struct WtcTriggerRow
+{
+	Oid			relid;
+	Oid			function;
+	Oid			parent;
+	char	   *key;			/* the argument of this name, or NULL */
+} WtcTriggerRow;
+
+/* As the snapshot sees it; NULL: as the catalog is. */
+extern WtcTriggerRow wtc_trigger_row(Oid trigger, Snapshot snapshot);
+
+/* All triggers that have this function, those of partitions too. */
+extern List *wtc_triggers_of(Oid function);
 
 #endif							/* WTC_CAPTURE_CATALOG_H */

@@ -17,6 +17,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "capture/attached.h"
+#include "capture/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/index.h"
 #include "catalog/indexing.h"

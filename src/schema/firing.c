@@ -10,6 +10,7 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "capture/attached.h"
+#include "capture/catalog.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
 #include "catalog/partition.h"

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "capture/attached.h"
+#include "capture/catalog.h"
 #include "capture/meet.h"
 #include "catalog/pg_proc.h"
 #include "schema/keys.h"
@@ -59,7 +60,7 @@ wtc_check_key(Oid relid, const char *key)
 
 	LockDatabaseObject(ProcedureRelationId, wtc_capture_function(), 0,
 					   ShareUpdateExclusiveLock);
-	foreach(lc, wtc_capture_triggers())
+	foreach(lc, wtc_triggers_of(wtc_capture_function()))
 	{
 		WtcTriggerRow row = wtc_trigger_row(lfirst_oid(lc), NULL);
 

@@ -15,13 +15,13 @@
 #include "attempt.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
+#include "capture/catalog.h"
 #include "capture/condition.h"
 #include "capture/trigger.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_proc.h"
-#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "schema/shape.h"
@@ -35,91 +35,13 @@
  * Attached tables
  */
 
-/* The value of an argument in the catalog's form of them, or NULL. */
-static char *
-argument_in(const bytea *args, const char *name)
-{
-	const char *arg = VARDATA_ANY(args);
-	const char *end = arg + VARSIZE_ANY_EXHDR(args);
-
-	for (; arg < end; arg += strlen(arg) + 1)
-	{
-		if (strncmp(arg, name, strlen(name)) == 0)
-			return pstrdup(arg + strlen(name));
-	}
-	return NULL;
-}
-
-WtcTriggerRow
-wtc_trigger_row(Oid trigger, Snapshot snapshot)
-{
-	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	WtcTriggerRow row = {0};
-
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(triggers, TriggerOidIndexId, true, snapshot, 1,
-							  &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
-		Datum		args;
-		bool		isnull;
-
-		row.relid = form->tgrelid;
-		row.function = form->tgfoid;
-		row.parent = form->tgparentid;
-		args = heap_getattr(tuple, Anum_pg_trigger_tgargs,
-							RelationGetDescr(triggers), &isnull);
-		row.key = isnull ? NULL : argument_in(DatumGetByteaPP(args), "key=");
-	}
-	systable_endscan(scan);
-	table_close(triggers, AccessShareLock);
-	return row;
-}
-
-/* Every trigger depends on its function, also a partition's copy of one. */
-List *
-wtc_capture_triggers(void)
-{
-	Oid			function = wtc_capture_function();
-	Relation	depend;
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	List	   *triggers = NIL;
-
-	if (!OidIsValid(function))
-		return NIL;
-	depend = table_open(DependRelationId, AccessShareLock);
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(ProcedureRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(function));
-	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-
-		if (form->classid == TriggerRelationId)
-			triggers = lappend_oid(triggers, form->objid);
-	}
-	systable_endscan(scan);
-	table_close(depend, AccessShareLock);
-	return triggers;
-}
-
 List *
 wtc_attached_roots(void)
 {
 	List	   *result = NIL;
 	ListCell   *lc;
 
-	foreach(lc, wtc_capture_triggers())
+	foreach(lc, wtc_triggers_of(wtc_capture_function()))
 	{
 		WtcTriggerRow row = wtc_trigger_row(lfirst_oid(lc), NULL);
 
@@ -135,7 +57,7 @@ wtc_attached_tables(bool partitioned)
 	List	   *result = NIL;
 	ListCell   *lc;
 
-	foreach(lc, wtc_capture_triggers())
+	foreach(lc, wtc_triggers_of(wtc_capture_function()))
 	{
 		Oid			relid = wtc_trigger_row(lfirst_oid(lc), NULL).relid;
 		char		relkind = get_rel_relkind(relid);

@@ -14,22 +14,6 @@
 #include "nodes/pg_list.h"
 #include "utils/rel.h"
 #include "utils/reltrigger.h"
-#include "utils/snapshot.h"
-
-/* What is known of a trigger by its OID; InvalidOid if there is none. */
-typedef struct WtcTriggerRow
-{
-	Oid			relid;
-	Oid			function;
-	Oid			parent;
-	char	   *key;			/* the argument of this name, or NULL */
-} WtcTriggerRow;
-
-/* As the snapshot sees it; NULL: as the catalog is. */
-extern WtcTriggerRow wtc_trigger_row(Oid trigger, Snapshot snapshot);
-
-/* All capture triggers, those of partitions too. */
-extern List *wtc_capture_triggers(void);
 
 /* Attached tables, without partitions of one that is.  No lock is taken. */
 extern List *wtc_attached_roots(void);
