@@ -36,6 +36,24 @@ AS 'MODULE_PATHNAME', 'wtcache_capture_condition';
 COMMENT ON FUNCTION wtcache.capture_condition() IS
 'trigger function that does nothing: the trigger keeps the condition of an attachment; created by wtcache.attach()';
 
+CREATE FUNCTION wtcache.capture_document() RETURNS trigger
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_capture_document';
+COMMENT ON FUNCTION wtcache.capture_document() IS
+'trigger function: notes that the document of a changed row is to be built; created by wtcache.attach_document()';
+
+CREATE FUNCTION wtcache.capture_part() RETURNS trigger
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_capture_part';
+COMMENT ON FUNCTION wtcache.capture_part() IS
+'trigger function: notes that the documents that a changed row is in are to be built; created by wtcache.attach_part()';
+
+CREATE FUNCTION wtcache.capture_document_truncate() RETURNS trigger
+LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_capture_document_truncate';
+COMMENT ON FUNCTION wtcache.capture_document_truncate() IS
+'trigger function: notes all documents that rows of a table are in; created by wtcache.attach_document() and attach_part()';
+
 CREATE FUNCTION wtcache.cover_partitions() RETURNS event_trigger
 LANGUAGE C VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -154,6 +172,83 @@ LANGUAGE C STABLE STRICT PARALLEL RESTRICTED
 AS 'MODULE_PATHNAME', 'wtcache_preview';
 COMMENT ON FUNCTION wtcache.preview(regclass, record) IS
 'what would be written for a row of an attached table';
+
+--
+-- Documents: what several tables make together
+--
+
+CREATE FUNCTION wtcache.attach_document(
+    name text,
+    root regclass,
+    query text,
+    key text DEFAULT NULL,
+    ttl interval DEFAULT NULL,
+    tags text[] DEFAULT '{}',
+    invalidates text[] DEFAULT '{}',
+    replace boolean DEFAULT false)
+RETURNS void
+LANGUAGE C VOLATILE PARALLEL UNSAFE CALLED ON NULL INPUT
+AS 'MODULE_PATHNAME', 'wtcache_attach_document';
+COMMENT ON FUNCTION wtcache.attach_document(text, regclass, text, text, interval, text[], text[], boolean) IS
+'defines a document: what a query returns for a row of its root is in the cache from now on';
+
+CREATE FUNCTION wtcache.attach_part(document text, relation regclass, root_key text)
+RETURNS void
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_attach_part';
+COMMENT ON FUNCTION wtcache.attach_part(text, regclass, text) IS
+'makes a table a part of a document: its changes are in the documents that root_key names';
+
+CREATE FUNCTION wtcache.detach_document(name text, drop_keys boolean DEFAULT true)
+RETURNS void
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_detach_document';
+COMMENT ON FUNCTION wtcache.detach_document(text, boolean) IS
+'ends a document and its parts; its keys are deleted, or on request stay until they expire';
+
+CREATE FUNCTION wtcache.detach_part(document text, relation regclass)
+RETURNS void
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_detach_part';
+COMMENT ON FUNCTION wtcache.detach_part(text, regclass) IS
+'a table is no part of a document any more; the keys of the documents are deleted';
+
+CREATE FUNCTION wtcache.documents(
+    OUT name text,
+    OUT root regclass,
+    OUT query text,
+    OUT key text,
+    OUT ttl interval,
+    OUT tags text[],
+    OUT invalidates text[],
+    OUT parts regclass[],
+    OUT others regclass[],
+    OUT problem text,
+    OUT definition text)
+RETURNS SETOF record
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE ROWS 10
+AS 'MODULE_PATHNAME', 'wtcache_documents';
+COMMENT ON FUNCTION wtcache.documents() IS
+'the documents, decoded from their triggers';
+
+CREATE VIEW wtcache.documents AS
+SELECT * FROM wtcache.documents();
+COMMENT ON VIEW wtcache.documents IS
+'the documents and how each is made';
+
+CREATE FUNCTION wtcache.preview_document(
+    document text,
+    VARIADIC root_key text[],
+    OUT operation text,
+    OUT key text,
+    OUT value text,
+    OUT ttl interval,
+    OUT tags text[],
+    OUT invalidates text[])
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_preview_document';
+COMMENT ON FUNCTION wtcache.preview_document(text, text[]) IS
+'what would be written for a document, by the primary key of its root';
 
 --
 -- Changing a row that has not been changed meanwhile: by an UPDATE, with the rights
@@ -693,6 +788,9 @@ REVOKE ALL ON FUNCTION wtcache.cover_partitions(),
     wtcache.alter(regclass, text, interval, text[], text[], text[], text, text, text[], text, text, boolean, text[]),
     wtcache.detach(regclass, boolean),
     wtcache.clear(regclass),
+    wtcache.attach_document(text, regclass, text, text, interval, text[], text[], boolean),
+    wtcache.attach_part(text, regclass, text),
+    wtcache.detach_document(text, boolean), wtcache.detach_part(text, regclass),
     wtcache.set(text, jsonb, interval, text[]), wtcache.set(text, text, interval, text[]),
     wtcache.set(text, json, interval, text[]), wtcache.set(text, bytea, interval, text[]),
     wtcache.delete(text[]), wtcache.delete(anyarray),
@@ -715,7 +813,7 @@ REVOKE ALL ON PROCEDURE
     wtcache.warm(regclass, integer, double precision, text, boolean, interval)
 FROM PUBLIC;
 
-GRANT SELECT ON wtcache.attachments TO PUBLIC;
+GRANT SELECT ON wtcache.attachments, wtcache.documents TO PUBLIC;
 GRANT EXECUTE ON FUNCTION wtcache.status(), wtcache.stat(), wtcache.stat_read(), wtcache.stat_failure(),
     wtcache.stat_attachment(), wtcache.stat_latency(),
     wtcache.stat_latency_buckets(), wtcache.rejected() TO pg_monitor;

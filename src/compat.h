@@ -22,6 +22,7 @@
 #include "postmaster/bgworker_internals.h"
 #include "replication/message.h"
 #include "replication/slot.h"
+#include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/rel.h"
@@ -221,6 +222,17 @@ wtc_enable_trigger(Relation rel, const char *name, char enabled)
 #else
 	EnableDisableTriggerNew(rel, name, enabled, false, false,
 							ShareRowExclusiveLock);
+#endif
+}
+
+/* Has this session the lock, in this very mode? */
+static inline bool
+wtc_lock_held(const LOCKTAG *tag, LOCKMODE mode)
+{
+#if PG_VERSION_NUM >= 170000
+	return LockHeldByMe(tag, mode, false);
+#else
+	return LockHeldByMe(tag, mode);
 #endif
 }
 

@@ -24,6 +24,8 @@ char	   *wtc_cold_pattern;
 int			wtc_connect_timeout;
 bool		wtc_debug_hold_push;
 int			wtc_default_ttl;
+int			wtc_document_limit;
+int			wtc_document_lock_timeout;
 bool		wtc_enabled;
 int			wtc_heal_window;
 int			wtc_journal;
@@ -119,6 +121,25 @@ define_limits(void)
 							"Limits the time to connect to Redis.",
 							NULL,
 							&wtc_connect_timeout,
+							500, 1, INT_MAX,
+							PGC_SUSET,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	/* each takes a lock, for which the server has limited room */
+	DefineCustomIntVariable("wtcache.document_limit",
+							"Limits how many documents are built at the end of one transaction.",
+							"Those of a transaction that changes more are deleted from the cache instead of stored.",
+							&wtc_document_limit,
+							100, 0, 10000,
+							PGC_SUSET,
+							0,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable("wtcache.document_lock_timeout",
+							"Limits how long a transaction waits for others that have changed the same documents.",
+							"Then, and where the query of a document waits for a table for that long, the document is deleted from the cache instead of stored.",
+							&wtc_document_lock_timeout,
 							500, 1, INT_MAX,
 							PGC_SUSET,
 							GUC_UNIT_MS,

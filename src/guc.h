@@ -30,6 +30,8 @@ extern char *wtc_cold_pattern;
 extern int	wtc_connect_timeout;	/* ms */
 extern bool wtc_debug_hold_push;
 extern int	wtc_default_ttl;	/* s */
+extern int	wtc_document_limit;
+extern int	wtc_document_lock_timeout;	/* ms */
 extern bool wtc_enabled;
 extern int	wtc_heal_window;	/* s */
 extern int	wtc_journal;		/* WtcJournal */

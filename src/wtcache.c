@@ -12,6 +12,9 @@
  *				the tags.  Runs in the statement; may raise errors.
  *	schema/		Follows changes of the schema: ddl.c has the hooks.  May raise
  *				errors.
+ *	document/	Documents, which several tables make: what a change of a row
+ *				touches, and building them at the end of the transaction.  May
+ *				raise errors.
  *	txn/		Collects the operations of a transaction, apart for each
  *				savepoint, and hooks into its commit: xact.c says when what
  *				happens.  May raise errors until COMMIT.
@@ -33,8 +36,8 @@
  * (guc.c), what differs between versions of the server (compat.h), intervals and
  * rows of SQL (sql.c), positions in WAL (walpos.h).
  *
- * Includes go one way: api to all; bulk and schema to capture to txn to push to
- * redis and shared; bulk and worker to read to push; all to change.  Within a
+ * Includes go one way: api to all; bulk and schema to document to capture to txn to
+ * push to redis and shared; bulk and worker to read to push; all to change.  Within a
  * folder no files call each other in a circle, and a header declares what its own
  * .c defines.  "make check-style" checks that.
  *
@@ -51,6 +54,9 @@
  *				deleted at once, without knowing them: to invalidate the tag.
  *	left tag	A tag that the key was under before the operation and is not
  *				after it; the key is taken out of the tag's set.
+ *	document	What a query makes of a row, its root, and of rows of other tables,
+ *				its parts (document/document.h).  To touch a document: to change a
+ *				row that is in it.
  *	operation	What is to be done to one key or tag: store or delete the key,
  *				or invalidate the tag.
  *	pending		Operations of the transaction that runs, at most one for each
@@ -135,6 +141,7 @@
 #include "fmgr.h"
 #include "guc.h"
 #include "change/key.h"
+#include "document/build.h"
 #include "miscadmin.h"
 #include "push/prune.h"
 #include "push/token.h"
@@ -190,6 +197,7 @@ _PG_init(void)
 	wtc_versions_init();
 	wtc_prune_init();
 	wtc_xact_init();
+	wtc_documents_init();
 	wtc_ddl_init();
 	wtc_worker_register();
 }

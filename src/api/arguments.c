@@ -233,9 +233,8 @@ add_shape(WtcArguments *args, char **words, int n)
 	}
 }
 
-/* The elements of a text[]. */
-static char **
-array_strings(ArrayType *array, const char *name, int *n)
+char	  **
+wtc_array_strings(ArrayType *array, const char *name, int *n)
 {
 	Datum	   *elems;
 	bool	   *nulls;
@@ -318,19 +317,19 @@ add_given(WtcArguments *args, FunctionCallInfo fcinfo, Relation rel,
 			break;
 		case PARAM_TAGS:
 		case PARAM_INVALIDATES:
-			strings = array_strings(PG_GETARG_ARRAYTYPE_P(param),
-									settings[param].argument, &n);
+			strings = wtc_array_strings(PG_GETARG_ARRAYTYPE_P(param),
+										settings[param].argument, &n);
 			for (int i = 0; i < n; i++)
 				add_argument(args, param, strings[i]);
 			break;
 		case PARAM_COLUMNS:
-			strings = array_strings(PG_GETARG_ARRAYTYPE_P(param),
-									settings[param].argument, &n);
+			strings = wtc_array_strings(PG_GETARG_ARRAYTYPE_P(param),
+										settings[param].argument, &n);
 			add_columns(args, rel, strings, n, altering);
 			break;
 		case PARAM_SHAPE:
-			strings = array_strings(PG_GETARG_ARRAYTYPE_P(param),
-									settings[param].argument, &n);
+			strings = wtc_array_strings(PG_GETARG_ARRAYTYPE_P(param),
+										settings[param].argument, &n);
 			add_shape(args, strings, n);
 			break;
 		case PARAM_CONDITION:
@@ -372,7 +371,7 @@ find_reset(FunctionCallInfo fcinfo, bool *reset)
 
 	if (PG_ARGISNULL(PARAM_RESET))
 		return;
-	names = array_strings(PG_GETARG_ARRAYTYPE_P(PARAM_RESET), "reset", &n);
+	names = wtc_array_strings(PG_GETARG_ARRAYTYPE_P(PARAM_RESET), "reset", &n);
 	for (int i = 0; i < n; i++)
 	{
 		Parameter	param = PARAM_KEY;
@@ -431,9 +430,8 @@ wtc_arguments_collect(FunctionCallInfo fcinfo, Relation rel,
  * The statement
  */
 
-/* In the largest unit without a remainder. */
-static char *
-ttl_text(uint64 ms)
+char *
+wtc_ttl_text(uint64 ms)
 {
 	static const struct
 	{
@@ -451,8 +449,8 @@ ttl_text(uint64 ms)
 					ms == units[i].ms ? "" : "s");
 }
 
-static char *
-array_text(char **strings, int n)
+char *
+wtc_array_text(char **strings, int n)
 {
 	Datum	   *elems = palloc(sizeof(Datum) * (n + 1));
 
@@ -475,10 +473,10 @@ parameter_text(Parameter param, char **values, int n, const WtcKeptText *kept)
 		case PARAM_INVALIDATES:
 		case PARAM_COLUMNS:
 		case PARAM_SHAPE:
-			return quote_literal_cstr(array_text(values, n));
+			return quote_literal_cstr(wtc_array_text(values, n));
 		case PARAM_TTL:
 			return wtc_ttl_decode(values[0], &ms) ?
-				quote_literal_cstr(ttl_text(ms)) : NULL;
+				quote_literal_cstr(wtc_ttl_text(ms)) : NULL;
 		case PARAM_FORMAT:
 			return strcmp(values[0], "json") == 0 ? NULL :
 				quote_literal_cstr(values[0]);

@@ -13,6 +13,7 @@
 
 #include "fmgr.h"
 #include "nodes/nodes.h"
+#include "utils/array.h"
 #include "utils/rel.h"
 #include "utils/reltrigger.h"
 
@@ -35,6 +36,13 @@ extern WtcArguments wtc_arguments_collect(FunctionCallInfo fcinfo, Relation rel,
 /* The values of a trigger's arguments of this name. */
 extern char **wtc_argument_values(const Trigger *trigger, const char *name,
 								  int *n);
+
+/* The elements of a text[], none of which may be null; name is what to call one. */
+extern char **wtc_array_strings(ArrayType *array, const char *name, int *n);
+
+/* As the statement that attaches has them: in the largest unit that fits. */
+extern char *wtc_ttl_text(uint64 ms);
+extern char *wtc_array_text(char **strings, int n);
 
 /* What another trigger keeps of an attachment, as texts. */
 typedef struct WtcKeptText

@@ -13,6 +13,7 @@
 
 #include "access/relation.h"
 #include "api/arguments.h"
+#include "api/attach.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
 #include "capture/condition.h"
@@ -43,8 +44,8 @@ PG_FUNCTION_INFO_V1(wtcache_alter);
 PG_FUNCTION_INFO_V1(wtcache_detach);
 PG_FUNCTION_INFO_V1(wtcache_cover_partitions);
 
-static void
-check_attachable(Relation rel)
+void
+wtc_check_attachable(Relation rel)
 {
 	char		relkind = rel->rd_rel->relkind;
 
@@ -72,8 +73,8 @@ check_attachable(Relation rel)
 		wtc_refuse(rel, "Its access method is not heap.", NULL);
 }
 
-static void
-check_key_names(Relation rel, const WtcTemplate *key)
+void
+wtc_check_key_names(Relation rel, const WtcTemplate *key)
 {
 	if (key->parts[0].attno == 0 && wtc_key_is_reserved(key->parts[0].literal))
 		ereport(ERROR,
@@ -99,7 +100,7 @@ check_arguments(Relation rel, const WtcArguments *args)
 				 errmsg("rows of \"%s\" cannot be cached",
 						RelationGetRelationName(rel)),
 				 errdetail("There can be no images: %s.", att->no_images)));
-	check_key_names(rel, att->key);
+	wtc_check_key_names(rel, att->key);
 	if (!wtc_covers_unique_index(rel, att->key->columns))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -107,7 +108,7 @@ check_arguments(Relation rel, const WtcArguments *args)
 						att->key->text, RelationGetRelationName(rel)),
 				 errdetail("Two rows could have the same key: its columns include those of no unique index that covers all rows."),
 				 errhint("Name all columns of the primary key or of another unique index in the key.")));
-	wtc_check_key(RelationGetRelid(rel), att->key->text);
+	wtc_check_key(RelationGetRelid(rel), NULL, att->key->text);
 	MemoryContextDelete(att->cxt);
 }
 
@@ -315,7 +316,7 @@ wtcache_attach(PG_FUNCTION_ARGS)
 	List	   *tables;
 	ListCell   *lc;
 
-	check_attachable(rel);
+	wtc_check_attachable(rel);
 	check_partitions(rel);
 	if (!replace && wtc_attachment_trigger(rel) != NULL)
 		wtc_refuse_attached(rel);

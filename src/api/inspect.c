@@ -13,6 +13,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "api/arguments.h"
+#include "api/shown.h"
 #include "attempt.h"
 #include "capture/attached.h"
 #include "capture/attachment.h"
@@ -40,26 +41,6 @@ PG_FUNCTION_INFO_V1(wtcache_preview);
 /*
  * What is attached
  */
-
-static Datum
-text_array(char **strings, int n)
-{
-	Datum	   *elems = palloc(sizeof(Datum) * (n + 1));
-
-	for (int i = 0; i < n; i++)
-		elems[i] = CStringGetTextDatum(strings[i]);
-	return PointerGetDatum(construct_array(elems, n, TEXTOID, -1, false,
-										   TYPALIGN_INT));
-}
-
-static Datum
-ttl_interval(uint64 ms)
-{
-	Interval   *ttl = palloc0(sizeof(Interval));
-
-	ttl->time = (int64) ms * 1000;
-	return IntervalPGetDatum(ttl);
-}
 
 /* What there is to say of an attached table. */
 typedef struct Description
@@ -144,21 +125,21 @@ put_attachment(ReturnSetInfo *rsinfo, const Description *d)
 	values[col++] = n > 0 ? CStringGetTextDatum(v[0]) : (Datum) 0;
 	v = wtc_argument_values(trigger, "ttl", &n);
 	nulls[col] = n == 0 || !wtc_ttl_decode(v[0], &ttl_ms);
-	values[col++] = ttl_interval(ttl_ms);
+	values[col++] = wtc_shown_ttl(ttl_ms);
 	v = wtc_argument_values(trigger, "tag", &n);
-	values[col++] = text_array(v, n);
+	values[col++] = wtc_shown_texts(v, n);
 	v = wtc_argument_values(trigger, "invalidate", &n);
-	values[col++] = text_array(v, n);
+	values[col++] = wtc_shown_texts(v, n);
 	v = wtc_columns_shown(trigger, &d->kept, &n);
 	nulls[col] = n == 0;
-	values[col++] = text_array(v, n);
+	values[col++] = wtc_shown_texts(v, n);
 	nulls[col] = d->kept.condition == NULL;
 	values[col++] = d->kept.condition == NULL ? (Datum) 0 :
 		CStringGetTextDatum(d->kept.condition);
 	v = wtc_argument_values(trigger, "format", &n);
 	values[col++] = CStringGetTextDatum(n > 0 ? v[0] : "json");
 	v = wtc_argument_values(trigger, "shape", &n);
-	values[col++] = text_array(v, n);
+	values[col++] = wtc_shown_texts(v, n);
 	v = wtc_argument_values(trigger, "version", &n);
 	nulls[col] = n == 0;
 	values[col++] = n > 0 ? CStringGetTextDatum(v[0]) : (Datum) 0;
@@ -210,33 +191,6 @@ wtcache_definition(PG_FUNCTION_ARGS)
  * What would be written
  */
 
-/* What is UTF-8 by then, in the server's encoding again. */
-static char *
-span_string(WtcSpan span)
-{
-	return pg_any_to_server(pnstrdup(span.data, span.len), (int) span.len,
-							PG_UTF8);
-}
-
-static Datum
-span_text(WtcSpan span)
-{
-	return CStringGetTextDatum(span_string(span));
-}
-
-static Datum
-list_array(const WtcList *list)
-{
-	WtcCursor	cursor = wtc_list_cursor(list);
-	char	  **strings = palloc(sizeof(char *) * (list->count + 1));
-	WtcSpan		string;
-	int			n = 0;
-
-	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &string))
-		strings[n++] = span_string(string);
-	return text_array(strings, n);
-}
-
 static Datum
 invalidated_array(WtcAttachment *att, TupleTableSlot *slot)
 {
@@ -248,9 +202,9 @@ invalidated_array(WtcAttachment *att, TupleTableSlot *slot)
 		WtcSpan		tag;
 
 		if (wtc_render_invalidated(att, i, slot, &tag))
-			strings[n++] = span_string(tag);
+			strings[n++] = wtc_span_string(tag);
 	}
-	return text_array(strings, n);
+	return wtc_shown_texts(strings, n);
 }
 
 /* Columns: operation, key, value, ttl, tags, invalidates. */
@@ -271,17 +225,17 @@ preview_row(WtcAttachment *att, TupleTableSlot *slot, Datum *values,
 									!stored ? "delete" : "set");
 	nulls[1] = !row.cached;
 	if (row.cached)
-		values[1] = span_text(row.key);
+		values[1] = wtc_shown_span(row.key);
 	nulls[2] = nulls[3] = !stored;
 	if (stored)
 	{
-		values[2] = op.kind == WTC_OP_SET ? span_text(op.value) :
+		values[2] = op.kind == WTC_OP_SET ? wtc_shown_span(op.value) :
 			OidFunctionCall2(F_ARRAY_TO_STRING_ANYARRAY_TEXT,
-							 list_array(&op.fields),
+							 wtc_shown_list(&op.fields),
 							 CStringGetTextDatum(" "));
-		values[3] = ttl_interval(op.ttl_ms);
+		values[3] = wtc_shown_ttl(op.ttl_ms);
 	}
-	values[4] = list_array(&row.tags);
+	values[4] = wtc_shown_list(&row.tags);
 	values[5] = invalidated_array(att, slot);
 }
 

@@ -69,11 +69,11 @@ wtc_truncate_function(void)
 
 /* The right to call any function of that name that the extension has made. */
 void
-wtc_check_may_attach(void)
+wtc_check_may_attach(const char *name)
 {
 	Oid			schema = get_namespace_oid("wtcache", false);
 	CatCList   *list = SearchSysCacheList1(PROCNAMEARGSNSP,
-										   CStringGetDatum("attach"));
+										   CStringGetDatum(name));
 	bool		may = superuser();
 
 	for (int i = 0; !may && i < list->n_members; i++)
@@ -85,7 +85,8 @@ wtc_check_may_attach(void)
 	}
 	ReleaseSysCacheList(list);
 	if (!may)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, "wtcache.attach");
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION,
+					   psprintf("wtcache.%s", name));
 }
 
 Oid
@@ -94,14 +95,32 @@ wtc_condition_function(void)
 	return trigger_function("capture_condition");
 }
 
-/* What we look at of a trigger; the relcache may rebuild its own at any time. */
-static const Trigger *
-copy_trigger(const Trigger *trigger)
+Oid
+wtc_document_function(void)
+{
+	return trigger_function("capture_document");
+}
+
+Oid
+wtc_part_function(void)
+{
+	return trigger_function("capture_part");
+}
+
+Oid
+wtc_document_truncate_function(void)
+{
+	return trigger_function("capture_document_truncate");
+}
+
+const Trigger *
+wtc_copy_trigger(const Trigger *trigger)
 {
 	Trigger    *copy = palloc0(sizeof(Trigger));
 
 	copy->tgoid = trigger->tgoid;
 	copy->tgname = pstrdup(trigger->tgname);
+	copy->tgfoid = trigger->tgfoid;
 	copy->tgenabled = trigger->tgenabled;
 	copy->tgisclone = trigger->tgisclone;
 	copy->tgnargs = trigger->tgnargs;
@@ -121,7 +140,18 @@ trigger_of(const TriggerDesc * desc, Oid function)
 	for (int i = 0; i < desc->numtriggers; i++)
 	{
 		if (desc->triggers[i].tgfoid == function)
-			return copy_trigger(&desc->triggers[i]);
+			return wtc_copy_trigger(&desc->triggers[i]);
+	}
+	return NULL;
+}
+
+const Trigger *
+wtc_trigger_among(const TriggerDesc * desc, Oid oid)
+{
+	for (int i = 0; desc != NULL && i < desc->numtriggers; i++)
+	{
+		if (desc->triggers[i].tgoid == oid)
+			return wtc_copy_trigger(&desc->triggers[i]);
 	}
 	return NULL;
 }
@@ -156,7 +186,7 @@ wtc_condition_among(const TriggerDesc * desc)
 			return NULL;
 		found = trigger;
 	}
-	return found != NULL ? copy_trigger(found) : NULL;
+	return found != NULL ? wtc_copy_trigger(found) : NULL;
 }
 
 const Trigger *

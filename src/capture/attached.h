@@ -26,9 +26,18 @@
 extern Oid	wtc_capture_function(void);
 extern Oid	wtc_truncate_function(void);
 extern Oid	wtc_condition_function(void);
+extern Oid	wtc_document_function(void);
+extern Oid	wtc_part_function(void);
+extern Oid	wtc_document_truncate_function(void);
 
-/* An error unless the current user may call attach(). */
-extern void wtc_check_may_attach(void);
+/* An error unless the current user may call attach(), or another one by name. */
+extern void wtc_check_may_attach(const char *name);
+
+/*
+ * What we look at of a trigger, palloc'd: the relcache may rebuild its own at any
+ * time.
+ */
+extern const Trigger *wtc_copy_trigger(const Trigger *trigger);
 
 /*
  * The capture trigger of a table: a palloc'd copy of its name and arguments.
@@ -65,6 +74,7 @@ extern const Trigger *wtc_condition_trigger(Relation rel);
 /* The same among triggers, such as those that capture/catalog.h reads. */
 extern const Trigger *wtc_attachment_among(const TriggerDesc * desc);
 extern const Trigger *wtc_condition_among(const TriggerDesc * desc);
+extern const Trigger *wtc_trigger_among(const TriggerDesc * desc, Oid oid);
 
 /* The name of the TRUNCATE trigger, or NULL, and when it fires. */
 extern const char *wtc_truncate_trigger(Relation rel, char *enabled);

@@ -14,9 +14,11 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -103,6 +105,40 @@ wtc_catalog_triggers(Oid relid)
 	return desc;
 }
 
+int
+wtc_catalog_primary_key(Oid relid, AttrNumber *keys)
+{
+	Relation	constraints = table_open(ConstraintRelationId, AccessShareLock);
+	int			n = 0;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(constraints, ConstraintRelidTypidNameIndexId, true,
+							  NULL, 1, &key);
+	while (n == 0 && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		columns;
+		ArrayType  *array;
+
+		if (((Form_pg_constraint) GETSTRUCT(tuple))->contype != CONSTRAINT_PRIMARY)
+			continue;
+		columns = heap_getattr(tuple, Anum_pg_constraint_conkey,
+							   RelationGetDescr(constraints), &isnull);
+		if (isnull)
+			continue;
+		array = DatumGetArrayTypeP(columns);
+		n = Min(ARR_DIMS(array)[0], INDEX_MAX_KEYS);
+		memcpy(keys, ARR_DATA_PTR(array), sizeof(AttrNumber) * n);
+	}
+	systable_endscan(scan);
+	table_close(constraints, AccessShareLock);
+	return n;
+}
+
 /* The value of an argument in the catalog's form of them, or NULL. */
 static char *
 argument_in(const bytea *args, const char *name)
@@ -143,7 +179,13 @@ wtc_trigger_row(Oid trigger, Snapshot snapshot)
 		row.parent = form->tgparentid;
 		args = heap_getattr(tuple, Anum_pg_trigger_tgargs,
 							RelationGetDescr(triggers), &isnull);
-		row.key = isnull ? NULL : argument_in(DatumGetByteaPP(args), "key=");
+		if (!isnull)
+		{
+			row.key = argument_in(DatumGetByteaPP(args), "key=");
+			row.document = argument_in(DatumGetByteaPP(args), "name=");
+			if (row.document == NULL)
+				row.document = argument_in(DatumGetByteaPP(args), "document=");
+		}
 	}
 	systable_endscan(scan);
 	table_close(triggers, AccessShareLock);

@@ -27,6 +27,12 @@ extern TupleDesc wtc_catalog_columns(Oid relid);
  */
 extern TriggerDesc * wtc_catalog_triggers(Oid relid);
 
+/*
+ * The columns of its primary key, in the order of that, into keys, which has room
+ * for those of an index; returns how many.
+ */
+extern int	wtc_catalog_primary_key(Oid relid, AttrNumber *keys);
+
 /* What is known of a trigger by its OID; InvalidOid if there is none. */
 typedef struct WtcTriggerRow
 {
@@ -34,6 +40,7 @@ typedef struct WtcTriggerRow
 	Oid			function;
 	Oid			parent;
 	char	   *key;			/* the argument of this name, or NULL */
+	char	   *document;		/* the name of a document, or of a part's */
 } WtcTriggerRow;
 
 /* As the snapshot sees it; NULL: as the catalog is. */

@@ -86,7 +86,7 @@ check_rekeyed(Oid relid)
 	const Trigger *trigger = wtc_attachment_trigger(rel);
 
 	if (trigger != NULL)
-		wtc_check_key(relid, wtc_attachment_argument(trigger, "key"));
+		wtc_check_key(relid, NULL, wtc_attachment_argument(trigger, "key"));
 	relation_close(rel, NoLock);
 }
 

@@ -18,6 +18,7 @@
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "compat.h"
+#include "document/find.h"
 #include "miscadmin.h"
 #include "schema/arguments.h"
 #include "schema/firing.h"
@@ -26,6 +27,7 @@
 #include "storage/lmgr.h"
 #include "txn/prefix.h"
 #include "utils/acl.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
@@ -258,6 +260,25 @@ wtc_before_create_trigger(WtcStatement *st, CreateTrigStmt *stmt)
 	}
 }
 
+static bool
+is_document_function(Oid function)
+{
+	return function == wtc_document_function() ||
+		function == wtc_part_function() ||
+		function == wtc_document_truncate_function();
+}
+
+/* A backend that knows the document does not know of this part. */
+static void
+part_created(const char *document)
+{
+	Oid			trigger = document != NULL ? wtc_document_named(document) :
+	InvalidOid;
+
+	if (OidIsValid(trigger))
+		CacheInvalidateRelcacheByRelid(wtc_trigger_row(trigger, NULL).relid);
+}
+
 static void
 check_owned(Oid relid)
 {
@@ -314,11 +335,14 @@ wtc_trigger_created(Oid oid, bool own)
 	if (!OidIsValid(row.relid) || OidIsValid(row.parent) ||
 		(row.function != wtc_capture_function() &&
 		 row.function != wtc_truncate_function() &&
-		 row.function != wtc_condition_function()))
+		 row.function != wtc_condition_function() &&
+		 !is_document_function(row.function)))
 		return;
 	if (!own && row.function != wtc_condition_function())
-		wtc_check_may_attach();
-	if (row.function == wtc_truncate_function())
+		wtc_check_may_attach(is_document_function(row.function) ?
+							 "attach_document" : "attach");
+	if (row.function == wtc_truncate_function() ||
+		row.function == wtc_document_truncate_function())
 		return;
 	check_owned(row.relid);
 	ancestors = get_rel_relispartition(row.relid) ?
@@ -327,7 +351,12 @@ wtc_trigger_created(Oid oid, bool own)
 		check_owned(llast_oid(ancestors));
 	/* attach() has looked at the key before */
 	if (row.function == wtc_capture_function() && row.key != NULL && !own)
-		wtc_check_key(row.relid, row.key);
-	if (row.function == wtc_capture_function())
+		wtc_check_key(row.relid, NULL, row.key);
+	if (row.function == wtc_document_function() && row.key != NULL && !own)
+		wtc_check_key(row.relid, row.document, row.key);
+	if (row.function == wtc_capture_function() ||
+		row.function == wtc_document_function())
 		wtc_claim_prefix();
+	if (row.function == wtc_part_function())
+		part_created(row.document);
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * keys.c
- *	  Whose a key is: no two attached tables can have the same one.
+ *	  Whose a key is: no two attached tables or documents can have the same one.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,41 +32,67 @@ key_with_schema(Oid relid, const char *key)
 	return strpbrk(schema, "{}") == NULL ? psprintf("%s.%s", schema, key) : NULL;
 }
 
+/* What a key is one of: a table, or a document. */
+static char *
+owner_of(Oid relid, const char *document)
+{
+	return document != NULL ? psprintf("document %s", document) :
+		full_name(relid);
+}
+
 static void
-check_pair(Oid relid, const char *key, Oid other, const char *other_key)
+check_pair(Oid relid, const char *document, const char *key,
+		   const WtcTriggerRow *other)
 {
 	char	   *better;
 
-	if (!wtc_templates_meet(relid, key, other, other_key))
+	if (!wtc_templates_meet(relid, key, other->relid, other->key))
 		return;
 	better = key_with_schema(relid, key);
-	if (better != NULL && wtc_templates_meet(relid, better, other, other_key))
+	if (better != NULL && (document != NULL ||
+						   wtc_templates_meet(relid, better, other->relid, other->key)))
 		better = NULL;
 	ereport(ERROR,
 			(errcode(ERRCODE_DUPLICATE_OBJECT),
 			 errmsg("key template \"%s\" of \"%s\" can make keys of \"%s\"",
-					key, full_name(relid), full_name(other)),
+					key, owner_of(relid, document),
+					owner_of(other->relid, other->document)),
+			 other->document == NULL ?
 			 errdetail("Table \"%s\" has the key template \"%s\".",
-					   full_name(other), other_key),
+					   full_name(other->relid), other->key) :
+			 errdetail("Document \"%s\" has the key template \"%s\".",
+					   other->document, other->key),
 			 better != NULL ?
 			 errhint("Choose another key, such as \"%s\".", better) :
 			 errhint("Choose a key with other literal text, before values of types that could have it in them.")));
 }
 
-void
-wtc_check_key(Oid relid, const char *key)
+/* Is it the definition itself? */
+static bool
+is_same(const WtcTriggerRow *row, Oid relid, const char *document)
 {
+	if (document == NULL || row->document == NULL)
+		return document == row->document && row->relid == relid;
+	return strcmp(document, row->document) == 0;
+}
+
+void
+wtc_check_key(Oid relid, const char *document, const char *key)
+{
+	List	   *triggers;
 	ListCell   *lc;
 
 	LockDatabaseObject(ProcedureRelationId, wtc_capture_function(), 0,
 					   ShareUpdateExclusiveLock);
-	foreach(lc, wtc_triggers_of(wtc_capture_function()))
+	triggers = list_concat(wtc_triggers_of(wtc_capture_function()),
+						   wtc_triggers_of(wtc_document_function()));
+	foreach(lc, triggers)
 	{
 		WtcTriggerRow row = wtc_trigger_row(lfirst_oid(lc), NULL);
 
 		/* a partition's copy makes keys of its parent's */
 		if (!OidIsValid(row.parent) && OidIsValid(row.relid) &&
-			row.relid != relid && row.key != NULL)
-			check_pair(relid, key, row.relid, row.key);
+			!is_same(&row, relid, document) && row.key != NULL)
+			check_pair(relid, document, key, &row);
 	}
 }

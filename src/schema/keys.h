@@ -11,9 +11,10 @@
 #define WTC_SCHEMA_KEYS_H
 
 /*
- * An error if the key template of a table could make a key of another attached
- * table.  Until the transaction ends, no other one attaches a table.
+ * An error if the key template of a table, or of a document with this root, could make
+ * a key of another attached table or document.  Until the transaction ends, no
+ * other one attaches any.  document: its name, or NULL.
  */
-extern void wtc_check_key(Oid relid, const char *key);
+extern void wtc_check_key(Oid relid, const char *document, const char *key);
 
 #endif							/* WTC_SCHEMA_KEYS_H */

@@ -16,6 +16,7 @@ extern uint32 wtc_wait_await_reader;	/* WtcacheAwaitReader */
 extern uint32 wtc_wait_await_replay;	/* WtcacheAwaitReplay */
 extern uint32 wtc_wait_await_worker;	/* WtcacheAwaitWorker */
 extern uint32 wtc_wait_connect; /* WtcacheConnect */
+extern uint32 wtc_wait_document;	/* WtcacheDocument */
 extern uint32 wtc_wait_push;	/* WtcachePush */
 extern uint32 wtc_wait_worker_main; /* WtcacheWorkerMain */
 

@@ -599,6 +599,12 @@ wtc_pending_seal(void (*late) (const char *op, size_t len))
 	sealed = true;
 }
 
+bool
+wtc_pending_is_sealed(void)
+{
+	return sealed;
+}
+
 WtcTally *
 wtc_pending_tally(void)
 {

@@ -81,6 +81,9 @@ extern uint64 wtc_pending_reset(void);
  */
 extern void wtc_pending_seal(void (*late) (const char *op, size_t len));
 
+/* Is it sealed? */
+extern bool wtc_pending_is_sealed(void);
+
 /*
  * What has been written, by table, once it is sealed and before the reset; or
  * NULL.  Raises nothing.

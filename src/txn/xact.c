@@ -3,7 +3,7 @@
  * xact.c
  *	  The way of a transaction's changes through its commit.
  *
- * PRE_COMMIT	connect, encode the batch, publish the in-flight mark, write
+ * PRE_COMMIT	connect, build documents, encode the batch, publish the in-flight mark, write
  *				the batch to WAL, set aside what the push needs.  Errors are
  *				legal: the transaction aborts.
  * COMMIT		the commit record is written and the transaction visible.
@@ -49,6 +49,7 @@
 #include "storage/pmsignal.h"
 #include "tcop/tcopprot.h"
 #include "txn/pending.h"
+#include "txn/touched.h"
 #include "txn/twophase.h"
 #include "txn/xact.h"
 #include "utils/memutils.h"
@@ -80,6 +81,10 @@ typedef struct Xact
 } Xact;
 
 static Xact xact;
+
+/* in document/; what is pending is not complete without them */
+static void (*build_documents) (bool preparing) = NULL;
+static void (*documents_written) (void) = NULL;
 
 /* of the last transaction that had a push; outlives it */
 static WtcPushOutcome last_outcome = WTC_PUSH_DONE;
@@ -267,18 +272,40 @@ late_change(const char *op, size_t len)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * Others wait for locks of documents until the batch is written, and so is not Redis
+ * waited for in between.
+ */
+static void
+write_all(bool preparing)
+{
+	bool		documents = wtc_touched_any() || wtc_pending_any();
+
+	if (documents)
+	{
+		prepare_batches();
+		build_documents(preparing);
+	}
+	if (xact.spilled && xact.carrier == CARRIER_SELF)
+		xact.carrier = CARRIER_WORKER_AWAITED;
+	if (!preparing && (xact.spilled || wtc_pending_any()))
+		flush_commit();
+	if (wtc_pending_any())
+		write_batches();
+	wtc_pending_seal(late_change);
+	if (documents)
+		documents_written();
+	wtc_touched_reset();
+}
+
 static void
 pre_commit(void)
 {
 	if (wtc_mode == WTC_MODE_ASYNC)
 		xact.carrier = CARRIER_WORKER;
-	else if (xact.spilled || xact.resolved)
+	else if (xact.resolved)
 		xact.carrier = CARRIER_WORKER_AWAITED;
-	if (xact.spilled || wtc_pending_any())
-		flush_commit();
-	if (wtc_pending_any())
-		write_batches();
-	wtc_pending_seal(late_change);
+	write_all(false);
 	if (xact.leaves)
 		warn_of_slot();
 }
@@ -290,9 +317,7 @@ static void
 pre_prepare(void)
 {
 	xact.carrier = CARRIER_WORKER;
-	if (wtc_pending_any())
-		write_batches();
-	wtc_pending_seal(late_change);
+	write_all(true);
 }
 
 static void
@@ -300,6 +325,7 @@ abort_transaction(void)
 {
 	uint64		discarded = wtc_pending_reset();
 
+	wtc_touched_reset();
 	if (discarded > 0 || xact.messages > 0)
 		wtc_count(WTC_ROLLBACKS, 1);
 	wtc_count(WTC_DISCARDED, discarded);
@@ -386,9 +412,11 @@ subxact_callback(SubXactEvent event, SubTransactionId mySubid,
 	{
 		case SUBXACT_EVENT_COMMIT_SUB:
 			wtc_pending_subcommit(GetCurrentTransactionNestLevel());
+			wtc_touched_subcommit(GetCurrentTransactionNestLevel());
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			wtc_pending_subabort(GetCurrentTransactionNestLevel());
+			wtc_touched_subabort(GetCurrentTransactionNestLevel());
 			break;
 		case SUBXACT_EVENT_START_SUB:
 		case SUBXACT_EVENT_PRE_COMMIT_SUB:
@@ -579,6 +607,13 @@ void
 wtc_xact_leaves(void)
 {
 	xact.leaves = true;
+}
+
+void
+wtc_xact_set_documents(void (*build) (bool preparing), void (*written) (void))
+{
+	build_documents = build;
+	documents_written = written;
 }
 
 void

@@ -14,6 +14,15 @@
 extern void wtc_xact_init(void);
 
 /*
+ * Sets what is called back at the end of a transaction, before the pending
+ * operations are written to WAL, for what can be known no earlier; and when they have
+ * been.  preparing: it is PREPARE TRANSACTION.  Both may raise an error.  Once, from
+ * _PG_init.
+ */
+extern void wtc_xact_set_documents(void (*build) (bool preparing),
+								   void (*written) (void));
+
+/*
  * How the last push of this backend went; WTC_PUSH_DEFERRED if it was left
  * to the worker.
  */
