@@ -206,9 +206,13 @@ tags_are_locked(const WtcList *tags)
 	return true;
 }
 
+/* That a lock was waited for too long is no fault of the query. */
 static void
 warn(const Work *w)
 {
+	if (w->made.sqlstate == ERRCODE_LOCK_NOT_AVAILABLE ||
+		w->made.sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED)
+		return;
 	ereport(WARNING,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("document \"%s\" is deleted from the cache", w->doc->name),
