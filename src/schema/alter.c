@@ -29,6 +29,7 @@
 #include "nodes/makefuncs.h"
 #include "parser/parse_type.h"
 #include "schema/alter.h"
+#include "schema/documents.h"
 #include "schema/firing.h"
 #include "schema/keep.h"
 #include "schema/keys.h"
@@ -76,6 +77,16 @@ is_attached(Oid relid)
 
 	relation_close(rel, AccessShareLock);
 	return attached;
+}
+
+static bool
+has_documents(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	bool		has = wtc_has_documents(rel);
+
+	relation_close(rel, AccessShareLock);
+	return has;
 }
 
 /* Values of other types may make keys of another table. */
@@ -298,11 +309,15 @@ before_alter_table(WtcStatement *st, AlterTableStmt *stmt)
 			if (changes_column(cmd->subtype))
 				wtc_before_retyping(st, lfirst_oid(table), cmd->name);
 			if (changes_shape(cmd->subtype))
+			{
 				wtc_forget_tables_with_type(get_rel_type_id(lfirst_oid(table)));
+				wtc_forget_documents_reading(lfirst_oid(table));
+			}
 		}
 		if (cmd->subtype == AT_AddColumn && stmt->objtype == OBJECT_TYPE)
 			wtc_forget_tables_with_type(get_rel_type_id(relid));
-		if (cmd->subtype == AT_SetUnLogged && is_attached(relid))
+		if (cmd->subtype == AT_SetUnLogged &&
+			(is_attached(relid) || has_documents(relid)))
 			refuse_unlogged(relid);
 		if (cmd->subtype == AT_AttachPartition && is_attached(relid))
 			refuse_attached_partition(castNode(PartitionCmd, cmd->def)->name);
@@ -366,6 +381,9 @@ after_alter_table(WtcStatement *st, AlterTableStmt *stmt)
 
 			/* said once; a parent that is changed alone has no rows */
 			foreach(table, tables)
+				wtc_document_triggers_changed(lfirst_oid(table),
+											  lfirst_oid(table) == relid);
+			foreach(table, tables)
 				wtc_after_trigger_command(st, lfirst_oid(table),
 										  lfirst_oid(table) == relid &&
 										  (stmt->relation->inh ||
@@ -419,10 +437,12 @@ before_rename_column(WtcStatement *st, RenameStmt *stmt)
 		Relation	rel = relation_open(lfirst_oid(lc), NoLock);
 		const Trigger *trigger = wtc_attachment_trigger(rel);
 
-		if (trigger != NULL)
+		wtc_forget_documents_reading(RelationGetRelid(rel));
+		if (trigger != NULL || wtc_has_documents(rel))
 		{
 			/* keys and tags are made of values and stay what they are */
-			if (wtc_column_use(rel, trigger, stmt->subname).named)
+			if (trigger != NULL &&
+				wtc_column_use(rel, trigger, stmt->subname).named)
 				wtc_forget(rel);
 			old = MemoryContextSwitchTo(st->cxt);
 			renaming = palloc(sizeof(WtcRenaming));
@@ -443,11 +463,14 @@ check_own_names(const WtcStatement *st)
 {
 	if (wtc_capture_function() != st->capture ||
 		wtc_truncate_function() != st->truncate ||
-		wtc_condition_function() != st->condition)
+		wtc_condition_function() != st->condition ||
+		wtc_document_function() != st->document ||
+		wtc_part_function() != st->part ||
+		wtc_document_truncate_function() != st->document_truncate)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot rename what wtcache finds its triggers by"),
-				 errdetail("These are the functions wtcache.capture_row(), wtcache.capture_truncate() and wtcache.capture_condition().")));
+				 errdetail("These are the functions wtcache.capture_row(), wtcache.capture_truncate(), wtcache.capture_condition(), wtcache.capture_document(), wtcache.capture_part() and wtcache.capture_document_truncate().")));
 }
 
 /*
@@ -521,6 +544,9 @@ wtc_before_statement(WtcStatement *st, Node *stmt)
 	st->capture = wtc_capture_function();
 	st->truncate = wtc_truncate_function();
 	st->condition = wtc_condition_function();
+	st->document = wtc_document_function();
+	st->part = wtc_part_function();
+	st->document_truncate = wtc_document_truncate_function();
 	if (IsA(stmt, AlterTableStmt))
 	{
 		ObjectType	type = ((AlterTableStmt *) stmt)->objtype;

@@ -26,6 +26,7 @@
 #include "catalog/pg_depend.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "schema/documents.h"
 #include "schema/drop.h"
 #include "schema/shape.h"
 #include "storage/lmgr.h"
@@ -44,6 +45,12 @@ dropping_trigger(Oid oid)
 	bool		truncate = row.function == wtc_truncate_function();
 	bool		condition = row.function == wtc_condition_function();
 
+	if (wtc_is_document_function(row.function))
+	{
+		LockRelationOid(row.relid, AccessExclusiveLock);
+		wtc_document_trigger_goes(oid);
+		return;
+	}
 	if (!OidIsValid(row.function) ||
 		(row.function != wtc_capture_function() && !truncate && !condition))
 		return;
@@ -54,6 +61,37 @@ dropping_trigger(Oid oid)
 		st->uncovered = wtc_add_oid(st, st->uncovered, row.relid);
 	if (st != NULL && condition)
 		st->unconditional = wtc_add_oid(st, st->unconditional, row.relid);
+}
+
+/* That the table has no such trigger any more is to be seen afterwards. */
+static void
+note_missed(WtcStatement *st, Oid relid, Oid trigger, const char *column,
+			const WtcColumnUse *use)
+{
+	MemoryContext old = MemoryContextSwitchTo(st->cxt);
+	WtcMissedColumn *missed = palloc0(sizeof(WtcMissedColumn));
+
+	missed->relid = relid;
+	missed->trigger = trigger;
+	missed->column = pstrdup(column);
+	missed->use.name = use->name;
+	missed->use.text = pstrdup(use->text);
+	st->missed = lappend(st->missed, missed);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+dropping_column_of_documents(WtcStatement *st, Relation rel, const char *column)
+{
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		Oid			trigger = rel->trigdesc->triggers[i].tgoid;
+		WtcColumnUse use = wtc_document_column_use(trigger, rel, column);
+
+		if (use.text != NULL && st != NULL)
+			note_missed(st, RelationGetRelid(rel), trigger, column, &use);
+	}
+	wtc_forget_documents_reading(RelationGetRelid(rel));
 }
 
 static void
@@ -77,19 +115,9 @@ dropping_column(Oid relid, AttrNumber attno)
 		if (use.shown || use.text != NULL)
 			wtc_forget(rel);
 		if (use.text != NULL && !trigger->tgisclone && st != NULL)
-		{
-			MemoryContext old = MemoryContextSwitchTo(st->cxt);
-			WtcMissedColumn *missed = palloc0(sizeof(WtcMissedColumn));
-
-			missed->relid = relid;
-			missed->trigger = trigger->tgoid;
-			missed->column = pstrdup(column);
-			missed->use.name = use.name;
-			missed->use.text = pstrdup(use.text);
-			st->missed = lappend(st->missed, missed);
-			MemoryContextSwitchTo(old);
-		}
+			note_missed(st, relid, trigger->tgoid, column, &use);
 	}
+	dropping_column_of_documents(st, rel, get_attname(relid, attno, false));
 	relation_close(rel, NoLock);
 	wtc_forget_tables_with_type(get_rel_type_id(relid));
 }
@@ -177,16 +205,19 @@ static void
 check_missed(const WtcMissedColumn *missed)
 {
 	Relation	rel = try_relation_open(missed->relid, AccessShareLock);
-	const Trigger *trigger = rel ? wtc_attachment_trigger(rel) : NULL;
+	const Trigger *trigger = rel ?
+	wtc_trigger_among(rel->trigdesc, missed->trigger) : NULL;
 
 	/* not if the table is gone, too, or the attachment was */
-	if (trigger != NULL && trigger->tgoid == missed->trigger)
+	if (trigger != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 				 errmsg("cannot drop column \"%s\" of \"%s\" because wtcache needs it",
 						missed->column, RelationGetRelationName(rel)),
 				 errdetail("The attachment's %s is \"%s\".",
 						   missed->use.name, missed->use.text),
+				 wtc_is_document_function(trigger->tgfoid) ?
+				 errhint("Call wtcache.attach_document() with replace => true, wtcache.detach_document() or detach_part().") :
 				 errhint("Call wtcache.alter() so that it does without this column, or wtcache.detach().")));
 	if (rel != NULL)
 		relation_close(rel, AccessShareLock);

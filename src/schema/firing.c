@@ -18,16 +18,15 @@
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "compat.h"
-#include "document/find.h"
 #include "miscadmin.h"
 #include "schema/arguments.h"
+#include "schema/documents.h"
 #include "schema/firing.h"
 #include "schema/keys.h"
 #include "schema/shape.h"
 #include "storage/lmgr.h"
 #include "txn/prefix.h"
 #include "utils/acl.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
@@ -219,6 +218,17 @@ before_replacing(WtcStatement *st, Relation rel, const char *name)
 	char		enabled;
 	const char *truncate = wtc_truncate_trigger(rel, &enabled);
 
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		const Trigger *other = &rel->trigdesc->triggers[i];
+
+		if (strcmp(other->tgname, name) == 0 &&
+			wtc_is_document_function(other->tgfoid))
+		{
+			wtc_document_trigger_goes(other->tgoid);
+			break;
+		}
+	}
 	if ((trigger != NULL && strcmp(trigger->tgname, name) == 0) ||
 		(condition != NULL && strcmp(condition->tgname, name) == 0))
 		wtc_forget(rel);
@@ -258,25 +268,6 @@ wtc_before_create_trigger(WtcStatement *st, CreateTrigStmt *stmt)
 		before_replacing(st, rel, stmt->trigname);
 		relation_close(rel, NoLock);
 	}
-}
-
-static bool
-is_document_function(Oid function)
-{
-	return function == wtc_document_function() ||
-		function == wtc_part_function() ||
-		function == wtc_document_truncate_function();
-}
-
-/* A backend that knows the document does not know of this part. */
-static void
-part_created(const char *document)
-{
-	Oid			trigger = document != NULL ? wtc_document_named(document) :
-	InvalidOid;
-
-	if (OidIsValid(trigger))
-		CacheInvalidateRelcacheByRelid(wtc_trigger_row(trigger, NULL).relid);
 }
 
 static void
@@ -336,10 +327,10 @@ wtc_trigger_created(Oid oid, bool own)
 		(row.function != wtc_capture_function() &&
 		 row.function != wtc_truncate_function() &&
 		 row.function != wtc_condition_function() &&
-		 !is_document_function(row.function)))
+		 !wtc_is_document_function(row.function)))
 		return;
 	if (!own && row.function != wtc_condition_function())
-		wtc_check_may_attach(is_document_function(row.function) ?
+		wtc_check_may_attach(wtc_is_document_function(row.function) ?
 							 "attach_document" : "attach");
 	if (row.function == wtc_truncate_function() ||
 		row.function == wtc_document_truncate_function())
@@ -352,11 +343,15 @@ wtc_trigger_created(Oid oid, bool own)
 	/* attach() has looked at the key before */
 	if (row.function == wtc_capture_function() && row.key != NULL && !own)
 		wtc_check_key(row.relid, NULL, row.key);
-	if (row.function == wtc_document_function() && row.key != NULL && !own)
-		wtc_check_key(row.relid, row.document, row.key);
+	if (row.function == wtc_document_function() && !own)
+	{
+		wtc_check_document_name(oid, row.document);
+		if (row.key != NULL)
+			wtc_check_key(row.relid, row.document, row.key);
+	}
 	if (row.function == wtc_capture_function() ||
 		row.function == wtc_document_function())
 		wtc_claim_prefix();
 	if (row.function == wtc_part_function())
-		part_created(row.document);
+		wtc_part_created(row.document);
 }

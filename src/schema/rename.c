@@ -19,7 +19,9 @@
 #include "capture/template.h"
 #include "catalog/pg_trigger.h"
 #include "nodes/value.h"
+#include "capture/catalog.h"
 #include "schema/arguments.h"
+#include "schema/documents.h"
 #include "schema/rename.h"
 #include "utils/fmgroids.h"
 
@@ -62,6 +64,8 @@ renamed_argument(const WtcRenaming *renaming, const char *arg)
 						wtc_template_rename(value, renaming->from, renaming->to));
 	if (strcmp(name, "column=") == 0)
 		return psprintf("%s%s", name, renamed_field(renaming, value));
+	if (strcmp(name, "root_key=") == 0 && strcmp(value, renaming->from) == 0)
+		return psprintf("%s%s", name, renaming->to);
 	if (strcmp(name, "version=") == 0)
 		return psprintf("%s%s", name, renamed_version(renaming, value));
 	return pstrdup(arg);
@@ -92,25 +96,41 @@ check_names(Relation rel, char *const *args, int n)
 	}
 }
 
+/* An attachment, a document, or what makes the table a part of one. */
+static void
+follow(const WtcRenaming *renaming, Relation rel, const Trigger *trigger)
+{
+	char	  **args = palloc(sizeof(char *) * (trigger->tgnargs + 1));
+	bool		changed = false;
+
+	for (int i = 0; i < trigger->tgnargs; i++)
+	{
+		args[i] = renamed_argument(renaming, trigger->tgargs[i]);
+		changed |= strcmp(args[i], trigger->tgargs[i]) != 0;
+	}
+	if (!changed)
+		return;
+	check_names(rel, args, trigger->tgnargs);
+	wtc_set_arguments(rel, trigger, trigger->tgnargs, args);
+}
+
 void
 wtc_follow_renaming(const WtcRenaming *renaming)
 {
 	Relation	rel = try_relation_open(renaming->relid, AccessShareLock);
 	const Trigger *trigger = rel ? wtc_attachment_trigger(rel) : NULL;
-	char	  **args = NULL;
-	bool		changed = false;
+	TriggerDesc *desc;
 
+	if (rel == NULL)
+		return;
 	if (trigger != NULL)
-		args = palloc(sizeof(char *) * (trigger->tgnargs + 1));
-	for (int i = 0; trigger != NULL && i < trigger->tgnargs; i++)
+		follow(renaming, rel, trigger);
+	/* those are changed on the way */
+	desc = wtc_catalog_triggers(renaming->relid);
+	for (int i = 0; i < desc->numtriggers; i++)
 	{
-		args[i] = renamed_argument(renaming, trigger->tgargs[i]);
-		changed |= strcmp(args[i], trigger->tgargs[i]) != 0;
+		if (wtc_is_document_function(desc->triggers[i].tgfoid))
+			follow(renaming, rel, &desc->triggers[i]);
 	}
-	if (changed)
-		check_names(rel, args, trigger->tgnargs);
-	if (changed)
-		wtc_set_arguments(rel, trigger, trigger->tgnargs, args);
-	if (rel != NULL)
-		relation_close(rel, AccessShareLock);
+	relation_close(rel, AccessShareLock);
 }

@@ -45,12 +45,16 @@ typedef struct WtcStatement
 	List	   *rekeyed;		/* Oids of tables whose keys are to check */
 	List	   *renamings;		/* of WtcRenaming */
 	List	   *missed;			/* of WtcMissedColumn */
+	List	   *documents;		/* Oids of triggers of those whose keys go */
 	List	   *uncovered;		/* Oids of tables without TRUNCATE trigger */
 	List	   *unconditional;	/* Oids of tables without their condition */
 	bool		adds_partitions;	/* it may */
 	Oid			capture;		/* before it: our trigger functions */
 	Oid			truncate;
 	Oid			condition;
+	Oid			document;
+	Oid			part;
+	Oid			document_truncate;
 	uint64		rows;
 	Oid			table;			/* whose rows they are, if of one */
 	bool		tables;			/* they are of several */
