@@ -30,7 +30,7 @@ foreach my $db ('prod', 'parted')
 	$node->safe_psql($db, q{
 		CREATE EXTENSION wtcache;
 		CREATE SCHEMA app AUTHORIZATION app;
-		GRANT EXECUTE ON FUNCTION wtcache.attach TO app;
+		GRANT EXECUTE ON FUNCTION wtcache.attach, wtcache.attach_document, wtcache.attach_part TO app;
 		SET ROLE app;
 		CREATE FUNCTION app.good(int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT $1 > 0';
 		CREATE TABLE app.plain (id int PRIMARY KEY, v text);
@@ -43,6 +43,10 @@ foreach my $db ('prod', 'parted')
 			shape => '{text_numbers}', version => 'V v', envelope => 'versioned');
 		SELECT wtcache.attach('app.always', always => true, format => 'hash');
 		SELECT wtcache.attach('app.disabled', condition => 'id < 0 OR app.good(id)'), wtcache.attach('app.renamed');
+		SELECT wtcache.attach_document('Do"c', 'app.plain', $$
+			SELECT jsonb_build_object('v', p.v, 'always', (SELECT count(*) FROM app.always WHERE plain = p.id)) FROM app.plain p WHERE id = $1 GROUP BY id
+			$$, key => 'doc:{id}', tags => '{"v:{v}"}', ttl => '2 days');
+		SELECT wtcache.attach_part('Do"c', 'app.always', 'plain');
 		SET client_min_messages = error;
 		ALTER TABLE app.disabled DISABLE TRIGGER wtcache_capture;
 		-- now it sorts before the other one
@@ -73,9 +77,11 @@ sub attachments
 		SELECT tgrelid::regclass, tgname, tgenabled, tgtype, tgparentid <> 0, encode(tgargs, 'escape'),
 			regexp_replace(pg_get_triggerdef(oid), '^.* WHEN', 'WHEN')
 		  FROM pg_trigger
-		 WHERE tgfoid IN ('wtcache.capture_row'::regproc, 'wtcache.capture_truncate'::regproc, 'wtcache.capture_condition'::regproc)
+		 WHERE tgfoid IN ('wtcache.capture_row'::regproc, 'wtcache.capture_truncate'::regproc, 'wtcache.capture_condition'::regproc,
+			'wtcache.capture_document'::regproc, 'wtcache.capture_part'::regproc, 'wtcache.capture_document_truncate'::regproc)
 		   AND tgrelid::regclass::text ~ '} . ($tables // '') . q{'
 		 ORDER BY tgrelid::regclass::text, tgname;
+		SELECT * FROM wtcache.documents;
 		SELECT * FROM wtcache.attachments
 		 WHERE relation::text ~ '} . ($tables // '') . q{' ORDER BY relation::text});
 }
@@ -98,10 +104,10 @@ sub check
 		INSERT INTO app.plain VALUES (0, 'not good') ON CONFLICT DO NOTHING;
 		UPDATE app.plain SET v = 'round $round';
 		INSERT INTO app.disabled VALUES ($round) ON CONFLICT DO NOTHING});
-	is( $cache->cli('mget', 'plain:9', 'plain:0', "disabled:$round"),
-		qq({"id":9,"v":"round $round"}\n\n), "$how: they capture");
+	is( $cache->cli('mget', 'plain:9', 'plain:0', "disabled:$round", 'doc:9'),
+		qq({"id":9,"v":"round $round"}\n\n\n{"v": "round $round", "always": 1}), "$how: they capture");
 	$server->safe_psql($db, 'TRUNCATE app.plain, app.always');
-	is($cache->cli('exists', 'plain:9'), 0, "$how: TRUNCATE, too");
+	is($cache->cli('exists', 'plain:9', 'doc:9'), 0, "$how: TRUNCATE, too");
 	return;
 }
 
@@ -157,7 +163,7 @@ foreach my $how (
 
 # By a role that may attach its own tables, and no more
 $node->safe_psql('prod', q{
-	GRANT EXECUTE ON FUNCTION wtcache.attach TO app;
+	GRANT EXECUTE ON FUNCTION wtcache.attach, wtcache.attach_document TO app;
 	GRANT CREATE ON DATABASE prod TO app});
 foreach my $how (
 	[ @restore, 'prod', '--clean', '--role=app', '-1', "$dir/app.dump" ],
