@@ -196,6 +196,28 @@ SELECT wtcache.preview_document('nope', '77');
 SELECT wtcache.preview_document('order', '1', '2');
 SELECT wtcache.preview_document('order', 'x');
 
+-- all of them
+UPDATE doc_item SET order_id = id;
+SELECT wtcache.clear_document('order');
+SELECT wtcache.get('order:1') AS gone;
+CALL wtcache.warm_document('order', batch_size => 2);
+SELECT wtcache.get('order:1'), wtcache.get('order:2'), wtcache.get('order:3');
+BEGIN;
+SELECT wtcache.clear_document('order');
+ROLLBACK;
+SELECT wtcache.get('order:1');
+BEGIN;
+CALL wtcache.warm_document('order');
+ROLLBACK;
+SET default_transaction_isolation = 'repeatable read';
+CALL wtcache.warm_document('order');
+RESET default_transaction_isolation;
+CALL wtcache.warm_document('nope');
+CALL wtcache.warm_document('order', batch_size => 0);
+CALL wtcache.warm_document('order', max_rate => 0);
+CALL wtcache.warm_document(NULL);
+SELECT wtcache.clear_document('nope');
+
 -- detaching: the part, then the document
 SELECT wtcache.detach_part('order', 'doc_item');
 SELECT wtcache.get('order:1') AS gone;
@@ -225,6 +247,10 @@ INSERT INTO doc_page VALUES ('a/b', 1, 't');
 INSERT INTO doc_line VALUES (1, 'a/b', 'l');
 SELECT wtcache.get_text('page/a%2Fb/1');
 SELECT * FROM wtcache.preview_document('page', '01', 'a/b');
+INSERT INTO doc_page VALUES ('a', 1, 't'), ('b', 1, 't'), ('a', 2, 't');
+SELECT wtcache.clear_document('page');
+CALL wtcache.warm_document('page', 1);
+SELECT count(wtcache.get(k)) FROM unnest(ARRAY['page/a/1', 'page/b/1', 'page/a/2', 'page/a%2Fb/1']) k;
 DO $$ BEGIN EXECUTE (SELECT replace(definition, '2 days)', ')') FROM wtcache.documents); EXCEPTION WHEN duplicate_object THEN RAISE NOTICE 'exists'; END $$;
 SELECT wtcache.detach_document('page');
 

@@ -213,6 +213,23 @@ AS 'MODULE_PATHNAME', 'wtcache_detach_part';
 COMMENT ON FUNCTION wtcache.detach_part(text, regclass) IS
 'a table is no part of a document any more; the keys of the documents are deleted';
 
+CREATE PROCEDURE wtcache.warm_document(
+    document text,
+    batch_size integer DEFAULT 100,
+    max_rate double precision DEFAULT NULL,
+    redis_timeout interval DEFAULT '1 minute')
+LANGUAGE C
+AS 'MODULE_PATHNAME', 'wtcache_warm_document';
+COMMENT ON PROCEDURE wtcache.warm_document(text, integer, double precision, interval) IS
+'builds all documents that there are roots for, in batches with a commit after each';
+
+CREATE FUNCTION wtcache.clear_document(document text)
+RETURNS bigint
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_clear_document';
+COMMENT ON FUNCTION wtcache.clear_document(text) IS
+'deletes all documents that there are roots for from the cache when the transaction commits; returns how many';
+
 CREATE FUNCTION wtcache.documents(
     OUT name text,
     OUT root regclass,
@@ -791,6 +808,7 @@ REVOKE ALL ON FUNCTION wtcache.cover_partitions(),
     wtcache.attach_document(text, regclass, text, text, interval, text[], text[], boolean),
     wtcache.attach_part(text, regclass, text),
     wtcache.detach_document(text, boolean), wtcache.detach_part(text, regclass),
+    wtcache.clear_document(text),
     wtcache.set(text, jsonb, interval, text[]), wtcache.set(text, text, interval, text[]),
     wtcache.set(text, json, interval, text[]), wtcache.set(text, bytea, interval, text[]),
     wtcache.delete(text[]), wtcache.delete(anyarray),
@@ -810,7 +828,8 @@ REVOKE ALL ON FUNCTION
     wtcache.verify_summary(regclass, boolean, double precision, boolean, interval)
 FROM PUBLIC;
 REVOKE ALL ON PROCEDURE
-    wtcache.warm(regclass, integer, double precision, text, boolean, interval)
+    wtcache.warm(regclass, integer, double precision, text, boolean, interval),
+    wtcache.warm_document(text, integer, double precision, interval)
 FROM PUBLIC;
 
 GRANT SELECT ON wtcache.attachments, wtcache.documents TO PUBLIC;
