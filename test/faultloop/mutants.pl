@@ -240,7 +240,8 @@ my @mutants = (
 		about => 'RENAME COLUMN leaves the images with the old name',
 		options => "$calm schema",
 		edits => [ [ 'src/schema/alter.c',
-				"\t\t\tif (wtc_column_use(rel, trigger, stmt->subname).named)\n"
+				"\t\t\tif (trigger != NULL &&\n"
+				  . "\t\t\t\twtc_column_use(rel, trigger, stmt->subname).named)\n"
 				  . "\t\t\t\twtc_forget(rel);\n", '' ] ]
 	},
 	{

@@ -49,7 +49,7 @@ my $inward = qr/
 	| LWLockRegisterTranche | StaticAssertDecl | StaticAssertStmt
 	| wtc_trigger_function | PreventCommandIfReadOnly )/x;
 my $sql = qr/
-	^\s*(?:SELECT|INSERT|UPDATE|DELETE|ALTER|CREATE|DROP|FROM|WHERE|ENABLE|CASE|COMMENT|BEGIN)\s
+	^\s*(?:SELECT|INSERT|UPDATE|DELETE|ALTER|CREATE|DROP|FROM|WHERE|ENABLE|CASE|COMMENT|BEGIN|ORDER)\s
 	| pg_catalog\. | OPERATOR\( | \bERR\b | \bEXECABORT\b /x;
 
 sub new
