@@ -21,7 +21,7 @@ IPC::Run::run([
 		"$FindBin::RealBin/../modules/lost_socket/lost_socket.c",
 		(map { "$src/redis/$_.c" } qw(conn status words)), '-lhiredis'
 	], '2>', \$err)
-  or BAIL_OUT("could not compile: $err");
+  or die "could not compile: $err";
 
 my $redis = Wtcache::Redis->new;
 ok(IPC::Run::run([ $program, $redis->socket ], '>', \$out), 'the conversation ends');

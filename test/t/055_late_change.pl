@@ -21,7 +21,7 @@ my $module = "$FindBin::RealBin/../modules/late_writer";
 	my ($out, $err);
 	IPC::Run::run([ 'make', '-C', $module, 'PG_CONFIG=pg_config' ],
 		'>', \$out, '2>', \$err)
-	  or BAIL_OUT("could not build late_writer: $err");
+	  or die "could not build late_writer: $err";
 }
 my ($lib) = grep { -e } map { "$module/late_writer.$_" } qw(so dylib);
 

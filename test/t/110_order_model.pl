@@ -37,7 +37,7 @@ sub run
 }
 
 my ($status, $out) = run("$order/build", "$dir/order");
-is($status, 0, 'it compiles') or BAIL_OUT('no model');
+is($status, 0, 'it compiles') or die "no model\n";
 
 my ($socket) = $redis->url =~ m{^unix://(.*)$};
 ($status, $out) =
