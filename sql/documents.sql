@@ -202,6 +202,14 @@ SELECT wtcache.clear_document('order');
 SELECT wtcache.get('order:1') AS gone;
 CALL wtcache.warm_document('order', batch_size => 2);
 SELECT wtcache.get('order:1'), wtcache.get('order:2'), wtcache.get('order:3');
+SELECT * FROM wtcache.verify_document('order');
+\set redis `echo "redis-cli -s $WTC_REDIS_SOCKET"`
+\setenv REDIS :redis
+\! $REDIS set order:1 old >/dev/null; $REDIS del order:2 >/dev/null; $REDIS set order:3 '{"n": 1}' >/dev/null
+SELECT * FROM wtcache.verify_document('order');
+SELECT * FROM wtcache.verify_document('order', repair => true);
+SELECT * FROM wtcache.verify_document('order');
+SELECT wtcache.get('order:1'), wtcache.get('order:2'), wtcache.get('order:3');
 BEGIN;
 SELECT wtcache.clear_document('order');
 ROLLBACK;

@@ -230,6 +230,19 @@ AS 'MODULE_PATHNAME', 'wtcache_clear_document';
 COMMENT ON FUNCTION wtcache.clear_document(text) IS
 'deletes all documents that there are roots for from the cache when the transaction commits; returns how many';
 
+CREATE FUNCTION wtcache.verify_document(
+    document text,
+    repair boolean DEFAULT false,
+    timeout interval DEFAULT '10 seconds',
+    OUT kind text,
+    OUT key text,
+    OUT repaired boolean)
+RETURNS SETOF record
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'wtcache_verify_document';
+COMMENT ON FUNCTION wtcache.verify_document(text, boolean, interval) IS
+'the differences between the cache and the documents that there are roots for, and on request their repair';
+
 CREATE FUNCTION wtcache.documents(
     OUT name text,
     OUT root regclass,
@@ -808,7 +821,7 @@ REVOKE ALL ON FUNCTION wtcache.cover_partitions(),
     wtcache.attach_document(text, regclass, text, text, interval, text[], text[], boolean),
     wtcache.attach_part(text, regclass, text),
     wtcache.detach_document(text, boolean), wtcache.detach_part(text, regclass),
-    wtcache.clear_document(text),
+    wtcache.clear_document(text), wtcache.verify_document(text, boolean, interval),
     wtcache.set(text, jsonb, interval, text[]), wtcache.set(text, text, interval, text[]),
     wtcache.set(text, json, interval, text[]), wtcache.set(text, bytea, interval, text[]),
     wtcache.delete(text[]), wtcache.delete(anyarray),

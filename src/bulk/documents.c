@@ -17,6 +17,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "bulk/pause.h"
+#include "bulk/roots.h"
 #include "capture/attached.h"
 #include "capture/catalog.h"
 #include "document/cache.h"
@@ -42,28 +43,6 @@ PG_FUNCTION_INFO_V1(wtcache_clear_document);
 
 #define MAX_BATCH	10000
 
-/* The document, whose root is locked as by a writer: it stays what it is. */
-static WtcDocument *
-open_document(const char *name, Relation *root)
-{
-	Oid			trigger = wtc_document_named(name);
-	WtcDocument *doc;
-
-	if (!OidIsValid(trigger))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("document \"%s\" does not exist", name)));
-	*root = relation_open(wtc_trigger_row(trigger, NULL).relid, RowExclusiveLock);
-	wtc_check_owner(*root);
-	wtc_check_prefix();
-	doc = wtc_document_get(trigger);
-	if (doc == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("document \"%s\" does not exist", name)));
-	return doc;
-}
-
 /*
  * wtcache.clear_document()
  */
@@ -76,7 +55,7 @@ wtcache_clear_document(PG_FUNCTION_ARGS)
 	uint64		n;
 
 	PreventCommandIfReadOnly("wtcache.clear_document()");
-	doc = open_document(text_to_cstring(PG_GETARG_TEXT_PP(0)), &root);
+	doc = wtc_open_document(text_to_cstring(PG_GETARG_TEXT_PP(0)), &root);
 	n = wtc_document_forget(doc);
 	relation_close(root, NoLock);
 	PG_RETURN_INT64((int64) n);
@@ -93,88 +72,28 @@ typedef struct Warming
 	double		max_rate;		/* documents/s; 0: no limit */
 	int64		redis_timeout_us;
 	MemoryContext cxt;			/* of what follows, over commits */
-	int			nlast;			/* the key of the last root; 0: none yet */
-	char	   *last[WTC_MAX_KEYS];
+	WtcSpan		last;			/* the key of the last root */
 	int64		begun_us;
 	int64		done;
 } Warming;
-
-static void
-append_columns(StringInfo sql, const WtcDocument *doc, const char *cast)
-{
-	for (int i = 0; i < doc->nkeys; i++)
-		appendStringInfo(sql, "%s%s%s", i > 0 ? ", " : "",
-						 quote_identifier(NameStr(TupleDescAttr(doc->desc,
-																doc->keys[i] - 1)->attname)),
-						 cast);
-}
-
-/* The next roots, as texts of their keys. */
-static char *
-next_roots(const Warming *w, const WtcDocument *doc)
-{
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT ");
-	append_columns(&sql, doc, "::pg_catalog.text");
-	appendStringInfo(&sql, " FROM ONLY %s", wtc_qualified_name(doc->root));
-	if (w->nlast > 0)
-	{
-		appendStringInfoString(&sql, " WHERE ROW(");
-		append_columns(&sql, doc, "");
-		appendStringInfoString(&sql, ") OPERATOR(pg_catalog.>) ROW(");
-		for (int i = 0; i < doc->nkeys; i++)
-			appendStringInfo(&sql, "%s%s::%s", i > 0 ? ", " : "",
-							 quote_literal_cstr(w->last[i]),
-							 format_type_be_qualified(doc->types[i]));
-		appendStringInfoChar(&sql, ')');
-	}
-	appendStringInfoString(&sql, " ORDER BY ");
-	append_columns(&sql, doc, "");
-	appendStringInfo(&sql, " LIMIT %d", Min(w->batch_size, wtc_document_limit));
-	return sql.data;
-}
 
 /* Touches some documents; returns how many. */
 static int
 touch_batch(Warming *w, WtcDocument *doc)
 {
 	int			n;
-	SPITupleTable *found;
-	WtcEntered	entered;
+	WtcSpan    *roots = wtc_read_roots(doc, w->last,
+									   Min(w->batch_size, wtc_document_limit), &n);
 
-	wtc_enter_as_owner(doc->root, &entered);
-	PG_TRY();
-	{
-		if (SPI_execute(next_roots(w, doc), true, 0) != SPI_OK_SELECT)
-			elog(ERROR, "could not read the roots of document \"%s\"", w->name);
-	}
-	PG_FINALLY();
-	{
-		wtc_leave(&entered);
-	}
-	PG_END_TRY();
-	found = SPI_tuptable;
-	n = (int) SPI_processed;
 	for (int i = 0; i < n; i++)
+		wtc_document_touch(doc, roots[i]);
+	if (n > 0)
 	{
-		StringInfoData texts;
-		WtcSpan		span;
+		char	   *copy = MemoryContextAlloc(w->cxt, roots[n - 1].len);
 
-		initStringInfo(&texts);
-		w->nlast = doc->nkeys;
-		for (int k = 0; k < doc->nkeys; k++)
-		{
-			char	   *value = SPI_getvalue(found->vals[i], found->tupdesc, k + 1);
-
-			wtc_put_string(&texts, value, strlen(value));
-			if (i == n - 1)
-				w->last[k] = MemoryContextStrdup(w->cxt, value);
-		}
-		span.data = texts.data;
-		span.len = texts.len;
-		wtc_document_touch(doc, span);
+		memcpy(copy, roots[n - 1].data, roots[n - 1].len);
+		w->last.data = copy;
+		w->last.len = roots[n - 1].len;
 	}
 	return n;
 }
@@ -213,7 +132,7 @@ static bool
 warm_batch(Warming *w)
 {
 	Relation	root;
-	WtcDocument *doc = open_document(w->name, &root);
+	WtcDocument *doc = wtc_open_document(w->name, &root);
 	int			n;
 
 	check_state(doc);
