@@ -79,7 +79,7 @@ sub schema
 		INSERT INTO root (k, name) SELECT key_of(i), i % 3 + 1 FROM generate_series(1, $roots) i;
 		INSERT INTO item (id, root) SELECT i, key_of(i % $roots + 1) FROM generate_series(1, 20) i;
 		SELECT wtcache.attach_document('doc', 'root', \$\$
-			SELECT jsonb_build_object('n', r.n, 'name', } . ($as_part ?
+			SELECT jsonb_build_object('pause', pause(), 'n', r.n, 'name', } . ($as_part ?
 			"(SELECT sum(n) FROM named i WHERE $by)" : '(SELECT n FROM named WHERE id = r.name)') . qq{, 'items',
 				(SELECT jsonb_object_agg(i.id, i.n) FROM item i WHERE $by))
 			  FROM root r WHERE r.k = \$1} . ($two ? ' AND r.k2 = $2' : '') . qq{
@@ -99,6 +99,14 @@ sub schema
 # are rolled back.  Items in their order, and the root last, lest writers deadlock.
 my $bodies = <<'SQL';
 CREATE TABLE wrong (what text);
+-- between the snapshot and the message others are to get on
+CREATE FUNCTION pause() RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+	IF random() < 0.1 THEN
+		PERFORM pg_sleep(0.003);
+	END IF;
+	RETURN NULL;
+END $$;
 -- The new counter, if there is one
 CREATE FUNCTION change(i int) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
