@@ -64,30 +64,6 @@ invalidate_tags(WtcAttachment *att, Relation rel, TupleTableSlot *slot)
 	}
 }
 
-/* The tags in a that are not in b. */
-static WtcList
-tags_without(const WtcList *a, const WtcList *b)
-{
-	WtcCursor	cursor = wtc_list_cursor(a);
-	WtcList		result = {0};
-	StringInfoData buf;
-	WtcSpan		tag;
-
-	if (a->count == 0)
-		return result;
-	initStringInfo(&buf);
-	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &tag))
-	{
-		if (wtc_list_has(b, tag))
-			continue;
-		wtc_put_string(&buf, tag.data, tag.len);
-		result.count++;
-	}
-	result.bytes.data = buf.data;
-	result.bytes.len = buf.len;
-	return result;
-}
-
 static WtcRowId
 row_id(Relation rel, HeapTuple tuple)
 {
@@ -125,7 +101,7 @@ store_key(WtcAttachment *att, Relation rel, TupleTableSlot *slot,
 	WtcImage	image = WTC_IMAGE_NONE;
 
 	if (before != NULL)
-		change.op.removed = tags_without(&before->tags, &row->tags);
+		change.op.removed = wtc_list_without(&before->tags, &row->tags);
 	if (wtc_enabled && !row->untaggable)
 		image = wtc_render_image(att, slot, &change.op);
 	if (image == WTC_IMAGE_MADE)

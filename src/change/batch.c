@@ -257,3 +257,26 @@ wtc_list_has(const WtcList *list, WtcSpan string)
 	}
 	return false;
 }
+
+WtcList
+wtc_list_without(const WtcList *a, const WtcList *b)
+{
+	WtcCursor	cursor = wtc_list_cursor(a);
+	WtcList		result = {0};
+	StringInfoData buf;
+	WtcSpan		string;
+
+	if (a->count == 0)
+		return result;
+	initStringInfo(&buf);
+	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &string))
+	{
+		if (wtc_list_has(b, string))
+			continue;
+		wtc_put_string(&buf, string.data, string.len);
+		result.count++;
+	}
+	result.bytes.data = buf.data;
+	result.bytes.len = buf.len;
+	return result;
+}

@@ -161,4 +161,7 @@ extern WtcSpan wtc_list_first(const WtcList *list);
 /* Does the list hold this string? */
 extern bool wtc_list_has(const WtcList *list, WtcSpan string);
 
+/* The strings of a that b does not have; may raise an error. */
+extern WtcList wtc_list_without(const WtcList *a, const WtcList *b);
+
 #endif							/* WTC_CHANGE_BATCH_H */

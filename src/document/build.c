@@ -245,28 +245,6 @@ lock_all_tags(void)
 	}
 }
 
-/* The tags in a that are not in b. */
-static WtcList
-tags_without(const WtcList *a, const WtcList *b)
-{
-	WtcCursor	cursor = wtc_list_cursor(a);
-	WtcList		result = {0};
-	StringInfoData buf;
-	WtcSpan		tag;
-
-	initStringInfo(&buf);
-	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &tag))
-	{
-		if (wtc_list_has(b, tag))
-			continue;
-		wtc_put_string(&buf, tag.data, tag.len);
-		result.count++;
-	}
-	result.bytes.data = buf.data;
-	result.bytes.len = buf.len;
-	return result;
-}
-
 static void
 store(Work *w)
 {
@@ -276,7 +254,7 @@ store(Work *w)
 			.kind = WTC_OP_SET,
 			.value = w->made.value,
 			.tags = w->made.tags,
-			.removed = tags_without(&w->touched->left, &w->made.tags),
+			.removed = wtc_list_without(&w->touched->left, &w->made.tags),
 			.ttl_ms = doc->ttl_ms > 0 ? doc->ttl_ms :
 			(uint64) wtc_default_ttl * 1000
 		},
