@@ -129,20 +129,6 @@ wtc_document_triggers_changed(Oid relid, bool warn)
  * Columns
  */
 
-static void
-use_in_templates(WtcColumnUse *use, const char *name,
-				 WtcTemplate *const *templates, int n, AttrNumber attno)
-{
-	for (int i = 0; i < n && use->text == NULL; i++)
-	{
-		if (bms_is_member(attno, templates[i]->columns))
-		{
-			use->name = name;
-			use->text = pstrdup(templates[i]->text);
-		}
-	}
-}
-
 WtcColumnUse
 wtc_document_column_use(Oid trigger, Relation rel, const char *column)
 {
@@ -167,9 +153,9 @@ wtc_document_column_use(Oid trigger, Relation rel, const char *column)
 		wtc_document_get(trigger) : NULL;
 	if (doc != NULL)
 	{
-		use_in_templates(&use, "key", &doc->key, 1, attno);
-		use_in_templates(&use, "tag", doc->tags, doc->ntags, attno);
-		use_in_templates(&use, "invalidated tag", doc->invalidates,
+		wtc_use_in_templates(&use, "key", &doc->key, 1, attno);
+		wtc_use_in_templates(&use, "tag", doc->tags, doc->ntags, attno);
+		wtc_use_in_templates(&use, "invalidated tag", doc->invalidates,
 						 doc->ninvalidates, attno);
 	}
 	return use;

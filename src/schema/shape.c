@@ -280,9 +280,10 @@ wtc_image_has_all_columns(const Trigger *trigger)
 	return wtc_attachment_argument(trigger, "column") == NULL;
 }
 
-static void
-use_in_templates(WtcColumnUse *use, const char *name,
-				 WtcTemplate *const *templates, int n, AttrNumber attno)
+void
+wtc_use_in_templates(WtcColumnUse *use, const char *name,
+					 WtcTemplate *const *templates, int n,
+					 AttrNumber attno)
 {
 	for (int i = 0; i < n && use->text == NULL; i++)
 	{
@@ -306,9 +307,9 @@ wtc_column_use(Relation rel, const Trigger *trigger, const char *column)
 	att = build(rel, trigger);
 	if (att == NULL)
 		return use;
-	use_in_templates(&use, "key", &att->key, 1, attno);
-	use_in_templates(&use, "tag", att->tags, att->ntags, attno);
-	use_in_templates(&use, "invalidated tag", att->invalidates,
+	wtc_use_in_templates(&use, "key", &att->key, 1, attno);
+	wtc_use_in_templates(&use, "tag", att->tags, att->ntags, attno);
+	wtc_use_in_templates(&use, "invalidated tag", att->invalidates,
 					 att->ninvalidates, attno);
 	for (int i = 0; i < att->nfields; i++)
 	{

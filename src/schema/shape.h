@@ -11,6 +11,7 @@
 #ifndef WTC_SCHEMA_SHAPE_H
 #define WTC_SCHEMA_SHAPE_H
 
+#include "capture/template.h"
 #include "nodes/pg_list.h"
 #include "utils/rel.h"
 #include "utils/reltrigger.h"
@@ -41,6 +42,11 @@ typedef struct WtcColumnUse
 
 extern WtcColumnUse wtc_column_use(Relation rel, const Trigger *trigger,
 								   const char *column);
+
+/* If one of the templates names the column, and none before has, notes that. */
+extern void wtc_use_in_templates(WtcColumnUse *use, const char *name,
+								 WtcTemplate *const *templates, int n,
+								 AttrNumber attno);
 
 /*
  * If the trigger of this name is an attachment, or keeps the condition of one: an
