@@ -210,17 +210,6 @@ wtc_attachment_shows(const WtcAttachment *att, AttrNumber attno)
 	return false;
 }
 
-static bool
-template_uses(WtcTemplate *const *templates, int n, AttrNumber attno)
-{
-	for (int i = 0; i < n; i++)
-	{
-		if (bms_is_member(attno, templates[i]->columns))
-			return true;
-	}
-	return false;
-}
-
 /*
  * A virtual generated column is NULL in the row that a trigger is given: it is
  * computed only when a query reads it.
@@ -228,9 +217,9 @@ template_uses(WtcTemplate *const *templates, int n, AttrNumber attno)
 static void
 inspect_virtual(WtcAttachment *att, Form_pg_attribute attr)
 {
-	if (template_uses(&att->key, 1, attr->attnum) ||
-		template_uses(att->tags, att->ntags, attr->attnum) ||
-		template_uses(att->invalidates, att->ninvalidates, attr->attnum))
+	if (wtc_templates_use(&att->key, 1, attr->attnum) ||
+		wtc_templates_use(att->tags, att->ntags, attr->attnum) ||
+		wtc_templates_use(att->invalidates, att->ninvalidates, attr->attnum))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("virtual generated column \"%s\" cannot be used in a wtcache template",

@@ -263,3 +263,14 @@ wtc_template_default_key(const char *relname, TupleDesc desc,
 	}
 	return buf.data;
 }
+
+bool
+wtc_templates_use(WtcTemplate *const *templates, int n, AttrNumber attno)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (bms_is_member(attno, templates[i]->columns))
+			return true;
+	}
+	return false;
+}

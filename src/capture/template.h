@@ -55,6 +55,10 @@ extern bool wtc_template_render(const WtcTemplate *tpl, TupleTableSlot *slot,
 extern void wtc_template_append_value(const WtcTemplate *tpl,
 									  const char *value, StringInfo buf);
 
+/* Does one of them name this column? */
+extern bool wtc_templates_use(WtcTemplate *const *templates, int n,
+							  AttrNumber attno);
+
 /* The template after a column was renamed; a copy of it at least. */
 extern char *wtc_template_rename(const char *text, const char *from,
 								 const char *to);

@@ -173,17 +173,6 @@ check_key(WtcDocument *doc)
 		doc->broken = "the key does not consist of the columns of the primary key";
 }
 
-static bool
-names(WtcTemplate *const *templates, int n, AttrNumber attno)
-{
-	for (int i = 0; i < n; i++)
-	{
-		if (bms_is_member(attno, templates[i]->columns))
-			return true;
-	}
-	return false;
-}
-
 static void
 prepare_outputs(WtcDocument *doc)
 {
@@ -199,8 +188,8 @@ prepare_outputs(WtcDocument *doc)
 		getTypeOutputInfo(attr->atttypid, &output, &varlena);
 		fmgr_info_cxt(output, &doc->outputs[i], doc->cxt);
 		doc->exotic |= !wtc_type_is_plain(attr->atttypid) &&
-			(names(doc->tags, doc->ntags, attr->attnum) ||
-			 names(doc->invalidates, doc->ninvalidates, attr->attnum));
+			(wtc_templates_use(doc->tags, doc->ntags, attr->attnum) ||
+			 wtc_templates_use(doc->invalidates, doc->ninvalidates, attr->attnum));
 	}
 }
 

@@ -216,6 +216,12 @@ bms_add_member(Bitmapset *set, int x)
 	return set;
 }
 
+bool
+bms_is_member(int x, const Bitmapset *set)
+{
+	return set != NULL && (set->words[0] & ((bitmapword) 1 << x)) != 0;
+}
+
 int
 bms_num_members(const Bitmapset *set)
 {
