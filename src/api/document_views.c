@@ -206,13 +206,7 @@ key_texts(const WtcDocument *doc, ArrayType *array)
 	char	  **given = wtc_array_strings(array, "root_key", &n);
 	StringInfoData texts;
 
-	if (n != doc->nkeys)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("root_key does not name a root of document \"%s\"",
-						doc->name),
-				 errdetail("The number of columns in the primary key of \"%s\" is %d.",
-						   get_rel_name(doc->root), doc->nkeys)));
+	wtc_document_check_key(doc, n);
 	initStringInfo(&texts);
 	for (int i = 0; i < n; i++)
 	{

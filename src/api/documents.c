@@ -490,13 +490,7 @@ split_columns(const char *list, StringInfo args, char **columns)
 static void
 check_columns(const WtcDocument *doc, Relation rel, char *const *columns, int n)
 {
-	if (n != doc->nkeys)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("root_key does not name a root of document \"%s\"",
-						doc->name),
-				 errdetail("The number of columns in the primary key of \"%s\" is %d.",
-						   get_rel_name(doc->root), doc->nkeys)));
+	wtc_document_check_key(doc, n);
 	for (int i = 0; i < n; i++)
 	{
 		AttrNumber	attno = get_attnum(RelationGetRelid(rel), columns[i]);

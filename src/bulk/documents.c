@@ -101,11 +101,7 @@ touch_batch(Warming *w, WtcDocument *doc)
 static void
 check_state(const WtcDocument *doc)
 {
-	if (doc->broken != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("document \"%s\" cannot be cached", doc->name),
-				 errdetail("There can be none: %s.", doc->broken)));
+	wtc_document_check(doc);
 	if (wtc_url[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -138,11 +138,7 @@ verify_batch(WtcVerify *run, WtcDocument *doc, const WtcSpan *roots, int n)
 static void
 check_state(const WtcDocument *doc)
 {
-	if (doc->broken != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("document \"%s\" cannot be cached", doc->name),
-				 errdetail("There can be none: %s.", doc->broken)));
+	wtc_document_check(doc);
 	if (RecoveryInProgress())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

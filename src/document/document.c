@@ -99,9 +99,31 @@ wtc_document_key(const WtcDocument *doc, WtcSpan texts, WtcSpan *key)
 		wtc_complete_key(buf.data, key);
 }
 
+void
+wtc_document_check_key(const WtcDocument *doc, int n)
+{
+	if (n != doc->nkeys)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("root_key does not name a root of document \"%s\"",
+						doc->name),
+				 errdetail("The number of columns in the primary key of \"%s\" is %d.",
+						   get_rel_name(doc->root), doc->nkeys)));
+}
+
 /*
  * Definitions
  */
+
+void
+wtc_document_check(const WtcDocument *doc)
+{
+	if (doc->broken != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("document \"%s\" cannot be cached", doc->name),
+				 errdetail("There can be none: %s.", doc->broken)));
+}
 
 static void
 bad_argument(const char *arg)

@@ -86,6 +86,12 @@ extern WtcDocument *wtc_document_build(Oid root, Oid trigger,
 extern void wtc_part_decode(Relation rel, const Trigger *trigger,
 							WtcPart *part);
 
+/* An error if there are no documents. */
+extern void wtc_document_check(const WtcDocument *doc);
+
+/* An error if a key of a root does not have n columns. */
+extern void wtc_document_check_key(const WtcDocument *doc, int n);
+
 /*
  * Can values of this type name a root?  Those that are equal have to have one
  * text.  Types that can be compared with each other are of one kind: it is that

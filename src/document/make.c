@@ -285,10 +285,6 @@ wtc_document_try(WtcDocument *doc, WtcSpan texts, WtcMade *made)
 	Making		m = {doc, texts, true, made, CurrentMemoryContext};
 
 	memset(made, 0, sizeof(*made));
-	if (doc->broken != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("document \"%s\" cannot be cached", doc->name),
-				 errdetail("There can be none: %s.", doc->broken)));
+	wtc_document_check(doc);
 	make_as_owner(&m);
 }
