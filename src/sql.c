@@ -23,6 +23,21 @@ interval_us(const Interval *interval)
 		(interval->day + (double) DAYS_PER_MONTH * interval->month);
 }
 
+void
+wtc_refuse_null(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("%s must not be null", name)));
+}
+
+void
+wtc_check_not_null(FunctionCallInfo fcinfo, int i, const char *name)
+{
+	if (PG_ARGISNULL(i))
+		wtc_refuse_null(name);
+}
+
 uint64
 wtc_interval_ms(const Interval *interval)
 {

@@ -16,6 +16,13 @@
 /* The longest interval that makes sense: 100 years. */
 #define WTC_LONGEST_MS	(UINT64CONST(86400000) * 366 * 100)
 
+/* Raises the error that what is called so must not be null. */
+extern void wtc_refuse_null(const char *name);
+
+/* The same if an argument is. */
+extern void wtc_check_not_null(FunctionCallInfo fcinfo, int i,
+							   const char *name);
+
 /* A ttl in milliseconds; an error unless it is from 1 ms to 100 years. */
 extern uint64 wtc_interval_ms(const Interval *interval);
 

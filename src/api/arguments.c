@@ -246,9 +246,7 @@ wtc_array_strings(ArrayType *array, const char *name, int *n)
 	for (int i = 0; i < *n; i++)
 	{
 		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("%s must not be null", name)));
+			wtc_refuse_null(name);
 		strings[i] = TextDatumGetCString(elems[i]);
 	}
 	return strings;

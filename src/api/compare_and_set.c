@@ -25,6 +25,7 @@
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "sql.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -348,10 +349,7 @@ compare_and_set(const Comparing *c, MemoryContext cxt)
 static Jsonb *
 given(FunctionCallInfo fcinfo, int i, const char *name)
 {
-	if (PG_ARGISNULL(i))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
+	wtc_check_not_null(fcinfo, i, name);
 	return i == 0 ? NULL : PG_GETARG_JSONB_P(i);
 }
 

@@ -54,15 +54,6 @@ PG_FUNCTION_INFO_V1(wtcache_detach_part);
  * What is named
  */
 
-static void
-check_not_null(FunctionCallInfo fcinfo, int arg, const char *name)
-{
-	if (PG_ARGISNULL(arg))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-}
-
 /* The table, locked as by CREATE TRIGGER. */
 static Relation
 open_own_table(Oid relid)
@@ -421,9 +412,9 @@ wtcache_attach_document(PG_FUNCTION_ARGS)
 	char	   *args;
 	bool		replace = !PG_ARGISNULL(7) && PG_GETARG_BOOL(7);
 
-	check_not_null(fcinfo, 0, "name");
-	check_not_null(fcinfo, 1, "root");
-	check_not_null(fcinfo, 2, "query");
+	wtc_check_not_null(fcinfo, 0, "name");
+	wtc_check_not_null(fcinfo, 1, "root");
+	wtc_check_not_null(fcinfo, 2, "query");
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	check_name(name);
 	root = open_own_table(PG_GETARG_OID(1));

@@ -43,14 +43,6 @@ PG_FUNCTION_INFO_V1(wtcache_get_text);
 PG_FUNCTION_INFO_V1(wtcache_get_bytea);
 PG_FUNCTION_INFO_V1(wtcache_debug_release);
 
-static void
-refuse_null(const char *name)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-			 errmsg("%s must not be null", name)));
-}
-
 /* A complete name in Redis from what the user called it. */
 static WtcSpan
 complete(const char *text, const char *what,
@@ -100,7 +92,7 @@ elements(ArrayType *array, const char *what, int *n)
 	bool		varlena;
 
 	if (array_contains_nulls(array))
-		refuse_null(what);
+		wtc_refuse_null(what);
 	get_typlenbyvalalign(type, &len, &byval, &align);
 	deconstruct_array(array, type, len, byval, align, &elems, NULL, n);
 	if (type == TEXTOID)
@@ -180,9 +172,9 @@ check_set(FunctionCallInfo fcinfo)
 {
 	PreventCommandIfReadOnly("wtcache.set()");
 	if (PG_ARGISNULL(0))
-		refuse_null("key");
+		wtc_refuse_null("key");
 	if (PG_ARGISNULL(1))
-		refuse_null("value");
+		wtc_refuse_null("value");
 }
 
 static Datum

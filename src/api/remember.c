@@ -27,6 +27,7 @@
 #include "guc.h"
 #include "read/through.h"
 #include "shared/state.h"
+#include "sql.h"
 #include "txn/prefix.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -104,15 +105,6 @@ load(void *arg, WtcReading *const *readings, WtcFill *fills, int n)
 	return mark;
 }
 
-static void
-refuse_null(FunctionCallInfo fcinfo, int i, const char *name)
-{
-	if (PG_ARGISNULL(i))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-}
-
 Datum
 wtcache_remember(PG_FUNCTION_ARGS)
 {
@@ -122,8 +114,8 @@ wtcache_remember(PG_FUNCTION_ARGS)
 	WtcNamedKey named;
 	bool		any;
 
-	refuse_null(fcinfo, 0, "key");
-	refuse_null(fcinfo, 1, "query");
+	wtc_check_not_null(fcinfo, 0, "key");
+	wtc_check_not_null(fcinfo, 1, "query");
 	wtc_storing_arguments(fcinfo, &query.op);
 	reading.key = query.op.key;
 	query.sql = text_to_cstring(PG_GETARG_TEXT_PP(1));
