@@ -178,29 +178,16 @@ lock_documents(bool build)
 		building.work[i].doc = wtc_document_get(building.work[i].touched->document);
 }
 
+/* Is this so of all of them? */
 static bool
-lock_tags(const WtcList *tags)
+all_tags(const WtcList *tags, bool (*is_so) (WtcSpan tag))
 {
 	WtcCursor	cursor = wtc_list_cursor(tags);
 	WtcSpan		tag;
 
 	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &tag))
 	{
-		if (!wtc_document_lock_tag(tag))
-			return false;
-	}
-	return true;
-}
-
-static bool
-tags_are_locked(const WtcList *tags)
-{
-	WtcCursor	cursor = wtc_list_cursor(tags);
-	WtcSpan		tag;
-
-	while (!wtc_cursor_done(&cursor) && wtc_get_string(&cursor, &tag))
-	{
-		if (!wtc_document_tag_is_locked(tag))
+		if (!is_so(tag))
 			return false;
 	}
 	return true;
@@ -241,7 +228,7 @@ lock_all_tags(void)
 		PopActiveSnapshot();
 		if (w->made.failed)
 			warn(w);
-		w->stores = !w->made.failed && lock_tags(&w->made.tags);
+		w->stores = !w->made.failed && all_tags(&w->made.tags, wtc_document_lock_tag);
 	}
 }
 
@@ -279,7 +266,7 @@ build(Work *w)
 		warn(w);
 	wtc_count(WTC_TOO_LARGE, w->made.too_large);
 	wtc_document_invalidate(w->doc, &w->made);
-	if (query && w->made.exists && tags_are_locked(&w->made.tags))
+	if (query && w->made.exists && all_tags(&w->made.tags, wtc_document_tag_is_locked))
 		store(w);
 	else
 		wtc_document_delete(w->doc, w->touched->key, &w->touched->left);
