@@ -94,11 +94,10 @@ settle(WtcVerify *run, WtcDocument *doc, WtcSpan texts)
 	WtcLook		before;
 	WtcLook		after;
 	const char *kind;
-	int			n;
 
 	(void) expect(doc, texts, &before);
 	if (!wtc_verify_wait(run) ||
-		wtc_touched_find(doc->trigger, texts, &n) != NULL)
+		wtc_touched_find(doc->trigger, texts) != NULL)
 	{
 		report(run->result, "in flight", before.key, false);
 		return;

@@ -282,7 +282,7 @@ build_documents(bool preparing)
 	/* an error may have kept documents_written() from being called */
 	building.cxt = NULL;
 	building.n = 0;
-	if (!wtc_touched_any() && !wtc_documents_carry_tags())
+	if (wtc_touched_count() == 0 && !wtc_documents_carry_tags())
 		return;
 	building.cxt = AllocSetContextCreate(TopTransactionContext,
 										 "wtcache built documents",

@@ -84,13 +84,11 @@ invalidate_by_root(WtcDocument *doc, WtcSpan texts)
 void
 wtc_document_touch(WtcDocument *doc, WtcSpan texts)
 {
-	int			n;
-
-	if (!wtc_may_push() || wtc_touched_find(doc->trigger, texts, &n) != NULL)
+	if (!wtc_may_push() || wtc_touched_find(doc->trigger, texts) != NULL)
 		return;
 	if (wtc_pending_is_sealed())
 		wtc_document_lock_to_delete(wtc_document_lock_number(doc->name, texts));
-	else if (n < wtc_document_limit)
+	else if (wtc_touched_count() < wtc_document_limit)
 	{
 		(void) wtc_touched_add(doc->trigger, texts);
 		return;
@@ -159,7 +157,6 @@ touch_root(WtcDocument *doc, TupleTableSlot *slot, bool before)
 	WtcMade		made = {0};
 	WtcTouched *touched;
 	WtcSpan		key;
-	int			n;
 
 	if (!root_key(doc, slot, &key))
 		return;
@@ -168,7 +165,7 @@ touch_root(WtcDocument *doc, TupleTableSlot *slot, bool before)
 		return;
 	wtc_document_tags(doc, slot, &made);
 	wtc_document_invalidate(doc, &made);
-	touched = wtc_touched_find(doc->trigger, key, &n);
+	touched = wtc_touched_find(doc->trigger, key);
 	if (before && touched != NULL && made.tags.count > 0)
 		wtc_touched_leave(touched, &made.tags);
 }
@@ -180,10 +177,7 @@ capture_root(TriggerData *data)
 
 	if (doc == NULL)
 		return;
-	if (TRIGGER_FIRED_BY_INSERT(data->tg_event))
-		touch_root(doc, data->tg_trigslot, false);
-	else
-		touch_root(doc, data->tg_trigslot, true);
+	touch_root(doc, data->tg_trigslot, !TRIGGER_FIRED_BY_INSERT(data->tg_event));
 	if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
 		touch_root(doc, data->tg_newslot, false);
 }

@@ -53,15 +53,13 @@ make_probe(WtcTouched *probe, Oid document, WtcSpan key)
 }
 
 WtcTouched *
-wtc_touched_find(Oid document, WtcSpan key, int *n)
+wtc_touched_find(Oid document, WtcSpan key)
 {
 	WtcTouched	probe;
 	TouchedEntry *entry;
 
-	*n = 0;
 	if (map == NULL)
 		return NULL;
-	*n = (int) map->members;
 	make_probe(&probe, document, key);
 	entry = touchmap_lookup(map, &probe);
 	return entry != NULL ? entry->touched : NULL;
@@ -71,8 +69,11 @@ WtcTouched *
 wtc_touched_add(Oid document, WtcSpan key)
 {
 	WtcTouched	probe;
-	WtcTouched *touched;
+	WtcTouched *touched = wtc_touched_find(document, key);
 	bool		found;
+
+	if (touched != NULL)
+		return touched;
 
 	if (touched_cxt == NULL)
 		touched_cxt = AllocSetContextCreate(TopMemoryContext,
@@ -81,9 +82,6 @@ wtc_touched_add(Oid document, WtcSpan key)
 	if (map == NULL)
 		map = touchmap_create(touched_cxt, 8, NULL);
 	make_probe(&probe, document, key);
-	if (touchmap_lookup(map, &probe) != NULL)
-		return touchmap_lookup(map, &probe)->touched;
-
 	touched = MemoryContextAlloc(touched_cxt,
 								 offsetof(WtcTouched, bytes) + key.len);
 	*touched = probe;
@@ -121,15 +119,13 @@ wtc_touched_leave(WtcTouched *touched, const WtcList *tags)
 		touched->left.bytes.data = buf.data;
 		touched->left.bytes.len = buf.len;
 	}
-	touched->left.bytes.data = buf.data;
-	touched->left.bytes.len = buf.len;
 	MemoryContextSwitchTo(old);
 }
 
-bool
-wtc_touched_any(void)
+int
+wtc_touched_count(void)
 {
-	return map != NULL;
+	return map != NULL ? (int) map->members : 0;
 }
 
 List *

@@ -27,8 +27,8 @@ typedef struct WtcTouched
 	char		bytes[FLEXIBLE_ARRAY_MEMBER];	/* of key */
 } WtcTouched;
 
-/* That one, or NULL; *n: how many there are. */
-extern WtcTouched *wtc_touched_find(Oid document, WtcSpan key, int *n);
+/* That one, or NULL. */
+extern WtcTouched *wtc_touched_find(Oid document, WtcSpan key);
 
 /* Adds it, unless it is there, in the current subtransaction. */
 extern WtcTouched *wtc_touched_add(Oid document, WtcSpan key);
@@ -36,8 +36,8 @@ extern WtcTouched *wtc_touched_add(Oid document, WtcSpan key);
 /* Remembers tags that it may be in the sets of. */
 extern void wtc_touched_leave(WtcTouched *touched, const WtcList *tags);
 
-/* Is there any? */
-extern bool wtc_touched_any(void);
+/* How many there are. */
+extern int	wtc_touched_count(void);
 
 /* All of them; palloc'd, of WtcTouched. */
 extern List *wtc_touched_all(void);

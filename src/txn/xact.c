@@ -279,7 +279,7 @@ late_change(const char *op, size_t len)
 static void
 write_all(bool preparing)
 {
-	bool		documents = wtc_touched_any() || wtc_pending_any();
+	bool		documents = wtc_touched_count() > 0 || wtc_pending_any();
 
 	if (documents)
 	{
