@@ -118,7 +118,7 @@ wtc_document_lock_built(const char *name, uint64 number)
 	LOCKTAG		all = definition_tag(name);
 	LOCKTAG		one = tag_of(SPACE_DOCUMENT, number);
 
-	/* nobody else has it */
+	/* no other process has it */
 	(void) LockAcquire(&one, ShareLock, false, false);
 	(void) LockRelease(&one, ExclusiveLock, false);
 	(void) LockRelease(&all, RowExclusiveLock, false);

@@ -24,14 +24,14 @@
  * no deadlock is found in which they take part; they are taken in one order.
  *
  * A transaction that changes more documents than it may build has the lock of all
- * documents of the definition, in share mode; who builds has that in row exclusive
+ * documents of the definition, in share mode; a builder has that in row exclusive
  * mode, until the message is written.
  *
  * A tag stands for other tables that the document is made of.  Invalidations are
  * ordered by commits, so there the rule is: a transaction that builds a document sees
- * the one that invalidates a tag of it, or commits before that one does.  Who builds
+ * the one that invalidates a tag of it, or commits before that one does.  A builder
  * has the tag locked in row exclusive mode from before the snapshot until its
- * end, who invalidates it in share mode.
+ * end, a transaction that invalidates it in share mode.
  *
  * Everything here may raise an error and belongs before the commit record.
  *
