@@ -283,6 +283,7 @@ $session->query_safe($_) foreach (
 	'SELECT wtcache.stat_reset()',
 	'SET wtcache.mode = async',
 	q{UPDATE items SET v = 'async' WHERE id = 2},
+	q{SELECT wtcache.wait('3 minutes')},    # or one batch has both
 	'RESET wtcache.mode',
 	'BEGIN',
 	q{UPDATE items SET v = 'prepared' WHERE id = 3},
